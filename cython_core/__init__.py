@@ -1,0 +1,1 @@
+"""Arithmetic and time: no files, sockets or logs (realtime/ring and realtime/host excepted)."""

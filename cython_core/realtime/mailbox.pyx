@@ -1,0 +1,90 @@
+"""Mailboxes: one writer, latest value wins, no lock. See mailbox.pxd for the rules.
+
+Shapes   mailbox_t, 64 words of 8 bytes. A value is a record of records.py, one word a field.
+Errors   none on the hot side; Mailbox() raises ValueError when the shared buffer is too small.
+"""
+
+import struct
+
+from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from libc.stdint cimport int64_t
+
+from cython_core.records import kinds
+
+
+cdef void mailbox_attach(mailbox_t* box, int n_words) noexcept nogil:
+    cdef int64_t seq = v2g_load_acquire(&box.seq)
+    v2g_store(&box.n_words, n_words)
+    if seq & 1:                     # a writer died between the two sequences: what it wrote may be half of two values
+        v2g_store_release(&box.seq, seq + 1)
+
+
+cdef void mailbox_put(mailbox_t* box, const void* value) noexcept nogil:
+    cdef const int64_t* source = <const int64_t*> value
+    cdef int64_t seq = v2g_load(&box.seq) | 1
+    cdef int i
+    if seq == v2g_load(&box.seq):
+        seq += 2
+    v2g_store(&box.seq, seq)
+    v2g_fence_release()
+    for i in range(<int> box.n_words):
+        v2g_store(&box.words[i], source[i])
+    v2g_store_release(&box.seq, seq + 1)
+
+
+cdef int mailbox_get(mailbox_t* box, void* value, int64_t* seen) noexcept nogil:
+    cdef int64_t[62] copy
+    cdef int64_t* target = <int64_t*> value
+    cdef int64_t before
+    cdef int i, attempt
+    for attempt in range(TRIES):
+        before = v2g_load_acquire(&box.seq)
+        if before == seen[0] or before == 0:
+            return 0
+        if before & 1:
+            continue
+        for i in range(<int> box.n_words):
+            copy[i] = v2g_load(&box.words[i])
+        v2g_fence_acquire()
+        if v2g_load(&box.seq) == before:
+            for i in range(<int> box.n_words):
+                target[i] = copy[i]
+            seen[0] = before
+            return 1
+    return 0
+
+
+cdef class Mailbox:
+    """The Python face of one mailbox, for the slow side, tests and tools.
+
+    record: a record type of records.py. buffer: a writable buffer of at least 512 bytes to share, or None.
+    """
+
+    def __cinit__(self, record, buffer=None, Py_ssize_t offset=0):
+        cdef Py_buffer view
+        self.record = record
+        self.packer = struct.Struct("<" + kinds(record))
+        self.seen = 0
+        if buffer is None:
+            self.box = &self.own
+        else:
+            PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE)
+            size, pointer = view.len, <size_t> view.buf
+            PyBuffer_Release(&view)
+            if size < offset + <Py_ssize_t> sizeof(mailbox_t):
+                raise ValueError(f"a mailbox needs {sizeof(mailbox_t)} bytes at {offset}, the buffer has {size}")
+            self.buffer = buffer    # an mmap or shared memory whose owner keeps it mapped
+            self.box = <mailbox_t*> (<size_t> pointer + offset)
+        mailbox_attach(self.box, self.packer.size // 8)
+
+    def put(self, value):
+        """Publish a record."""
+        cdef bytes raw = self.packer.pack(*(getattr(value, name) for name in self.record.__dataclass_fields__))
+        mailbox_put(self.box, <const char*> raw)
+
+    def get(self):
+        """The newest record if there is one this reader has not seen, else None."""
+        cdef int64_t[62] words
+        if not mailbox_get(self.box, words, &self.seen):
+            return None
+        return self.record(*self.packer.unpack((<char*> words)[:self.packer.size]))
