@@ -73,7 +73,7 @@ class FreqDroopSettings:
     k_uf: float = quantity(0.05, "pu/pu", 0.02, 0.05, "6.5.2.7 Table 24", "III")
     k_of: float = quantity(0.05, "pu/pu", 0.02, 0.05, "6.5.2.7 Table 24", "III")
     t_response_s: float = quantity(5.0, "s", 0.2, 10.0, "6.5.2.7 Table 24", "III")
-    refresh_s: float = quantity(0.1, "s", 0.001, 5.0, "product: two meter refreshes this far apart qualify an event")
+    refresh_s: float = quantity(0.1, "s", 0.0, 5.0, "product: two readings this far apart qualify an event")
 
     def __post_init__(self) -> None:
         check_ranges(self)
