@@ -219,9 +219,13 @@ class Measurement:
 
 @dataclass(frozen=True, slots=True)
 class DeviceState:
-    """What the inverter said. valid: DeviceValid bits; limits are magnitudes; status: DeviceStatus bits."""
+    """What the inverter said. valid: DeviceValid bits; limits are magnitudes; status: DeviceStatus bits.
+
+    t_ns: when the state was read; t_echo_ns: when the inverter last acknowledged a write.
+    """
 
     t_ns: int = 0
+    t_echo_ns: int = 0
     valid: int = 0
     p_w: float = NAN
     q_var: float = NAN
@@ -276,9 +280,9 @@ class StepRecord:
     """One step: every input, every stage's answer, and why.
 
     n counts steps without a hole (a skipped grid point is in k, not in n); t_ns is the grid deadline;
-    lateness_ns is recorded, never an input. m_* is the Measurement, d_* the DeviceState, o_* the Order, w_* the
-    wish that won (source -1: none). fresh_*: Freshness. dp_target_w is the droop formula's answer, dp_w the same after
-    the lag.
+    lateness_ns is recorded, never an input. m_* is the Measurement, d_* the DeviceState, o_* the Order, i_* the wish
+    that arrived in this step (i_source -1: none; at most one a step), w_* the wish that won (w_source -1: none).
+    fresh_*: Freshness. dp_target_w is the droop formula's answer, dp_w the same after the lag.
     """
 
     n: int = 0
@@ -301,6 +305,7 @@ class StepRecord:
     m_p_w: float = NAN
     m_q_var: float = NAN
     d_t_ns: int = 0
+    d_t_echo_ns: int = 0
     d_valid: int = 0
     d_p_w: float = NAN
     d_q_var: float = NAN
@@ -316,6 +321,14 @@ class StepRecord:
     o_permit: int = 1
     o_stop: int = 0
     o_ap_limit_pu: float = NAN
+    i_source: int = -1
+    i_lo_w: float = NAN
+    i_hi_w: float = NAN
+    i_p_w: float = NAN
+    i_q_var: float = NAN
+    i_valid_from_ns: int = 0
+    i_expires_ns: int = 0
+    i_seq: int = 0
     # 1 fresh
     age_f_ns: int = 0
     age_v_ns: int = 0

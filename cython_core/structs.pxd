@@ -18,6 +18,7 @@ cdef struct measurement_t:
 
 cdef struct device_state_t:
     int64_t t_ns
+    int64_t t_echo_ns
     int64_t valid
     double p_w
     double q_var
@@ -78,6 +79,7 @@ cdef struct step_record_t:
     double m_p_w
     double m_q_var
     int64_t d_t_ns
+    int64_t d_t_echo_ns
     int64_t d_valid
     double d_p_w
     double d_q_var
@@ -93,6 +95,14 @@ cdef struct step_record_t:
     int64_t o_permit
     int64_t o_stop
     double o_ap_limit_pu
+    int64_t i_source
+    double i_lo_w
+    double i_hi_w
+    double i_p_w
+    double i_q_var
+    int64_t i_valid_from_ns
+    int64_t i_expires_ns
+    int64_t i_seq
     int64_t age_f_ns
     int64_t age_v_ns
     int64_t age_p_ns
@@ -126,4 +136,4 @@ cdef struct inputs_t:          # all that one step reads besides its state, sett
     measurement_t meter
     device_state_t device
     order_t order
-    wish_t wishes[8]
+    wish_t wish             # the one that arrived in this step; source -1: none
