@@ -2,7 +2,7 @@
 
 Reads    on an absolute grid of period_ns (0: back to back); each answer is published at once. An exception reply is
          silence: nothing is published and ages grow. A slow read that fails three times leaves the record.
-Writes   a chance after each read, successful or not, and each millisecond of the wait for the next; setpoint.pyx decides.
+Writes   a chance after each read, successful or not, and each millisecond of the wait for the next (setpoint.pyx).
 Errors   values and counters.
 """
 
