@@ -22,7 +22,7 @@ cdef int acceptable(const arbiter_t* st, const arbiter_cfg_t* cfg, const wish_t*
         return 0
     if not (isfinite(wish.lo_w) and isfinite(wish.hi_w) and isfinite(wish.p_w)) or wish.lo_w > wish.hi_w:
         return 0
-    if isfinite(wish.q_var) and wish.q_var != 0.0:      # no function for constant reactive power yet: refused, not ignored
+    if isfinite(wish.q_var) and wish.q_var != 0.0:      # there is no function for it yet: refused, not ignored
         return 0
     if wish.seq <= st.wishes[wish.source].seq:
         return 0

@@ -39,6 +39,7 @@ def from_bytes(payload: bytes) -> NDArray[Any]:
 
 # what a table of virtual time may hold, and what stands for a missing column
 RUN_COLUMNS = {"f_hz": None, "v_pu": None, "p_demand_w": None, "permit": 1.0, "ap_limit_pu": float("nan")}
+Columns = dict[str, NDArray[np.float64]]
 START_NS = 1_000_000_000  # virtual time begins here: 0 means "never"
 
 
@@ -68,11 +69,12 @@ def run(core: Core, arrays: Mapping[str, ArrayLike]) -> NDArray[Any]:
     return np.frombuffer(core.replay(rows.tobytes()), dtype=STEP)
 
 
-def _columns(arrays: Mapping[str, ArrayLike]) -> dict[str, NDArray[np.float64]]:
+def _columns(arrays: Mapping[str, ArrayLike]) -> Columns:
     unknown = set(arrays) - set(RUN_COLUMNS) - {"t_s"}
     missing = {name for name, default in RUN_COLUMNS.items() if default is None} - set(arrays)
     if unknown or missing:
-        raise ValueError(f"unknown columns {sorted(unknown)}, missing columns {sorted(missing)}; known: {list(RUN_COLUMNS)}")
+        wrong = f"unknown columns {sorted(unknown)}, missing columns {sorted(missing)}"
+        raise ValueError(f"{wrong}; known: {list(RUN_COLUMNS)}")
     n = len(np.atleast_1d(np.asarray(arrays["f_hz"], dtype=float)))
     columns = {}
     for name, default in RUN_COLUMNS.items():
@@ -83,7 +85,7 @@ def _columns(arrays: Mapping[str, ArrayLike]) -> dict[str, NDArray[np.float64]]:
     return columns
 
 
-def _meter(rows: NDArray[Any], t_ns: NDArray[np.int64], columns: dict[str, NDArray[np.float64]], v_nom_v: float) -> None:
+def _meter(rows: NDArray[Any], t_ns: NDArray[np.int64], columns: Columns, v_nom_v: float) -> None:
     for name in ("m_t_f_ns", "m_t_v_ns", "m_t_p_ns"):
         rows[name] = t_ns
     rows["m_valid"] = int(MeasurementValid.F | MeasurementValid.V1)

@@ -26,7 +26,8 @@ cdef struct limits_t:
 # Moves the slow span towards target: inwards it starts at the present power, outwards it opens at the ramp rate.
 cdef void slow_span(span_t* slow, const span_t* target, double p_w, double most_w) noexcept nogil
 # What the battery permits, by state of charge, inside span; ORs SOC_LIMIT.
-cdef void battery_span(span_t* span, const limits_cfg_t* cfg, double soc_pu, int soc_known, int64_t* reasons) noexcept nogil
+cdef void battery_span(span_t* span, const limits_cfg_t* cfg, double soc_pu, int soc_known,
+                       int64_t* reasons) noexcept nogil
 # Active power beside q_var inside the apparent-power circle.
 cdef double inside_circle(double p_w, double q_var, double s_max_va) noexcept nogil
 # Q inside its capability, before P (reactive priority inside Table 7).

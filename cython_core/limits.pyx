@@ -14,7 +14,8 @@ from cython_core.arbiter cimport narrow, span_t
 from cython_core.codes cimport REVERSAL_DWELL, SMALLEST_POWER, SOC_LIMIT
 from cython_core.functions.signals cimport clip
 
-cdef double KEEP = 0.8      # a running inverter is held at its smallest power until the wish falls below this share of it
+# a running inverter is held at its smallest power until the wish falls below this share of it
+cdef double KEEP = 0.8
 
 
 cdef void slow_span(span_t* slow, const span_t* target, double p_w, double most_w) noexcept nogil:
@@ -33,7 +34,8 @@ cdef void slow_span(span_t* slow, const span_t* target, double p_w, double most_
             slow.lo = slow.hi
 
 
-cdef void battery_span(span_t* span, const limits_cfg_t* cfg, double soc_pu, int soc_known, int64_t* reasons) noexcept nogil:
+cdef void battery_span(span_t* span, const limits_cfg_t* cfg, double soc_pu, int soc_known,
+                       int64_t* reasons) noexcept nogil:
     cdef double discharge = 0.0
     cdef double charge = 1.0
     if soc_known:
@@ -57,7 +59,9 @@ cdef double inside_circle(double p_w, double q_var, double s_max_va) noexcept no
 
 
 cdef double inside_capability(double q_var, const limits_cfg_t* cfg, double s_max_va) noexcept nogil:
-    return clip(q_var, -min(cfg.q_absorb_pu * cfg.s_rated_va, s_max_va), min(cfg.q_inject_pu * cfg.s_rated_va, s_max_va))
+    cdef double inject_var = min(cfg.q_inject_pu * cfg.s_rated_va, s_max_va)
+    cdef double absorb_var = min(cfg.q_absorb_pu * cfg.s_rated_va, s_max_va)
+    return clip(q_var, -absorb_var, inject_var)
 
 
 cdef double holdable(limits_t* st, const limits_cfg_t* cfg, double p_w, double p_min_abs_w, int64_t t_ns,

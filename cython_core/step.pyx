@@ -17,7 +17,7 @@ from cython_core.arbiter cimport arbiter_accept, arbiter_power, narrow
 from cython_core.codes cimport *
 from cython_core.compiled cimport ages_cfg_t, settings_init
 from cython_core.functions.active_limit cimport active_limit_step
-from cython_core.functions.freq_droop cimport freq_droop_release, freq_droop_side, freq_droop_step
+from cython_core.functions.freq_droop cimport freq_droop_release, freq_droop_step
 from cython_core.functions.signals cimport approach, clip
 from cython_core.functions.volt_var cimport volt_var_release, volt_var_step
 from cython_core.limits cimport battery_span, holdable, inside_capability, inside_circle, slow_span
@@ -165,7 +165,8 @@ cdef void start_bumpless(core_state_t* st, const settings_t* cfg, double p_w) no
         st.volt_var.q_pu = st.device.q_var / cfg.limits.s_rated_va
 
 
-cdef void stage_state(core_state_t* st, const settings_t* cfg, const inputs_t* inputs, step_record_t* rec) noexcept nogil:
+cdef void stage_state(core_state_t* st, const settings_t* cfg, const inputs_t* inputs,
+                      step_record_t* rec) noexcept nogil:
     cdef int degraded = rec.fresh_f >= FRESH_STALE or rec.fresh_v >= FRESH_STALE or rec.fresh_d >= FRESH_STALE
     if not commandable(&st.device, rec):
         st.state = STATE_STARTING                       # and from the present power again once it can be commanded
@@ -213,8 +214,8 @@ cdef int writes_echoed(const core_state_t* st, const settings_t* cfg, int64_t t_
     return st.device.t_echo_ns != 0 and t_ns - st.device.t_echo_ns <= cfg.device.held_ns
 
 
-cdef void ramped_span(span_t* target, const core_state_t* st, const settings_t* cfg, const inputs_t* inputs, int64_t t_ns,
-                      step_record_t* rec) noexcept nogil:
+cdef void ramped_span(span_t* target, const core_state_t* st, const settings_t* cfg, const inputs_t* inputs,
+                      int64_t t_ns, step_record_t* rec) noexcept nogil:
     """What is approached at the ramp rate: stop, lost and stale signals, the battery."""
     cdef int soc_known = (st.device.valid & D_SOC) != 0 and isfinite(st.device.soc_pu)
     if inputs.order.stop == STOP_RAMP:
@@ -243,7 +244,8 @@ cdef double stage_wish(core_state_t* st, const settings_t* cfg, const inputs_t* 
     narrow(hard, st.limits.slow.lo, st.limits.slow.hi)
     st.limits.slow = hard[0]                            # what a hard limit took comes back at the ramp rate
     economic = hard[0]
-    ceiling_w = active_limit_step(&st.active_limit, &cfg.active_limit, inputs.order.ap_limit_pu, dt_s) * cfg.limits.p_rated_w
+    ceiling_w = cfg.limits.p_rated_w * active_limit_step(&st.active_limit, &cfg.active_limit,
+                                                         inputs.order.ap_limit_pu, dt_s)
     if ceiling_w < economic.hi:
         rec.reasons |= ACTIVE_LIMIT
         narrow(&economic, economic.lo, ceiling_w)
@@ -334,7 +336,8 @@ cdef int p_limited_by_device(const core_state_t* st, const settings_t* cfg) noex
 
 # ---- 7 command ----
 
-cdef void stage_command(core_state_t* st, const settings_t* cfg, const inputs_t* inputs, step_record_t* rec) noexcept nogil:
+cdef void stage_command(core_state_t* st, const settings_t* cfg, const inputs_t* inputs,
+                        step_record_t* rec) noexcept nogil:
     rec.state = st.state
     rec.p_cmd_w = st.p_cmd_w
     rec.q_cmd_var = st.q_cmd_var

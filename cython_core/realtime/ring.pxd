@@ -1,8 +1,8 @@
 # The ring: a mapped file of step records. One writer that never looks at a reader; the oldest are overwritten.
 #
-# File     64-bit words. Words 0 ... 15 header, info text (JSON) from INFO_AT, the newest state snapshot from SNAPSHOT_AT,
-#          slots from SLOTS_AT. A slot is its own sequence and one step record; step n lies in slot n mod n_slots with the
-#          sequence n + 1, or -(n + 1) while it is being written.
+# File     64-bit words. Words 0 ... 15 header, info text (JSON) from INFO_AT, the newest state snapshot from
+#          SNAPSHOT_AT, slots from SLOTS_AT. A slot is its own sequence and one step record; step n lies in slot
+#          n mod n_slots with the sequence n + 1, or -(n + 1) while it is being written.
 # Readers  see a torn or overwritten slot by its sequence, and count what is missing from the gap in n.
 
 from libc.stdint cimport int64_t

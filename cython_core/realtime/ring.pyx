@@ -11,7 +11,6 @@ from pathlib import Path
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int64_t
-from libc.string cimport memcpy
 
 from cython_core.realtime.mailbox cimport (
     v2g_fence_acquire,
@@ -141,7 +140,8 @@ cdef class RingReader:
         if words[H_VERSION] != RING_VERSION:
             raise ValueError(f"{self.path}: ring version {words[H_VERSION]}; this program reads {RING_VERSION}")
         if words[H_LAYOUT] != layout_hash():
-            raise ValueError(f"{self.path}: written by another build (record layout {words[H_LAYOUT]:#x}, here {layout_hash():#x})")
+            layouts = f"record layout {words[H_LAYOUT]:#x}, here {layout_hash():#x}"
+            raise ValueError(f"{self.path}: written by another build ({layouts})")
         self.ring.n_slots = words[H_SLOTS]
         self.epoch = words[H_EPOCH]
         self.info = json.loads(self.map[INFO_AT:INFO_AT + words[H_INFO_BYTES]])
