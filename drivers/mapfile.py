@@ -236,10 +236,18 @@ def _writes(check: Checker, item: Item | None) -> WriteContract | None:
     interval = check.integer(keys.get("min_write_interval_ms"), 0, 3600000, "ms")
     quantum_p = check.number(keys.get("quantum_p_w"), 0.001, 1e6, "W")
     quantum_q = check.number(keys.get("quantum_q_var"), 0.001, 1e6, "var")
-    timer = [check.integer(i, 1, 86400, "s") for i in check.items(keys.get("timer_s"))]
-    if "timer_s" in keys and len(timer) != 2:
-        check.complain(keys["timer_s"].line, "timer_s must be [shortest, longest], in s")
+    shortest, longest = _timer(check, keys.get("timer_s"))
+    if storage is None or interval is None or quantum_p is None or quantum_q is None:
         return None
-    if storage is None or interval is None or quantum_p is None or quantum_q is None or None in timer or not timer:
-        return None
-    return WriteContract(storage, interval, quantum_p, quantum_q, timer[0] or 1, timer[1] or 1)
+    return WriteContract(storage, interval, quantum_p, quantum_q, shortest, longest)
+
+
+def _timer(check: Checker, item: Item | None) -> tuple[int, int]:
+    times = [t for i in check.items(item) if (t := check.integer(i, 1, 86400, "s")) is not None]
+    if item is not None and len(check.items(item)) != 2:
+        check.complain(item.line, "timer_s must be [shortest, longest], in s")
+    elif len(times) == 2 and times[0] > times[1]:
+        check.complain(
+            item.line if item else 1, f"timer_s = [{times[0]}, {times[1]}] is empty; the shortest comes first"
+        )
+    return (times[0], times[1]) if len(times) == 2 else (0, 0)

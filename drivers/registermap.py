@@ -103,7 +103,8 @@ def meter_plan(
     device_map: DeviceMap, unit: int, phases: str, timeout_ms: int, turnaround_ms: float = 2.0, baud: int = 0
 ) -> Plan:
     """A meter's reads and rows for one site. phases: L1 | split | L1L2L3; voltages outside it stay absent."""
-    registers = [r for r in device_map.registers.values() if r.name in _wanted(device_map, phases)]
+    wanted = _wanted(device_map, phases)
+    registers = [r for r in device_map.registers.values() if r.name in wanted]
     spans = [Span(r.at, TYPES[r.type], r.every) for r in registers]
     reads = plan_reads(device_map.function, spans, device_map.max_words, turnaround_ms, baud)
     return Plan(

@@ -160,5 +160,5 @@ def _advice(node: yaml.Node) -> str:
 
 
 def _near(word: str, known: Collection[str]) -> str:
-    near = difflib.get_close_matches(word, [str(k) for k in known], n=1)
+    near = difflib.get_close_matches(word, [str(k) for k in known], n=1, cutoff=0.7)
     return f", did you mean '{near[0]}'?" if near else ""

@@ -76,7 +76,7 @@ def _check_controls(device: Device) -> None:
         for name, why in (
             ("WSetEna", "no set-point in watts can be given"),
             ("WSetMod", "the set-point's unit is not certain"),
-            ("WSetEnaRvrt", "the device does not fall back to 0 W when we are silent"),
+            ("WSetEnaRvrt", "the device does not fall back to 0 W in our silence"),
             ("WSetRvrtTms", "the device has no timer of its own for our silence"),
         )
         if not device.implements(704, name)
