@@ -171,7 +171,7 @@ def _value(row: Decode, words: Sequence[int] | None) -> float | int | None:
     value = struct.unpack(f">{FORMATS[row.type]}", raw.to_bytes(size, "big"))[0] * row.scale
     if not (math.isfinite(value) and row.low <= value <= row.high):
         return None
-    return int(value) if row.to_int else float(value)
+    return round(value) if row.to_int else float(value)
 
 
 def _raw(words: Sequence[int], word: int, kind: str) -> int:
@@ -183,16 +183,21 @@ def _raw(words: Sequence[int], word: int, kind: str) -> int:
 
 
 def encode(write: Write, values: Mapping[str, float]) -> tuple[int, ...]:
-    """The words of a write request for p_w and q_var. Halves round to even, as C's nearbyint does.
+    """The words of a write request for p_w and q_var. Halves go to the even neighbour, as in C; a float keeps its fraction.
 
     Raises ValueError where a value is not finite or leaves its type's range: such a frame is not sent.
     """
     words = list(write.words)
     for e in write.encodes:
-        size = TYPES[e.type]
+        size, value = TYPES[e.type], values[e.source] * e.scale
         try:
-            raw = struct.pack(f">{FORMATS[e.type]}", round(values[e.source] * e.scale))
+            raw = struct.pack(f">{FORMATS[e.type]}", _packable(value, e.type))
         except (OverflowError, ValueError, struct.error) as error:
             raise ValueError(f"{e.source} = {values[e.source]} does not fit {e.type} with scale {e.scale}") from error
         words[e.word : e.word + size] = struct.unpack(f">{size}H", raw)
     return tuple(words)
+
+
+def _packable(value: float, kind: str) -> float:
+    """A whole number, or for a float type any finite one. round() refuses what is not finite."""
+    return value if kind == "f32" and math.isfinite(value) else round(value)

@@ -97,16 +97,18 @@ def _check_controls(device: Device) -> None:
 
 
 def _source(device: Device, quantity: Quantity) -> tuple[int, str] | None:
-    """The first point that the device implements and whose scale is known."""
-    for model, name in quantity.points:
-        # The read-back of a set-point that nobody has given yet may well say "not implemented".
-        given = device.implements(model, name) or (model == 704 and device.has(704))
-        if given and device.exponent(model, name) is not None:
-            return model, name
-    if quantity.needed:
+    """The first point that the device implements and whose scale is known.
+
+    Without one, the first whose scale is known: a value may come later, as SoC does when a car is plugged in. Until
+    then its own "not implemented" pattern keeps it absent.
+    """
+    scaled = [p for p in quantity.points if device.has(p[0]) and device.exponent(*p) is not None]
+    if not scaled and quantity.needed:
         tried = ", ".join(f"{name} of model {model}" for model, name in quantity.points)
-        raise DiscoveryError(f"{quantity.name}: the device implements none of: {tried} (value and scale factor)")
-    return None
+        raise DiscoveryError(
+            f"{quantity.name}: no scale factor is implemented for {tried}; without it no value is known"
+        )
+    return next((p for p in scaled if device.implements(*p)), scaled[0] if scaled else None)
 
 
 def _reads(device: Device, quantities: Mapping[str, tuple[int, str]]) -> tuple[Read, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -35,12 +36,12 @@ REQUESTS = [
     # spans                               max  turn  baud  requests                  why
     ([(0, 2, 1), (2, 2, 1), (4, 2, 1)],   60,  2.0,  0,    [(0, 6, 1)],              "neighbours are one request"),
     (FAR,                                 60,  2.0,  0,    [(0, 52, 1)],             "TCP: 48 idle words cost < 2 ms"),
-    (FAR,                                 60,  20.0, 9600, FAR,                      "48 words 100 ms, a request 41 ms"),
-    (NEAR,                                60,  20.0, 9600, [(0, 12, 1)],             "8 words 17 ms, a request 41 ms"),
+    (FAR,                                 60,  20.0, 9600, FAR,                      "48 words 100, request 41 ms"),
+    (NEAR,                                60,  20.0, 9600, [(0, 12, 1)],             "8 words 17, request 41 ms"),
     (FAR,                                 51,  2.0,  0,    FAR,                      "52 words: too many at once"),
     ([(0, 2, 1), (40, 2, 1), (80, 2, 1)], 60,  2.0,  0,    [(0, 2, 1), (40, 42, 1)], "two requests, not three"),
     ([(0, 2, 1), (20, 2, 9)],             60,  2.0,  0,    [(0, 2, 1), (20, 2, 9)],  "slow ones do not stretch it"),
-    ([(0, 2, 1), (30, 2, 1), (20, 2, 9)], 60,  2.0,  0,    [(0, 32, 1)],             "a slow one inside it is free"),
+    ([(0, 2, 1), (30, 2, 1), (20, 2, 9)], 60,  2.0,  0,    [(0, 32, 1)],             "a slow one inside is free"),
     ([(20, 4, 1), (22, 2, 1)],            60,  2.0,  0,    [(20, 4, 1)],             "overlapping: read once"),
     ([(90, 2, 1), (0, 2, 1)],             60,  2.0,  0,    [(0, 2, 1), (90, 2, 1)],  "the map's order is no matter"),
     ([],                                  60,  2.0,  0,    [],                       "nothing wanted, nothing asked"),
@@ -167,6 +168,7 @@ def test_integers_are_absent_as_0_and_never_as_nan() -> None:
     row = Decode(0, 0, "u16", 1.0, 0, 8, SESSION, int(DeviceValid.SESSION), to_int=True)
     plan = Plan(1, (Read(3, 0, 1),), (row,))
     assert decode(plan, [[3]], DeviceState)["session"] == 3
+    assert decode(replace(plan, decodes=(replace(row, scale=0.6),)), [[3]], DeviceState)["session"] == 2  # 1.8 rounds
     assert decode(plan, [[9]], DeviceState)["session"] == 0
     assert decode(plan, [[9]], DeviceState)["valid"] == 0
 
@@ -213,6 +215,7 @@ ENCODED = [
     (25.0,     "s16", 0.1,   (9, 2, 7),            "halves go to the even neighbour"),
     (35.0,     "s16", 0.1,   (9, 4, 7),            "halves go to the even neighbour"),
     (-2000.0,  "f32", -1.0,  (9, 0x44FA, 0x0000),  "a device that counts the other way"),
+    (1500.0,   "f32", 0.001, (9, 0x3FC0, 0x0000),  "1.5 kW: a float keeps its fraction"),
 ]
 # fmt: on
 
@@ -222,10 +225,12 @@ def test_encode(p_w: float, kind: str, scale: float, words: tuple[int, ...], why
     assert encode(Write(16, 100, (9, 8, 7), (Encode(1, kind, scale, "p_w"),)), {"p_w": p_w}) == words, why
 
 
-@pytest.mark.parametrize("p_w", [40000.0, math.nan, math.inf])
-def test_a_value_that_does_not_fit_is_not_encoded(p_w: float) -> None:
-    with pytest.raises(ValueError, match=r"p_w = .* does not fit s16 with scale 1.0"):
-        encode(Write(16, 100, (0,), (Encode(0, "s16", 1.0, "p_w"),)), {"p_w": p_w})
+@pytest.mark.parametrize(
+    ("p_w", "kind"), [(40000.0, "s16"), (-1.0, "u16"), (math.nan, "s16"), (math.inf, "f32"), (math.nan, "f32")]
+)
+def test_a_value_that_does_not_fit_is_not_encoded(p_w: float, kind: str) -> None:
+    with pytest.raises(ValueError, match=rf"p_w = .* does not fit {kind} with scale 1.0"):
+        encode(Write(16, 100, (0, 0), (Encode(0, kind, 1.0, "p_w"),)), {"p_w": p_w})
 
 
 FULL = Plan(

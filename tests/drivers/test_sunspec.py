@@ -304,6 +304,14 @@ def test_a_quantity_that_goes_away_later_becomes_absent() -> None:
     assert not state["valid"] & (DeviceValid.P | DeviceValid.SOC)
 
 
+def test_a_car_that_is_plugged_in_after_discovery_gets_its_state_of_charge() -> None:
+    unplugged = inverter(m713={4: 0xFFFF}, m701={10: 0x8000})
+    assert not state_of(unplugged)["valid"] & (DeviceValid.SOC | DeviceValid.P)
+    later = state_of(unplugged, {AT_713 + 4: 800, AT_701 + 10: 25})
+    assert later["soc_pu"] == pytest.approx(0.8)
+    assert later["p_w"] == 250.0
+
+
 def test_no_storage_model_no_state_of_charge() -> None:
     bodies = [b for b in inverter() if b[0] not in (713, 715)]
     state = state_of(bodies)
@@ -351,8 +359,10 @@ REFUSED = [
         ["model 701: neither InvSt nor St is implemented; one of them must say that the inverter runs"],
     ),
     (inverter(m701={5: 0xFFFF}), ["model 701: ConnSt is not implemented; it must say that the inverter is connected"]),
-    (inverter(m701={10: 0x8000}), ["p_w: the device implements none of: W of model 701 (value and scale factor)"]),
-    (inverter(m701={116: 0x8000}), ["p_w: the device implements none of: W of model 701 (value and scale factor)"]),
+    (
+        inverter(m701={116: 0x8000}),
+        ["p_w: no scale factor is implemented for W of model 701; without it no value is known"],
+    ),
     (
         inverter(m704={2: 1}),
         ["model 704: PFWInjEna = 1 (constant power factor) fights the reactive set-point; disable it there"],
