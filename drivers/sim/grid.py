@@ -100,7 +100,7 @@ class Feeder:
         """The terminals' voltage while one phase feeds in p_w and q_var: the upper root of the two-bus quadratic.
 
         With I = (P - jQ) / V and Vs = V - (R + jX) I:  u^2 - (Vs^2 + 2a) u + a^2 + b^2 = 0, u = V^2,
-        a = RP + XQ, b = XP - RQ. Past the nose there is no solution: the nose's voltage stands.
+        a = RP + XQ, b = XP - RQ. Past the nose there is no solution: what is left of the root stands, 0 at last.
         """
         a = self.r_ohm * p_w + self.x_ohm * q_var
         b = self.x_ohm * p_w - self.r_ohm * q_var

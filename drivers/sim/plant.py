@@ -199,6 +199,8 @@ class Unit:
 
     def step(self, dt_s: float, v_pu: float = 1.0, connected: bool = True) -> bool:
         """One step; True when a reversion timer ran out. Not connected: no grid at the terminals."""
+        if dt_s <= 0.0:
+            return False
         ran_out = sum(s.step(dt_s) for s in (self.p_set, self.q_set, self.p_cap)) > 0  # every timer, none skipped
         if not connected or self.session is not Session.PLUGGED:
             self.inverter.trip()
