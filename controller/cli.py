@@ -24,12 +24,12 @@ EXIT_OK, EXIT_FAIL, EXIT_USER, EXIT_DEVICE, EXIT_INTERRUPT, EXIT_PIPE = 0, 1, 2,
 
 # name -> the first line of the docstring of controller/commands/<name>.py (a test keeps them equal)
 COMMANDS = {
-    "demo": "Play a grid event against simulated devices and judge the answer; needs no hardware.",
+    "demo": "Play a grid event against simulated devices; judge the answer.",
     "run": "Run the controller of a site.",
-    "telemetry": "Send a running controller's records to journal, outbox and MQTT.",
+    "telemetry": "Send a controller's records to journal, outbox and MQTT.",
     "bridge": "Store what sites send over MQTT: InfluxDB or SQLite.",
-    "check": "Check a site file; print every setting with unit, range, source, and what the timing allows.",
-    "compute": "Compute the answer to a table of grid values: CSV in, CSV out, in virtual time.",
+    "check": "Check a site file: every setting with range and source; timing.",
+    "compute": "Answer a table of grid values in virtual time: CSV in, CSV out.",
     "replay": "Compute a journal again and demand equal bits.",
     "report": "Make the report of a journal: plots, numbers, verdict.",
 }
@@ -47,7 +47,7 @@ def parser_for(chosen: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="v2g", description="Grid-supporting V2G controller.",
                                      epilog="Try it without hardware: v2g demo")
     parser.add_argument("--version", action="version", version=f"v2g {program_version()}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND  ", title="commands")
     for name, line in COMMANDS.items():
         command = commands.add_parser(name, help=line, description=line)
         if name == chosen:
@@ -104,6 +104,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except DriverError as error:
         complain(str(error))
         return EXIT_DEVICE
+    except OSError as error:
+        if error.filename is None:  # not a file of the user's: a fault of ours, with its traceback
+            raise
+        complain(f"v2g {command}: {error.filename}: {error.strerror}")
+        return EXIT_USER
     except ModuleNotFoundError as error:
         complain(missing(command, error))
         return EXIT_USER

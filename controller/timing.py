@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from controller.sitedata import InverterSite, MeterSite, Site
+from cython_core.settings import ages_s
 
 LOST_AFTER_S = 10.0
 
@@ -62,11 +63,7 @@ def ages(site: Site) -> list[Ages]:
     of_meter = {"inverter": ("frequency", "voltage", "inverter power"),
                 "connection": ("frequency", "voltage", "connection power")}[site.meter.location]
     signals = [*((name, safe.t_meter_s) for name in of_meter), ("inverter state", safe.t_device_s)]
-    return [Ages(name, t_s * 1e3, 2e3 * t_s, held_s(t_s) * 1e3, safe.lost_after_s * 1e3) for name, t_s in signals]
-
-
-def held_s(t_s: float) -> float:
-    return max(5 * t_s, 1.0)
+    return [Ages(name, t_s * 1e3, *(1e3 * age for age in ages_s(t_s, safe.lost_after_s))) for name, t_s in signals]
 
 
 def budgets(site: Site) -> list[Budget]:
@@ -113,9 +110,10 @@ def reachable(site: Site) -> list[tuple[str, ...]]:
                       f"{reversion_s} s (two steps ... below the inverter's own timer, reversion_s)",
                       "fail_safe.command_valid_s", "inverter.reversion_s"))
     for role, t_s in (("meter", safe.t_meter_s), ("inverter", safe.t_device_s)):
-        if held_s(t_s) >= safe.lost_after_s:
+        held_s = ages_s(t_s, safe.lost_after_s)[1]
+        if held_s >= safe.lost_after_s:
             slow = "timeout_ms, poll_ms or refresh_ms" if role == "meter" else "timeout_ms or poll_ms"
-            found.append((f"the {role} would be held for {held_s(t_s):.12g} s but is lost after "
+            found.append((f"the {role} would be held for {held_s:.12g} s but is lost after "
                           f"{safe.lost_after_s:.12g} s: lower its {slow}, or raise reversion_s",
                           f"{role}.timeout_ms", role))
     return found

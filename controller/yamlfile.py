@@ -92,7 +92,8 @@ def parse_yaml(text: str, file: str, problems: Problems) -> Section:
     try:
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
             if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-                problems.add(file, getattr(event.start_mark, "line", 0) + 1, "anchors (&) and aliases (*) are not used: write it out")
+                at = getattr(event.start_mark, "line", 0) + 1
+                problems.add(file, at, "anchors (&) and aliases (*) are not used: write it out")
                 return nothing
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:

@@ -1,4 +1,4 @@
-"""Check a site file; print every setting with unit, range, source, and what the timing allows."""
+"""Check a site file: every setting with range and source; timing."""
 
 from __future__ import annotations
 
