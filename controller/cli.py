@@ -10,6 +10,7 @@ import argparse
 import logging
 import os
 import sys
+import textwrap
 import time
 from collections.abc import Sequence
 from importlib import import_module
@@ -26,8 +27,8 @@ EXIT_OK, EXIT_FAIL, EXIT_USER, EXIT_DEVICE, EXIT_INTERRUPT, EXIT_PIPE = 0, 1, 2,
 COMMANDS = {
     "demo": "Play a grid event against simulated devices; judge the answer.",
     "run": "Run the controller of a site.",
-    "telemetry": "Send a controller's records to journal, outbox and MQTT.",
-    "bridge": "Store what sites send over MQTT: InfluxDB or SQLite.",
+    "telemetry": "Record and publish what the controller does: ring -> journal, frames, outbox, broker or store.",
+    "bridge": "Carry telemetry from the broker to the store, and acknowledge what is stored.",
     "check": "Check a site file: every setting with range and source; timing.",
     "compute": "Answer a table of grid values in virtual time: CSV in, CSV out.",
     "replay": "Compute a journal again and demand equal bits.",
@@ -42,14 +43,21 @@ def program_version() -> str:
         return "unknown (not installed)"
 
 
+def overview() -> str:
+    """The commands, one or two lines each, in 80 columns."""
+    lines = [textwrap.fill(line, 80, initial_indent=f"  {name:<11}", subsequent_indent=" " * 13)
+             for name, line in COMMANDS.items()]
+    return "\n".join(["commands:", *lines, "", "Try it without hardware: v2g demo", "More on one: v2g COMMAND --help"])
+
+
 def parser_for(chosen: str | None) -> argparse.ArgumentParser:
     """The parser, with the chosen command's own arguments."""
-    parser = argparse.ArgumentParser(prog="v2g", description="Grid-supporting V2G controller.",
-                                     epilog="Try it without hardware: v2g demo")
+    parser = argparse.ArgumentParser(prog="v2g", description="Grid-supporting V2G controller.", epilog=overview(),
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--version", action="version", version=f"v2g {program_version()}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND  ", title="commands")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, line in COMMANDS.items():
-        command = commands.add_parser(name, help=line, description=line)
+        command = commands.add_parser(name, description=line)
         if name == chosen:
             module = import_module(f"controller.commands.{name}")
             module.add_arguments(command)

@@ -16,6 +16,7 @@ from typing import Any
 
 from controller.yamlfile import Entry, Leaf, Problems, Section
 
+LONG = 60  # characters of a value that are quoted back
 REQUIRED = dataclasses.MISSING
 EXPONENT = re.compile(r"[-+]?[0-9.]+[eE][-+]?[0-9]+")
 
@@ -138,7 +139,7 @@ def source(meta: Mapping[str, Any]) -> str:
 def wrong(name: str, leaf: Leaf, meta: Mapping[str, Any]) -> str:
     """What is wrong with the value, or nothing."""
     kind = kind_of(meta)
-    told = f"{name} = {leaf.text}"
+    told = f"{name} = {leaf.text if len(leaf.text) <= LONG else leaf.text[:LONG] + '...'}"
     if leaf.kind == "null":
         return f"{name} has no value; allowed: {allowed(meta)}"
     if kind == "bool":

@@ -74,9 +74,12 @@ def load_settings(path: Path) -> tuple[Settings, int | None]:
 
 def find(path: Path, folder: str) -> Path:
     """A file as given; a bare name is looked up in /etc/v2g, then among the files that came with the package."""
-    if path.exists() or path.suffix or len(path.parts) != 1:
+    if len(path.parts) != 1 or path.suffix in (".yaml", ".yml") or (path.exists() and not path.is_dir()):
         return path
-    return available(folder).get(path.name, path)
+    known = available(folder)
+    if path.name not in known:
+        raise SiteError(f"{path}: no such file, and no name in {USER_FILES / folder}; known: {', '.join(known)}")
+    return known[path.name]
 
 
 def available(folder: str) -> dict[str, Path]:
@@ -237,11 +240,15 @@ class Reader:
             return GROUPS[group](**values)
         except SettingError as error:
             named = [f"{group}.{f.name}" for f in fields(GROUPS[group]) if f.name in str(error)]
-            self.add(str(error), *named, group)
+            theirs = [f"{group}.{name}" for name in values]
+            own = [key for key in named + theirs if key in self.origins and self.origins[key].kind == "site"]
+            self.add(str(error), *own, *named, group)
             return None
 
     def cross_check(self, site: Site) -> None:
         """What no single key can tell."""
+        self.check_map("meter", "meters", site.meter.map)
+        self.check_map("inverter", "inverters", site.inverter.map)
         for role, host in (("meter", site.meter.host), ("inverter", site.inverter.host)):
             if site.start_mode == "demo" and not is_loopback(host):
                 self.add(f"host = {host} is not this machine: start_mode demo talks to simulated devices only "
@@ -253,6 +260,17 @@ class Reader:
         for message, *keys in reachable(site):
             self.add(message, *keys)
         self.check_store(site.telemetry.store)
+
+    def check_map(self, role: str, folder: str, name: str) -> None:
+        """A map by its name, or the path of the owner's own file."""
+        if "/" in name or name.endswith((".yaml", ".yml")):
+            if not Path(name).is_file():
+                self.add(f"map = {name} is not a file", f"{role}.map")
+            return
+        known = sorted(f.stem for f in Path(str(resources.files("drivers.maps"))).joinpath(folder).glob("*.yaml"))
+        if known and name not in known:
+            listed = ", ".join(known)
+            self.add(f"map = {name} is not there; known: {listed}, or the path of a .yaml file", f"{role}.map")
 
     def check_store(self, store: StoreSite | None) -> None:
         needs_influx = ("url", "org", "bucket", "token_file")
@@ -268,7 +286,7 @@ def with_store(telemetry: TelemetrySite, state_dir: Path) -> TelemetrySite:
     """With no server configured SQLite is the store, in state_dir unless a path is given."""
     store = telemetry.store or StoreSite(kind="sqlite")
     if store.kind == "sqlite" and store.sqlite_path is None:
-        store = replace(store, sqlite_path=state_dir / "store.sqlite")
+        store = replace(store, sqlite_path=state_dir / "telemetry.sqlite")
     return replace(telemetry, store=store)
 
 

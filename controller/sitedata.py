@@ -61,7 +61,7 @@ class StoreSite:
     """Where history is kept. influx needs url, org, bucket and token_file; the token itself never stands here."""
 
     kind: str = choice(("sqlite", "influx"), "the store")
-    sqlite_path: Path | None = field(default=None, metadata=file_path("the database; default STATE_DIR/store.sqlite"))
+    sqlite_path: Path | None = field(default=None, metadata=file_path("default STATE_DIR/telemetry.sqlite"))
     url: str | None = text("an address like http://127.0.0.1:8086", None, r"https?://\S+")
     org: str | None = text("InfluxDB organisation", None, r".+")
     bucket: str | None = text("InfluxDB bucket", None, r".+")

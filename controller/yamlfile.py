@@ -15,7 +15,7 @@ from pathlib import Path
 import yaml
 
 MAX_BYTES = 1_000_000
-INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)")
+INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})")
 DECIMAL = re.compile(r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
 NOT_FINITE = re.compile(r"[-+]?\.(inf|nan)", re.IGNORECASE)
 TAG = "tag:yaml.org,2002:"
@@ -23,12 +23,14 @@ TAG = "tag:yaml.org,2002:"
 
 @dataclass(slots=True)
 class Problems:
-    """Mistakes found so far, in any number of files."""
+    """Mistakes found so far, in any number of files; line 0 is the file as a whole."""
 
     found: list[tuple[str, int, str]] = field(default_factory=list)
 
     def add(self, file: str, line: int, text: str) -> None:
-        self.found.append((file, line, text))
+        """text may quote the file: it stays one printable line whatever stood there."""
+        printable = "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
+        self.found.append((file, line, printable))
 
     def __bool__(self) -> bool:
         return bool(self.found)
@@ -37,7 +39,7 @@ class Problems:
         """One line each, by file in the order met, then by line."""
         files = list(dict.fromkeys(f for f, _, _ in self.found))
         ordered = sorted(dict.fromkeys(self.found), key=lambda p: (files.index(p[0]), p[1]))
-        return [f"{file}:{line}: {text}" for file, line, text in ordered]
+        return [f"{file}:{line}: {text}" if line else f"{file}: {text}" for file, line, text in ordered]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +78,11 @@ def read_yaml(path: Path, problems: Problems) -> Section:
         with path.open("rb") as stream:
             raw = stream.read(MAX_BYTES + 1)
         if len(raw) > MAX_BYTES:
-            problems.add(file, 1, f"longer than {MAX_BYTES} bytes: is this the right file?")
+            problems.add(file, 0, f"longer than {MAX_BYTES} bytes: is this the right file?")
             return nothing
         return parse_yaml(raw.decode("utf-8-sig"), file, problems)
     except OSError as error:
-        problems.add(file, 1, f"cannot be read: {error.strerror}")
+        problems.add(file, 0, f"cannot be read: {error.strerror}")
     except UnicodeDecodeError as error:
         problems.add(file, raw[: error.start].count(b"\n") + 1, "is not UTF-8 text: save the file as UTF-8")
     return nothing
@@ -104,7 +106,7 @@ def parse_yaml(text: str, file: str, problems: Problems) -> Section:
         problems.add(file, 1, f"is not YAML: {str(error).splitlines()[0]}")
         return nothing
     if not isinstance(root, yaml.MappingNode):
-        problems.add(file, 1, "holds no `key: value` lines" if root else "is empty")
+        problems.add(file, 0, "holds no `key: value` lines" if root else "is empty")
         return nothing
     return section(root, 1, file, problems)
 

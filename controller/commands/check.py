@@ -127,7 +127,7 @@ def response(site: Site) -> Iterator[str]:
     yield "\nfrom a grid event to the answer, ms"
     for budget in budgets(site):
         verdict = "met" if budget.met else "NOT MET"
-        accepted = " (accepted: i_accept slow-response)" if not budget.met and "slow-response" in site.accepted else ""
+        accepted = " (accepted: slow-response)" if not budget.met and "slow-response" in site.accepted else ""
         for name, ms in budget.parts:
             yield f" {name:<28}{ms:>8.0f}"
         yield f" {budget.function + ' in all':<28}{budget.total_ms:>8.0f}  of {budget.allowed_ms:.0f} " \

@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     table = read_table(args.input)
     steps = steps_in(table, period_ms)
     if steps > MAX_STEPS:
-        raise InputError(f"{args.input}: {steps} steps of {period_ms} ms, at most {MAX_STEPS}: is t_s in seconds? "
+        raise InputError(f"{args.input}: {steps:.9g} steps of {period_ms} ms, at most {MAX_STEPS}: is t_s in seconds? "
                          "Else cut the table or raise --period-ms")
     with output(args.out) as out:
         write_answer(settings, table, period_ms, out, Progress(steps))
