@@ -1,5 +1,6 @@
 """Build of the compiled core. Flags and directives stand here, once; everything else is in pyproject.toml."""
 
+import os
 from pathlib import Path
 
 from Cython.Build import cythonize
@@ -19,6 +20,8 @@ DIRECTIVES = {
     "freethreading_compatible": False,
 }
 
+JOBS = min(os.cpu_count() or 1, 4)
+
 
 def extensions() -> list[Extension]:
     """Every .pyx below the packages, named by its place."""
@@ -30,5 +33,6 @@ setup(
     package_dir={"": "."},
     packages=find_packages(include=[p + suffix for p in PACKAGES for suffix in ("", ".*")]),
     include_package_data=True,
-    ext_modules=cythonize(extensions(), build_dir="build/cython", compiler_directives=DIRECTIVES, nthreads=2),
+    ext_modules=cythonize(extensions(), build_dir="build/cython", compiler_directives=DIRECTIVES, nthreads=JOBS),
+    options={"build_ext": {"parallel": JOBS}},
 )
