@@ -7,8 +7,13 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 TESTS = Path(__file__).parent
+# the same cases in every run, and no deadline: a shared machine is slow at times
+settings.register_profile("house", derandomize=True, deadline=None)
+settings.load_profile("house")
+
 TIER_OF_FOLDER = {"system": "system", "nightly": "nightly"}
 
 

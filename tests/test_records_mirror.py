@@ -58,7 +58,8 @@ def test_raw_bytes_become_rows() -> None:
     rows = from_bytes(raw + raw)
     assert rows.shape == (2,)
     assert [rows[name][1] for name in names] == values
-    assert stack([StepRecord(**dict(zip(names, values, strict=True)))]).tobytes() == raw  # and back
+    record: dict[str, Any] = dict(zip(names, values, strict=True))
+    assert stack([StepRecord(**record)]).tobytes() == raw  # and back
 
 
 def test_step_is_the_dtype_of_the_step_record() -> None:
