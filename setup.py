@@ -7,6 +7,7 @@ from Cython.Build import cythonize
 from setuptools import Extension, find_packages, setup
 
 PACKAGES = ["cython_core", "drivers", "controller", "config"]
+DATA = ["pyx", "pxd", "pyi", "h", "yaml", "csv", "json", "html", "j2", "css", "js", "md"]
 
 # -ffp-contract=off: no fused multiply-add, so that a Pi and a laptop round alike and a replay is equal bit for bit.
 CFLAGS = ["-O2", "-ffp-contract=off", "-Wall", "-Wno-unused-function"]
@@ -32,7 +33,9 @@ def extensions() -> list[Extension]:
 setup(
     package_dir={"": "."},
     packages=find_packages(include=[p + suffix for p in PACKAGES for suffix in ("", ".*")]),
-    include_package_data=True,
+    # by name and not through MANIFEST.in: that finds nothing under a package_dir of "."
+    include_package_data=False,
+    package_data={"": [f"**/*.{suffix}" for suffix in DATA]},
     ext_modules=cythonize(extensions(), build_dir="build/cython", compiler_directives=DIRECTIVES, nthreads=JOBS),
     options={"build_ext": {"parallel": JOBS}},
 )

@@ -13,7 +13,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("cython_core", "drivers", "controller", "config")
-DATA = {".yaml", ".csv", ".html", ".j2", ".json", ".pyi"}
+DATA = {".yaml", ".csv", ".html", ".j2", ".json", ".pyi", ".pyx", ".pxd"}
+PROBES = ("drivers/maps/meters/probe.yaml", "config/scenarios/probe.csv", "controller/report/probe.html.j2")
 
 
 def run(*command: str | Path, cwd: Path, **env: str) -> str:
@@ -35,6 +36,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         tree,
         ignore=shutil.ignore_patterns(".git", ".venv*", ".stamps", "build", "*.so", "*.egg-info", "__pycache__"),
     )
+    for probe in PROBES:  # data of each kind in each place, whatever the tree holds today
+        (tree / probe).parent.mkdir(parents=True, exist_ok=True)
+        (tree / probe).write_text("")
     run(sys.executable, "setup.py", "-q", "sdist", "-d", folder, cwd=tree)
     (source,) = folder.glob("*.tar.gz")
     pip = (sys.executable, "-m", "pip", "wheel", "-q", "--no-index", "--no-deps", "--no-build-isolation")
@@ -53,7 +57,7 @@ def tracked(*suffixes: str) -> set[str]:
 
 def test_every_module_data_file_and_stub_is_in_it(site: Path) -> None:
     packed = {str(p.relative_to(site)) for p in site.rglob("*")}
-    assert tracked(".py", *DATA) - packed == set()
+    assert (tracked(".py", *DATA) | set(PROBES)) - packed == set()
 
 
 def test_every_pyx_is_there_compiled(site: Path) -> None:
