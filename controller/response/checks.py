@@ -6,7 +6,7 @@ Stated tolerances
   droop slope   10 % of the set droop, each side, from answers of at least 1 % of rating
   dead band     5 mHz + the resolution of the frequency readings (never more than 10 mHz of it)
   offset        5 % of rating, power against command before an event (accuracy of P, IEEE 1547-2018 Table 3)
-Times and their limits: measure.py; slope: slope.py; the rest: evidence.py.
+Times and their limits: timing.py; slope: slope.py; the rest: evidence.py.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from controller.response.evidence import Comparison, Deadlines, Gaps
-from controller.response.measure import EventResponse, Timing
+from controller.response.measure import EventResponse
 from controller.response.slope import SideFit
+from controller.response.timing import Timing
 
 NAN = float("nan")
 SLOPE_TOLERANCE_PCT = 10.0
@@ -113,7 +114,7 @@ def _dead_band(fit: SideFit, side: str, resolution_hz: float, why: str) -> Check
     off_mhz, known_mhz = 1e3 * abs(fit.db_measured_hz - fit.db_set_hz), 2e3 * fit.db_se_hz
     passed = _clearly(off_mhz, known_mhz, limit)
     if passed is None:
-        known = f"to +-{known_mhz:.1f} mHz" if math.isfinite(known_mhz) else "not at all"
+        known = f"to ±{known_mhz:.1f} mHz" if math.isfinite(known_mhz) else "not at all"
         reason = f"frequencies {1e3 * fit.span_hz:.0f} mHz apart fix it {known}; {limit:.1f} mHz are needed"
         return Check(name, NAN, "mHz", limit, None, reason)
     reason = f"{1e3 * fit.db_measured_hz:.1f} mHz measured, {1e3 * fit.db_set_hz:.1f} mHz set"
@@ -128,7 +129,7 @@ def _clearly(off: float, uncertainty: float, limit: float) -> bool | None:
 
 
 def _blurred(fit: SideFit) -> str:
-    known = f"{fit.gain:.2f} +- {2.0 * fit.gain_se:.2f} x the formula"
+    known = f"{fit.gain:.2f} ± {2.0 * fit.gain_se:.2f} x the formula"
     return f"answers up to {fit.largest_w:.0f} W drown in the noise: {known}"
 
 
@@ -180,11 +181,11 @@ def telemetry_checks(gaps: Gaps | None) -> list[Check]:
 
 
 def deadline_checks(d: Deadlines) -> list[Check]:
-    late = f"p99 {d.lateness_p99_us:.0f} us, largest {d.lateness_max_us:.0f} us, period {d.period_ms:g} ms"
+    late = f"p99 {d.lateness_p99_us:.0f} µs, largest {d.lateness_max_us:.0f} µs, period {d.period_ms:g} ms"
     holes = f"{d.steps} steps recorded" + (f", {d.missing} numbers absent between them" if d.missing else "")
     return [
         Check("Step numbers absent from the record", d.missing, "", 0.0, d.missing == 0, holes),
-        Check("Lateness of the steps, median", d.lateness_p50_us, "us", NAN, None, late, "reported"),
+        Check("Lateness of the steps, median", d.lateness_p50_us, "µs", NAN, None, late, "reported"),
         Check("Grid points skipped", d.skipped, "", NAN, None, "reported, never deciding", "reported"),
     ]
 
