@@ -48,7 +48,7 @@ class Journal(Protocol):
         """The first step of this epoch that is not yet safely in the file; None: the epoch is new there."""
         ...
 
-    def append(self, raw: bytes, lost: int = 0, snapshot: tuple[int, bytes] | None = None) -> None:
+    def append(self, raw: bytes, snapshot: tuple[int, bytes] | None = None) -> None:
         """Keep records as the ring gives them; steps that are there already are ignored."""
 
     def close(self) -> None:
