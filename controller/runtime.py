@@ -119,9 +119,10 @@ class Runtime:
         """Buses, loop, ring; then collected garbage is not looked at again."""
         site = self.site
         commands = self.command_box if self.writes else Mailbox(Command)  # shadow: nobody writes to the bus's own box
-        self.meter_bus = MeterBus(plan_of_meter(site), site.meter.host, site.meter.port, site.meter.poll_ms, self.meter_box)
+        meter, inverter = site.meter, site.inverter
+        self.meter_bus = MeterBus(plan_of_meter(site), meter.host, meter.port, meter.poll_ms, self.meter_box)
         self.inverter_bus = InverterBus(
-            inverter_plan, site.inverter.host, site.inverter.port, site.inverter.poll_ms, self.device_box, commands
+            inverter_plan, inverter.host, inverter.port, inverter.poll_ms, self.device_box, commands
         )
         grants["meter bus"] = self.meter_bus.start()
         grants["inverter bus"] = self.inverter_bus.start()
