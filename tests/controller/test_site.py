@@ -217,6 +217,8 @@ MISTAKES = [
     ("profile: ieee1547-2018-cat-b-iii", "profile: ../x", 4,   "profile = ../x is not a file in config/profiles"),
     ("profile: ieee1547-2018-cat-b-iii", "profile: x", 4,      "profile = x is not there; known: 50hz-droop,"),
     ("settings:", "setings:", 19,                              "unknown key 'setings'; known: i_accept, inverter,"),
+    ("map: eastron-sdm630", "map: acme", 6,                    "map = acme is not there; known: eastron-sdm630"),
+    ("map: eastron-sdm630", "map: /no/acme.yaml", 6,           "map = /no/acme.yaml is not a file"),
     ("start_mode: shadow", "start_mode: demo", 7,              "host = 192.168.1.50 is not this machine: start_mode"),
     ("start_mode: shadow", "start_mode: live", 3,              "start_mode = live moves real power: prove first"),
     ("schema: 1", "schema: 1\nstate_dir: x", 2,                "state_dir = x is not a path from the root"),
