@@ -141,8 +141,8 @@ class FrameBuilder:
         changes = np.flatnonzero(np.diff(states))
         drafts = []
         for i in changes[:MAX_TRANSITIONS]:
-            now, bits = int(states[i + 1]), int(records[i]["reasons"])
-            drafts.append(self._event("state", records[i], before=int(states[i]), state=now,
+            before, now, bits = int(states[i]), int(states[i + 1]), int(records[i]["reasons"])
+            drafts.append(self._event("state", records[i], before=None if before < 0 else before, state=now,
                                       state_name=name_of(State, now), reasons=bits, why=names(bits)))  # fmt: skip
         if len(changes) > MAX_TRANSITIONS:
             drafts[-1].body["more"] = len(changes) - MAX_TRANSITIONS
