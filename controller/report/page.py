@@ -1,0 +1,198 @@
+"""The report: one self-contained HTML page with the verdict, its checks, plots, settings and where it all comes from.
+
+Everything is inline (style, SVG); the page asks nobody for anything. It follows the reader's light or dark scheme,
+reads at 400 px as at 1600 px, and prints on one page. Pure apart from write_report, which writes the file whole.
+The same run gives the same page; the time of making is the caller's (made_at), if it is wanted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup
+from numpy.typing import ArrayLike
+
+from controller.report.curves import curves
+from controller.report.plots import draw_all
+from controller.response.checks import Check
+from controller.response.judge import Verdict
+from controller.response.run import Records, prepare
+from cython_core.settings import Settings
+
+UNKNOWN = "not recorded"
+DASH = "\N{EN DASH}"
+
+
+@dataclass(frozen=True, slots=True)
+class SettingRow:
+    """One setting as the page shows it."""
+
+    name: str
+    value: str
+    unit: str
+    allowed: str
+    clause: str
+    changed: bool  # differs from the default
+
+
+def write_report(
+    path: Path,
+    records: Records,
+    info: Mapping[str, Any],
+    frames_ms: ArrayLike | None,
+    verdict: Verdict,
+    *,
+    replay: str = "",
+    made_at: str = "",
+    notes: tuple[str, ...] = (),
+) -> None:
+    """Write the page. replay: the replay's one line; notes: further lines about the run (trace, fault, broker)."""
+    html = render(records, info, frames_ms, verdict, replay=replay, made_at=made_at, notes=notes)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(path.name + ".part")
+    unfinished.write_text(html, encoding="utf-8")
+    unfinished.replace(path)
+
+
+def render(
+    records: Records,
+    info: Mapping[str, Any],
+    frames_ms: ArrayLike | None,
+    verdict: Verdict,
+    *,
+    replay: str = "",
+    made_at: str = "",
+    notes: tuple[str, ...] = (),
+) -> str:
+    """The page as text."""
+    run = prepare(records, info)
+    plots = draw_all(curves(run, verdict, frames_ms, int(info["wall_offset_ns"])))
+    environment = Environment(
+        loader=FunctionLoader(_package_text), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters |= {"number": number, "margin": margin, "state": state, "seconds": seconds}
+    t0_ns = int(records["t_ns"][0])
+    return environment.get_template("page.html.j2").render(
+        style=Markup(_package_text("page.css")),
+        plots={name: Markup(svg) for name, svg in plots.items()},
+        captions=CAPTIONS,
+        verdict=verdict,
+        headline=headline(verdict),
+        demo=str(info.get("start_mode", "")) == "demo",
+        site=str(info.get("site", UNKNOWN)),
+        events=[(e, (e.event.t_start_ns - t0_ns) / 1e9) for e in verdict.measured.events],
+        settings=setting_rows(run.settings),
+        provenance=provenance(records, info, verdict, replay, made_at),
+        notes=notes,
+        started=_utc(t0_ns + int(info["wall_offset_ns"])),
+        duration_s=(int(records["t_ns"][-1]) - t0_ns) / 1e9,
+    )
+
+
+CAPTIONS = {
+    "frequency": "Measured frequency with the dead band; shaded: grid events.",
+    "power": "Measured, commanded and ideal power. The ideal answer is the formula through the set response time, cut "
+    "by the limits in force; the band around it is 10 % of the answer plus 1 % of rating.",
+    "droop": "Change of power over frequency, in events. Frequency is seen through the same lag as the answer, so that "
+    "a right answer lies on the formula however fast the frequency moves.",
+    "ages": "Age of the frequency and of the inverter's state when each step used them.",
+    "lateness": "How late each step woke up after its grid point.",
+    "telemetry": "Silence before each live frame; the run's start and end count as frames.",
+}
+
+
+def headline(verdict: Verdict) -> list[tuple[str, Check]]:
+    """The three numbers that everybody asks for first."""
+    by_name = {c.name: c for c in verdict.checks}
+    gaps = [c for c in verdict.checks if c.name.startswith("Longest telemetry gap")]
+    worst_gap = max(gaps, key=lambda c: (c.passed is False, c.value if math.isfinite(c.value) else -1.0))
+    return [
+        ("initiate", by_name["Time to initiate"]),
+        ("deliver", by_name["Time to deliver"]),
+        ("longest telemetry gap", worst_gap),
+    ]
+
+
+def setting_rows(settings: Settings) -> list[tuple[str, list[SettingRow]]]:
+    """Every setting with unit, range and clause, group by group."""
+    groups = []
+    for group in fields(settings):
+        chosen = getattr(settings, group.name)
+        rows = [_setting(getattr(chosen, f.name), f.name, f.default, f.metadata) for f in fields(chosen)]
+        groups.append((group.name, rows))
+    return groups
+
+
+def _setting(value: Any, name: str, default: Any, meta: Mapping[str, Any]) -> SettingRow:
+    allowed = f"{meta['low']:g} … {meta['high']:g}" if "low" in meta else ""
+    text = str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
+    unit = "" if isinstance(value, bool) else str(meta.get("unit", ""))
+    return SettingRow(name, text, unit, allowed, str(meta.get("clause", "")), value != default)
+
+
+def provenance(
+    records: Records, info: Mapping[str, Any], verdict: Verdict, replay: str, made_at: str
+) -> list[tuple[str, str]]:
+    """Where the numbers come from."""
+    d, maps = verdict.measured.deadlines, info.get("maps", {})
+    digest = info.get("settings_digest", UNKNOWN)
+    rows = [
+        ("Source", f"step records {records['n'][0]} … {records['n'][-1]} of the controller's own journal"),
+        ("Power measured by", verdict.measured.power_from),
+        ("Steps", f"{d.steps}, one every {d.period_ms:g} ms; {d.skipped} grid points skipped, {d.missing} absent"),
+        ("Replay", replay or "not replayed"),
+        ("Start mode", str(info.get("start_mode", UNKNOWN))),
+        ("Build", str(info.get("build", UNKNOWN))),
+        ("Settings digest", f"{digest:016x}" if isinstance(digest, int) else str(digest)),
+        ("Epoch, boot", f"{info.get('epoch', UNKNOWN)}, {info.get('boot_id', UNKNOWN)}"),
+    ]
+    if isinstance(maps, Mapping) and maps:
+        rows.append(("Register maps", ", ".join(f"{k}: {v}" for k, v in maps.items())))
+    if made_at:
+        rows.append(("Report made", made_at))
+    return rows
+
+
+def number(value: float, unit: str = "") -> str:
+    """Three or four significant digits, never in powers of ten where a reader can do without; NaN is a dash."""
+    if not math.isfinite(value):
+        return DASH
+    if value == 0.0:
+        text = "0"
+    elif abs(value) < 1e-3:
+        text = f"{value:.1e}"
+    else:
+        text = f"{value:.{max(0, min(3, 2 - math.floor(math.log10(abs(value)))))}f}"
+    return f"{text} {unit}".strip()
+
+
+def seconds(value: float) -> str:
+    return number(value, "s")
+
+
+def margin(check: Check) -> str:
+    """How far from the limit."""
+    return number(check.margin, check.unit) if math.isfinite(check.margin) else DASH
+
+
+def state(check: Check) -> str:
+    """A word for the result: colour alone never says it."""
+    if check.rule == "reported":
+        return "reported"
+    return {True: "pass", False: "fail", None: "not judged"}[check.passed]
+
+
+def _utc(wall_ns: int) -> str:
+    return datetime.fromtimestamp(wall_ns // 1_000_000_000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _package_text(name: str) -> str:
+    return files("controller.report").joinpath(name).read_text(encoding="utf-8")
