@@ -3,7 +3,8 @@
 Window   whole multiples of window_ms of wall time (wall_offset_ns + t_ns), so that the same records always make the
          same frames; a record of the next window closes the one before.
 Units    in the names; P and Q: + = out of the inverter into the grid. t_ms: source time, Unix ms. Absent is null.
-P        measured: the meter's when it sits at the inverter's terminals, else the inverter's own; null when stale.
+P, Q     measured: the meter's when it sits at the inverter's terminals, else the inverter's own.
+Stale    what is older than "held" is null: a frozen number would pass for a measurement.
 Events   start, state, reasons, lost, frequency_begin/_end, voltage_begin/_end: each at its own step and time.
 """
 
@@ -20,8 +21,10 @@ from controller.telemetry.wire import VERSION, Draft
 from cython_core.records import Freshness, Mode, Reason, State
 
 Records = NDArray[Any]
+Values = NDArray[np.float64]
 
 SIGN = "+ = out of the inverter into the grid"
+NEVER_NS = 10**18  # 30 years; the core gives what was never measured an age above
 QUIET_NS = 2_000_000_000  # a grid event ends when its reason has been absent this long
 MAX_TRANSITIONS = 8  # of one kind in one window; the last one says how many more there were
 NOT_EVENTS = int(Reason.SKIPPED)  # counted in every frame
@@ -138,8 +141,8 @@ class FrameBuilder:
         changes = np.flatnonzero(np.diff(states))
         drafts = []
         for i in changes[:MAX_TRANSITIONS]:
-            now, bits = int(states[i + 1]), int(records[i]["reasons"])
-            drafts.append(self._event("state", records[i], before=int(states[i]), state=now,
+            before, now, bits = int(states[i]), int(states[i + 1]), int(records[i]["reasons"])
+            drafts.append(self._event("state", records[i], before=None if before < 0 else before, state=now,
                                       state_name=name_of(State, now), reasons=bits, why=names(bits)))  # fmt: skip
         if len(changes) > MAX_TRANSITIONS:
             drafts[-1].body["more"] = len(changes) - MAX_TRANSITIONS
@@ -186,7 +189,7 @@ class FrameBuilder:
     def _live(self, records: Records) -> Draft:
         last = records[-1]
         t_ms = self._t_ms(last["t_ns"])
-        p_w, q_var = self._measured(records, "p_w"), self._measured(records, "q_var")
+        p_w, q_var = self._power(records, "p_w"), self._power(records, "q_var")
         bits_or = int(np.bitwise_or.reduce(records["reasons"]))
         hours = records["k"] * (int(self.info["period_ns"]) / 3.6e12)
         body = self._head("live", t_ms) | {
@@ -197,14 +200,14 @@ class FrameBuilder:
             "steps": len(records),
             "skipped": int((records["k"] - 1).sum()),
             "skipped_total": int(last["skipped"]),
-            "f_hz": spread(records["f_hz"]),
-            "v_pu": spread(records["v_pu"]),
+            "f_hz": spread(unless_stale(records, "f", "f_hz")),
+            "v_pu": spread(unless_stale(records, "v", "v_pu")),
             "p_w": spread(p_w),
             "q_var": spread(q_var),
             "p_cmd_w": spread(records["p_cmd_w"]),
             "dp_w": spread(records["dp_w"]),
-            "soc_pu": spread(records["d_soc_pu"]),
-            "age_ms": {s: newest_and_max(records[f"age_{s}_ns"] / 1e6) for s in "fvpd"},
+            "soc_pu": spread(unless_stale(records, "d", "d_soc_pu")),
+            "age_ms": {s: newest_and_max(ages_ms(records[f"age_{s}_ns"])) for s in "fvpd"},
             "late_us": middle_and_max(records["lateness_ns"] / 1e3),
             "reasons": int(last["reasons"]),
             "reasons_or": bits_or,
@@ -218,12 +221,17 @@ class FrameBuilder:
         }
         return Draft("live", "live", t_ms, body)
 
-    def _measured(self, records: Records, quantity: str) -> NDArray[np.float64]:
-        device = np.where(records["fresh_d"] <= Freshness.HELD, records[f"d_{quantity}"], np.nan)
+    def _power(self, records: Records, quantity: str) -> Values:
+        device = unless_stale(records, "d", f"d_{quantity}")
         if not self.p_at_meter:
             return device
-        meter = np.where(records["fresh_p"] <= Freshness.HELD, records[f"m_{quantity}"], np.nan)
+        meter = unless_stale(records, "p", f"m_{quantity}")
         return np.where(np.isfinite(meter), meter, device)
+
+
+def unless_stale(records: Records, signal: str, column: str) -> Values:
+    """A measured quantity, NaN where its signal is stale or lost."""
+    return np.where(records[f"fresh_{signal}"] <= Freshness.HELD, records[column], np.nan)
 
 
 def spread(values: NDArray[Any]) -> dict[str, float | None]:
@@ -235,9 +243,14 @@ def spread(values: NDArray[Any]) -> dict[str, float | None]:
     return {"newest": number(values[-1]), "min": number(low), "max": number(high), "mean": number(mean)}
 
 
+def ages_ms(ages_ns: NDArray[Any]) -> Values:
+    """What was never measured has no age."""
+    return np.where(ages_ns < NEVER_NS, ages_ns / 1e6, np.nan)
+
+
 def newest_and_max(values: NDArray[Any]) -> dict[str, float | None]:
     """The two ages worth sending."""
-    return {"newest": number(values[-1]), "max": number(values.max())}
+    return {"newest": number(values[-1]), "max": number(np.fmax.reduce(values))}
 
 
 def middle_and_max(values: NDArray[Any]) -> dict[str, float | None]:

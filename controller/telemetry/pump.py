@@ -12,7 +12,6 @@ from controller.telemetry.outbox import Outbox
 from controller.telemetry.wire import Ranges, Row
 
 FRESH_MS = 10_000  # younger rows are live; older ones are backlog
-SILENT_MS = 4_000
 MAX_DOUBLINGS = 4
 NOBODY_MS = 10_000  # no acknowledgement for this long, with rows out: nobody is listening
 PROBE_MS = 5_000
@@ -22,8 +21,8 @@ MAX_REMEMBERED = 2_000
 class Pump:
     """One outbox's sending order; the state is what has been sent since this process began."""
 
-    def __init__(self, outbox: Outbox, rate_per_s: float = 50.0, window: int = 200) -> None:
-        self.outbox, self.rate_per_s, self.window = outbox, rate_per_s, window
+    def __init__(self, outbox: Outbox, rate_per_s: float = 50.0, window: int = 200, silent_ms: int = 4_000) -> None:
+        self.outbox, self.rate_per_s, self.window, self.silent_ms = outbox, rate_per_s, window, silent_ms
         self.sent = 0
         self._sent: dict[int, tuple[int, int]] = {}  # seq -> (when, how often)
         self._high = 0
@@ -76,7 +75,7 @@ class Pump:
 
     def _waiting(self, now_ms: int) -> set[int]:
         """Sent, and not yet silent for too long."""
-        return {seq for seq, (at_ms, times) in self._sent.items() if now_ms - at_ms < silence_ms(times)}
+        return {seq for seq, (at_ms, times) in self._sent.items() if now_ms - at_ms < silence_ms(self.silent_ms, times)}
 
     def _remember(self, rows: list[Row], now_ms: int) -> None:
         for row in rows:
@@ -86,6 +85,6 @@ class Pump:
                 del self._sent[seq]
 
 
-def silence_ms(times: int) -> int:
+def silence_ms(first_ms: int, times: int) -> int:
     """How long a row sent `times` times may stay unanswered."""
-    return SILENT_MS << min(times - 1, MAX_DOUBLINGS)
+    return first_ms << min(times - 1, MAX_DOUBLINGS)
