@@ -162,8 +162,9 @@ class Runtime:
             "settings_digest": core.digest,
             "profile": site.profile,
             "build": build_id(),
-            "meter": {"map": site.meter.map, "location": site.meter.location, "phases": site.meter.phases},
-            "inverter": {"map": site.inverter.map, "reversion_s": site.inverter.reversion_s},
+            "maps": {"meter": site.meter.map, "inverter": site.inverter.map},
+            "meter_location": site.meter.location,
+            "reversion_s": site.inverter.reversion_s,
             "realtime": grants,
         }
 
