@@ -275,3 +275,22 @@ def test_a_mistake_in_an_inverter_map(old: str, new: str, line: str) -> None:
     with pytest.raises(MapError) as error:
         parse_map(INVERTER.replace(old, new, 1), "i.yaml")
     assert f"i.yaml:{line}" in str(error.value).splitlines()
+
+
+@pytest.mark.parametrize("name", map_names())
+def test_a_damaged_map_is_a_map_error_and_nothing_else(name: str) -> None:
+    """Each line in turn left out, cut in half, or moved one level in."""
+    [file] = MAPS.glob(f"*/{name}.yaml")
+    lines = file.read_text().splitlines()
+    for i, line in enumerate(lines):
+        for damaged in ([], [line[: len(line) // 2]], ["  " + line]):
+            told = complaints("\n".join([*lines[:i], *damaged, *lines[i + 1 :]]))
+            assert all(line.startswith("m.yaml:") for line in told)
+
+
+def complaints(text: str) -> list[str]:
+    try:
+        parse_map(text, "m.yaml")
+    except MapError as error:
+        return str(error).splitlines()
+    return []
