@@ -216,6 +216,11 @@ def test_odd_yaml_is_a_map_error_and_nothing_else(text: str) -> None:
         parse_map(text, "m.yaml")
 
 
+def test_neighbours_in_any_order_do_not_overlap() -> None:
+    turned = METER.replace("registers:\n", "registers:\n  v2_v: {at: 0x0002, type: f32, unit: V, range: [0, 400]}\n")
+    assert set(parse_map(turned, "m.yaml").registers) == {"f_hz", "v1_v", "v2_v", "p_w"}
+
+
 def test_all_mistakes_at_once_in_the_order_of_the_file() -> None:
     wrong = (
         METER.replace("function: 4", "function: 5")

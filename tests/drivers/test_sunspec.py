@@ -267,6 +267,7 @@ def test_status(changed: dict[int, int], names: tuple[str, ...], why: str) -> No
 def test_status_without_st_or_without_invst() -> None:
     both = DeviceStatus.RUNNING | DeviceStatus.CONNECTED
     assert state_of(inverter(m701={3: 0xFFFF}))["status"] == both
+    assert state_of(inverter(m701={3: 0xFFFF}), {AT_701 + 4: 4})["status"] == both  # throttled
     assert state_of(inverter(m701={4: 0xFFFF}))["status"] == both
     assert state_of(inverter(m701={4: 0xFFFF}), {AT_701 + 3: 0})["status"] == DeviceStatus.CONNECTED
 
@@ -542,6 +543,35 @@ def test_an_address_that_is_not_there_is_a_refusal() -> None:
         try:
             with pytest.raises(RefusedError, match=r"reading 2 words at 7: exception 2 \(illegal address\)"):
                 reader.read(7, 2)
+        finally:
+            reader.close()
+
+
+# fmt: off
+ANSWERS = [
+    # bytes of the answer to transaction 1, unit 1, two words    message                     why
+    ("0002 0000 0007 01 03 04 5375 6e53",   "the answer is not for this question",           "another transaction"),
+    ("0001 0000 0007 02 03 04 5375 6e53",   "the answer is not for this question",           "another unit"),
+    ("0001 0001 0007 01 03 04 5375 6e53",   "the answer is not for this question",           "not the Modbus protocol"),
+    ("0001 0000 0002 01 03",                "the answer is not for this question",           "too short for any answer"),
+    ("0001 0000 0005 01 03 02 5375",        "a garbled answer of 4 bytes",                   "one word instead of two"),
+    ("0001 0000 0007 01 04 04 5375 6e53",   "a garbled answer of 6 bytes",                   "another function"),
+    ("0001 0000 0006 01 03 04 5375 6e",     "a garbled answer of 5 bytes",                   "byte count and length disagree"),
+    ("0001 0000 0003 01 83 0b",             r"exception 11 \(gateway: the device behind it", "gateway"),
+    ("0001 0000 0003 01 83 63",             r"exception 99 \(unknown code\)",                "a code nobody knows"),
+    ("0001 0000 0007 01 03",                "the device closed the connection",              "half an answer, then the end"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("answer", "message", "why"), ANSWERS, ids=[a[-1] for a in ANSWERS])
+def test_a_wrong_answer_is_a_bus_error_and_never_a_refusal(answer: str, message: str, why: str) -> None:
+    with serve({}, answer=bytes.fromhex(answer.replace(" ", ""))) as port:
+        reader = TcpReader("127.0.0.1", port, 1, 5.0)
+        try:
+            with pytest.raises(BusError, match=message) as error:
+                reader.read(40000, 2)
+            assert not isinstance(error.value, RefusedError), why
         finally:
             reader.close()
 
