@@ -109,11 +109,11 @@ def discover(
     map_name: str = "sunspec-7xx",
 ) -> Plan:
     """Walk the device's chain and compile its Plan. timeout_s bounds the whole of it; timeout_ms goes into the Plan."""
-    used = load_map(map_name).models
+    layout = load_map(map_name)
     reader = TcpReader(host, port, unit, timeout_s)
     try:
         chain = walk(reader.read)
-        words = fetch(reader.read, [m for m in chain.models if m.id in used])
+        words = fetch(reader.read, [m for m in chain.models if m.id in layout.models], layout.max_words)
         return inverter_plan(chain, words, unit, reversion_s, timeout_ms, map_name)
     except DiscoveryError as error:
         lines = "\n".join(f"{host}:{port} unit {unit}: {line}" for line in str(error).splitlines())

@@ -114,6 +114,7 @@ def test_fetch_reads_long_models_in_pieces() -> None:
     reader = WordReader(lay_out([(1, 66, {}), (701, 153, {116: 3})]))
     words = fetch(reader, [Model(701, 40070, 153)])
     assert reader.asked == [(40070, 125), (40195, 30)]
+    assert fetch(WordReader(reader.words), [Model(701, 40070, 153)], max_words=40) == words
     assert words[40070 + 116] == 3
     assert len(words) == 155
 
@@ -548,18 +549,20 @@ def test_an_address_that_is_not_there_is_a_refusal() -> None:
 
 
 # fmt: off
+WRONG = "the answer is not for this question"
+
 ANSWERS = [
-    # bytes of the answer to transaction 1, unit 1, two words    message                     why
-    ("0002 0000 0007 01 03 04 5375 6e53",   "the answer is not for this question",           "another transaction"),
-    ("0001 0000 0007 02 03 04 5375 6e53",   "the answer is not for this question",           "another unit"),
-    ("0001 0001 0007 01 03 04 5375 6e53",   "the answer is not for this question",           "not the Modbus protocol"),
-    ("0001 0000 0002 01 03",                "the answer is not for this question",           "too short for any answer"),
-    ("0001 0000 0005 01 03 02 5375",        "a garbled answer of 4 bytes",                   "one word instead of two"),
-    ("0001 0000 0007 01 04 04 5375 6e53",   "a garbled answer of 6 bytes",                   "another function"),
-    ("0001 0000 0006 01 03 04 5375 6e",     "a garbled answer of 5 bytes",                   "byte count and length disagree"),
-    ("0001 0000 0003 01 83 0b",             r"exception 11 \(gateway: the device behind it", "gateway"),
-    ("0001 0000 0003 01 83 63",             r"exception 99 \(unknown code\)",                "a code nobody knows"),
-    ("0001 0000 0007 01 03",                "the device closed the connection",              "half an answer, then the end"),
+    # answer to transaction 1, unit 1, two words  message                                         why
+    ("0002 0000 0007 01 03 04 5375 6e53", WRONG,                                           "another transaction"),
+    ("0001 0000 0007 02 03 04 5375 6e53", WRONG,                                           "another unit"),
+    ("0001 0001 0007 01 03 04 5375 6e53", WRONG,                                           "not the Modbus protocol"),
+    ("0001 0000 0002 01 03",              WRONG,                                           "too short for any answer"),
+    ("0001 0000 0005 01 03 02 5375",      "a garbled answer of 4 bytes",                   "one word instead of two"),
+    ("0001 0000 0007 01 04 04 5375 6e53", "a garbled answer of 6 bytes",                   "another function"),
+    ("0001 0000 0006 01 03 04 5375 6e",   "a garbled answer of 5 bytes",                   "byte count and length disagree"),
+    ("0001 0000 0003 01 83 0b",           r"exception 11 \(gateway: the device behind it", "gateway"),
+    ("0001 0000 0003 01 83 63",           r"exception 99 \(unknown code\)",                "a code nobody knows"),
+    ("0001 0000 0007 01 03",              "the device closed the connection",              "half an answer, then the end"),
 ]
 # fmt: on
 
