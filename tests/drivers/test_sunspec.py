@@ -559,10 +559,10 @@ ANSWERS = [
     ("0001 0000 0002 01 03",              WRONG,                                           "too short for any answer"),
     ("0001 0000 0005 01 03 02 5375",      "a garbled answer of 4 bytes",                   "one word instead of two"),
     ("0001 0000 0007 01 04 04 5375 6e53", "a garbled answer of 6 bytes",                   "another function"),
-    ("0001 0000 0006 01 03 04 5375 6e",   "a garbled answer of 5 bytes",                   "byte count and length disagree"),
+    ("0001 0000 0006 01 03 04 5375 6e",   "a garbled answer of 5 bytes",                   "byte count against length"),
     ("0001 0000 0003 01 83 0b",           r"exception 11 \(gateway: the device behind it", "gateway"),
     ("0001 0000 0003 01 83 63",           r"exception 99 \(unknown code\)",                "a code nobody knows"),
-    ("0001 0000 0007 01 03",              "the device closed the connection",              "half an answer, then the end"),
+    ("0001 0000 0007 01 03",              "the device closed the connection",              "half an answer"),
 ]
 # fmt: on
 
