@@ -1,11 +1,13 @@
 """Build of the compiled core. Flags and directives stand here, once; everything else is in pyproject.toml."""
 
+import os
 from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, find_packages, setup
 
 PACKAGES = ["cython_core", "drivers", "controller", "config"]
+DATA = ["pyx", "pxd", "pyi", "h", "yaml", "csv", "json", "html", "j2", "css", "js", "md"]
 
 # -ffp-contract=off: no fused multiply-add, so that a Pi and a laptop round alike and a replay is equal bit for bit.
 CFLAGS = ["-O2", "-ffp-contract=off", "-Wall", "-Wno-unused-function"]
@@ -19,6 +21,8 @@ DIRECTIVES = {
     "freethreading_compatible": False,
 }
 
+JOBS = min(os.cpu_count() or 1, 4)
+
 
 def extensions() -> list[Extension]:
     """Every .pyx below the packages, named by its place."""
@@ -29,6 +33,9 @@ def extensions() -> list[Extension]:
 setup(
     package_dir={"": "."},
     packages=find_packages(include=[p + suffix for p in PACKAGES for suffix in ("", ".*")]),
-    include_package_data=True,
-    ext_modules=cythonize(extensions(), build_dir="build/cython", compiler_directives=DIRECTIVES, nthreads=2),
+    # by name and not through MANIFEST.in: that finds nothing under a package_dir of "."
+    include_package_data=False,
+    package_data={"": [f"**/*.{suffix}" for suffix in DATA]},
+    ext_modules=cythonize(extensions(), build_dir="build/cython", compiler_directives=DIRECTIVES, nthreads=JOBS),
+    options={"build_ext": {"parallel": JOBS}},
 )

@@ -3,14 +3,15 @@
 Units    in the names. pu: voltage of v_nom_v, active power of p_rated_w, reactive power of s_rated_va.
 Errors   SettingError: name, value, what is allowed, clause. The site owner must act.
 Sources  IEEE 1547-2018, Category B and III; what is marked "product" is ours.
-The values here become the C struct settings_t once, at load (compile.py); past that door nothing is checked again.
+The values here become the C struct settings_t once, at load (compiled.pyx); past that door nothing is checked again.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
+from hashlib import sha256
 from typing import Any, get_type_hints
 
 
@@ -140,6 +141,7 @@ class FailSafeSettings:
     t_meter_s: float = quantity(0.2, "s", 0.001, 10.0, "product: max(poll, refresh, timeout + retry) of the meter")
     t_device_s: float = quantity(0.5, "s", 0.001, 10.0, "product: the same of the inverter")
     meter_half_refresh_s: float = quantity(0.05, "s", 0.0, 5.0, "product: half the meter's refresh, part of its age")
+    frozen_after_s: float = quantity(0.0, "s", 0.0, 60.0, "product: identical answers this long are frozen; 0 = off")
     lost_after_s: float = quantity(10.0, "s", 1.0, 60.0, "product: not above the inverter's own timer")
     safe_p_w: float = quantity(0.0, "W", -100000.0, 100000.0, "product: where power goes when the meter is lost")
     degraded_charge_w: float = quantity(1400.0, "W", 0.0, 100000.0, "product: most charging while voltage is stale")
@@ -191,7 +193,24 @@ def build(group: type[Any], values: Mapping[str, Any]) -> Any:
     for key in values:
         if key not in known:
             raise SettingError(f"unknown key '{key}'; known: {', '.join(sorted(known))}")
-    return group(**{k: float(v) if isinstance(v, int) and not isinstance(v, bool) else v for k, v in values.items()})
+    return group(**{k: float(v) if type(v) is int else v for k, v in values.items()})
+
+
+def to_mapping(settings: Settings) -> dict[str, dict[str, Any]]:
+    """Settings -> {"freq_droop": {"k_of": 0.05, ...}, ...}: plain values; from_mapping turns it back without loss."""
+    return {g.name: asdict(getattr(settings, g.name)) for g in fields(settings)}
+
+
+def digest(settings: Settings, period_ns: int) -> int:
+    """63 bits that name these settings at this step: they stand in every record."""
+    text = repr((period_ns, sorted((g, sorted(v.items())) for g, v in to_mapping(settings).items())))
+    return int.from_bytes(sha256(text.encode()).digest()[:8], "little") >> 1
+
+
+def ages_s(t_s: float, lost_after_s: float) -> tuple[float, float, float]:
+    """Ages up to which a signal is fresh, held and stale when its wire can deliver every t_s."""
+    held_s = max(5.0 * t_s, 1.0)
+    return 2.0 * t_s, held_s, max(lost_after_s, held_s)
 
 
 def decay(t_s: float, t90_s: float) -> float:

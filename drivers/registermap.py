@@ -1,99 +1,203 @@
-"""Register maps: YAML facts about a device -> flat read, decode and write tables. Pure; no sockets.
+"""Register maps: facts about a device -> flat read, decode and write tables. Pure; no sockets.
 
-A Plan is all that a bus thread needs: which requests to send, which bits of the answers become which word of a
-Measurement or DeviceState, and which frames carry a Command. Addresses are what goes on the wire, zero-based.
-Values are big-endian words (Modbus Application Protocol v1.1b3, section 4.2).
+meter_plan(map) chooses the requests and compiles the rows. decode() and encode() say in plain Python what a bus
+thread does with them: they are the specification, and the oracle of the compiled bus.
+Raises MapError when a map cannot serve the site; a device's wrong answer becomes an absent quantity, never an error.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
 
-# type name -> 16-bit words
-TYPES = {"u16": 1, "s16": 1, "u32": 2, "s32": 2, "f32": 2, "u64": 4, "s64": 4}
+from cython_core.records import NAN, DeviceState, Measurement
+from drivers.base import MapError
+from drivers.devicemap import METER_QUANTITIES, DeviceMap, Register
+from drivers.mapfile import load_map, map_names, parse_map
+from drivers.tables import TYPES, Decode, Encode, Flag, Plan, Read, Write, plan_from_json, plan_to_json
+
+__all__ = [
+    "TYPES", "Decode", "DeviceMap", "Encode", "Flag", "Plan", "Read", "Span", "Write", "decode", "encode", "field_word",
+    "load_map", "locate", "map_names", "meter_plan", "parse_map", "plan_from_json", "plan_reads", "plan_to_json",
+]  # fmt: skip
+
+FORMATS = {"u16": "H", "s16": "h", "u32": "I", "s32": "i", "f32": "f", "u64": "Q", "s64": "q"}
+PHASES = {"L1": ("v1_v",), "split": ("v1_v", "v2_v"), "L1L2L3": ("v1_v", "v2_v", "v3_v")}
+
+RTU_REQUEST_CHARS = 8 + 5 + 2 * 3.5  # a read's question, its answer without the words, and two silences
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
-    """One request. every: asked in each n-th poll (1 = fast list)."""
+class Span:
+    """Words that must come in one answer, asked in each `every`-th poll."""
 
-    function: int
     address: int
-    count: int
+    words: int
     every: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Decode:
-    """One quantity: word `word` of answer `read` -> value * scale -> word `target` of the record.
+def plan_reads(
+    function: int, spans: Sequence[Span], max_words: int, turnaround_ms: float = 2.0, baud: int = 0
+) -> tuple[Read, ...]:
+    """The cheapest requests that cover all spans, fast ones first.
 
-    Outside low ... high, not finite, or equal to `absent` (the raw pattern for "not implemented"): NaN (0 for an
-    integer) and `valid` stays cleared. to_int: the target word is an int64.
+    A request costs the device's turnaround and, on a serial line (baud > 0), its own characters; a word costs its
+    characters. So on TCP one long request wins, at 9600 baud two short ones beat a long gap. A slow span that a
+    faster request covers anyway costs nothing.
     """
-
-    read: int
-    word: int
-    type: str
-    scale: float
-    low: float
-    high: float
-    target: int
-    valid: int
-    to_int: bool = False
-    absent: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Flag:
-    """An enum or bit field: where (raw & mask) == equals, `bits` are OR-ed into (set=False) or become (set=True)
-    the int64 word `target`, and `valid` is set; without a match the word and the valid bits stay as they are."""
-
-    read: int
-    word: int
-    type: str
-    mask: int
-    equals: int
-    target: int
-    bits: int
-    valid: int
-    set: bool = False
+    word_ms = (
+        2 * 10 * 1000 / baud if baud else 0.01
+    )  # 10 bits a character; TCP: about what a device needs to fill it in
+    request_ms = turnaround_ms + (RTU_REQUEST_CHARS * 10 * 1000 / baud if baud else 0.0)
+    reads: list[Read] = []
+    for every in sorted({s.every for s in spans}):
+        wanted = sorted({(s.address, s.words) for s in spans if s.every == every})
+        left = [(at, words) for at, words in wanted if _covering(reads, at, words) is None]
+        reads += [Read(function, at, count, every) for at, count in _cheapest(left, max_words, request_ms, word_ms)]
+    return tuple(reads)
 
 
-@dataclass(frozen=True, slots=True)
-class Encode:
-    """One quantity inside a write: round(source * scale) as `type` at `word`. source: "p_w" or "q_var"."""
+def _cheapest(
+    spans: Sequence[tuple[int, int]], max_words: int, request_ms: float, word_ms: float
+) -> list[tuple[int, int]]:
+    """Cut a sorted list of spans into requests of least cost: best[i] is the answer for the first i spans."""
+    best: list[tuple[float, list[tuple[int, int]]]] = [(0.0, [])]
+    for end in range(1, len(spans) + 1):
+        choices = []
+        for begin in range(end):
+            start = spans[begin][0]
+            count = max(at + words for at, words in spans[begin:end]) - start
+            if count <= max_words:
+                cost, requests = best[begin]
+                choices.append((cost + request_ms + count * word_ms, [*requests, (start, count)]))
+        if not choices:
+            raise MapError(f"{spans[end - 1][1]} words at {spans[end - 1][0]:#06x} do not fit max_words = {max_words}")
+        best.append(min(choices, key=lambda c: (c[0], len(c[1]))))
+    return best[-1][1]
 
-    word: int
-    type: str
-    scale: float
-    source: str
+
+def _covering(reads: Sequence[Read], address: int, words: int) -> int | None:
+    for i, read in enumerate(reads):
+        if read.address <= address and address + words <= read.address + read.count:
+            return i
+    return None
 
 
-@dataclass(frozen=True, slots=True)
-class Write:
-    """One write request: a template of words with encoded quantities in it. function: 6 or 16."""
-
-    function: int
-    address: int
-    words: tuple[int, ...]
-    encodes: tuple[Encode, ...] = ()
+def locate(reads: Sequence[Read], address: int, words: int) -> tuple[int, int]:
+    """(index of the read that holds these words, first word inside its answer)."""
+    index = _covering(reads, address, words)
+    if index is None:
+        raise AssertionError(f"no read covers {words} words at {address:#06x}")
+    return index, address - reads[index].address
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Everything a bus thread needs for one device. start: once before the first set-point and after a reconnect;
-    setpoint: at each write; stop: once when control is handed back."""
+def field_word(record: type[Any], name: str) -> int:
+    """Which word of a record a field is."""
+    return [f.name for f in fields(record)].index(name)
 
-    unit: int
-    reads: tuple[Read, ...]
-    decodes: tuple[Decode, ...]
-    flags: tuple[Flag, ...] = ()
-    start: tuple[Write, ...] = ()
-    setpoint: tuple[Write, ...] = ()
-    stop: tuple[Write, ...] = ()
-    timeout_ms: int = 300
-    min_gap_ms: int = 0
-    min_write_interval_ms: int = 0
-    write_refresh_ms: int = 0  # a third of the device's own timer; 0: no timer, refresh each second
-    quantum_p_w: float = 1.0
-    quantum_q_var: float = 1.0
+
+def meter_plan(
+    device_map: DeviceMap, unit: int, phases: str, timeout_ms: int, turnaround_ms: float = 2.0, baud: int = 0
+) -> Plan:
+    """A meter's reads and rows for one site. phases: L1 | split | L1L2L3; voltages outside it stay absent."""
+    wanted = _wanted(device_map, phases)
+    registers = [r for r in device_map.registers.values() if r.name in wanted]
+    spans = [Span(r.at, TYPES[r.type], r.every) for r in registers]
+    reads = plan_reads(device_map.function, spans, device_map.max_words, turnaround_ms, baud)
+    return Plan(
+        unit=unit,
+        reads=reads,
+        decodes=tuple(_meter_row(r, reads) for r in registers),
+        timeout_ms=timeout_ms,
+        min_gap_ms=device_map.min_gap_ms,
+    )
+
+
+def _wanted(device_map: DeviceMap, phases: str) -> set[str]:
+    if device_map.kind != "meter":
+        raise MapError(f"{device_map.file}:1: {device_map.device} is a map of kind {device_map.kind}; allowed: meter")
+    if phases not in PHASES:
+        raise MapError(f"{device_map.file}:1: phases = '{phases}'; allowed: {', '.join(PHASES)}")
+    missing = [v for v in PHASES[phases] if v not in device_map.registers]
+    if missing:
+        fits = [p for p, names in PHASES.items() if all(v in device_map.registers for v in names)]
+        raise MapError(
+            f"{device_map.file}:1: {device_map.device} has no {', '.join(missing)}, which phases = '{phases}' needs; "
+            f"allowed for this meter: {', '.join(fits)}"
+        )
+    return {"f_hz", "p_w", "q_var", *PHASES[phases]}
+
+
+def _meter_row(r: Register, reads: Sequence[Read]) -> Decode:
+    read, word = locate(reads, r.at, TYPES[r.type])
+    target, valid = field_word(Measurement, r.name), int(METER_QUANTITIES[r.name][0])
+    return Decode(read, word, r.type, r.scale, r.low, r.high, target, valid, absent=r.absent)
+
+
+def decode(
+    plan: Plan, answers: Sequence[Sequence[int] | None], record: type[Measurement] | type[DeviceState]
+) -> dict[str, Any]:
+    """The record's fields from the newest answer (words) of each read; None where a read was never answered.
+
+    A read that this poll did not ask keeps its last answer. Rows work in order, decodes first, then flags.
+    """
+    names = [f.name for f in fields(record)]
+    values: dict[str, Any] = {f.name: f.default for f in fields(record)}
+    for row in plan.decodes:
+        value = _value(row, answers[row.read])
+        values[names[row.target]] = (0 if row.to_int else NAN) if value is None else value
+        if value is not None:
+            values["valid"] |= row.valid
+    for flag in plan.flags:
+        words = answers[flag.read]
+        if words is not None and _raw(words, flag.word, flag.type) & flag.mask == flag.equals:
+            old = 0 if flag.set else values[names[flag.target]]
+            values[names[flag.target]] = old | flag.bits
+            values["valid"] |= flag.valid
+    return values
+
+
+def _value(row: Decode, words: Sequence[int] | None) -> float | int | None:
+    """One quantity, or None where it is absent."""
+    if words is None:
+        return None
+    raw = _raw(words, row.word, row.type)
+    if raw == row.absent:
+        return None
+    size = 2 * TYPES[row.type]
+    value = struct.unpack(f">{FORMATS[row.type]}", raw.to_bytes(size, "big"))[0] * row.scale
+    if not (math.isfinite(value) and row.low <= value <= row.high):
+        return None
+    return round(value) if row.to_int else float(value)
+
+
+def _raw(words: Sequence[int], word: int, kind: str) -> int:
+    """The bits of a value as an unsigned number."""
+    raw = 0
+    for w in words[word : word + TYPES[kind]]:
+        raw = raw << 16 | w
+    return raw
+
+
+def encode(write: Write, values: Mapping[str, float]) -> tuple[int, ...]:
+    """The words of a write request for p_w and q_var. Halves go to the even neighbour, as in C; a float keeps its fraction.
+
+    Raises ValueError where a value is not finite or leaves its type's range: such a frame is not sent.
+    """
+    words = list(write.words)
+    for e in write.encodes:
+        size, value = TYPES[e.type], values[e.source] * e.scale
+        try:
+            raw = struct.pack(f">{FORMATS[e.type]}", _packable(value, e.type))
+        except (OverflowError, ValueError, struct.error) as error:
+            raise ValueError(f"{e.source} = {values[e.source]} does not fit {e.type} with scale {e.scale}") from error
+        words[e.word : e.word + size] = struct.unpack(f">{size}H", raw)
+    return tuple(words)
+
+
+def _packable(value: float, kind: str) -> float:
+    """A whole number, or for a float type any finite one. round() refuses what is not finite."""
+    return value if kind == "f32" and math.isfinite(value) else round(value)

@@ -10,7 +10,8 @@ Errors   none: an order outside 0 ... 1 is taken as the nearer end.
 from cython_core.functions.signals cimport approach, clip
 
 
-cdef double active_limit_step(active_limit_t* st, const active_limit_cfg_t* cfg, double order_pu, double dt_s) noexcept nogil:
+cdef double active_limit_step(active_limit_t* st, const active_limit_cfg_t* cfg, double order_pu,
+                              double dt_s) noexcept nogil:
     cdef double limit_pu = cfg.limit_pu if cfg.enable else 1.0
     if order_pu == order_pu:                            # not NaN
         limit_pu = min(limit_pu, clip(order_pu, 0.0, 1.0))

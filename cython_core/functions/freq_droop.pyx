@@ -30,7 +30,8 @@ cdef double freq_droop_formula(const freq_droop_cfg_t* cfg, double f_hz) noexcep
     return 0.0
 
 
-cdef int qualified(freq_droop_t* st, const freq_droop_cfg_t* cfg, int side, int64_t t_f_ns, int64_t t_ns) noexcept nogil:
+cdef int qualified(freq_droop_t* st, const freq_droop_cfg_t* cfg, int side, int64_t t_f_ns,
+                   int64_t t_ns) noexcept nogil:
     """1 once two distinct readings stood outside on this side, or the response time is used up by waiting."""
     if side != st.waiting:
         st.waiting = side

@@ -20,6 +20,8 @@ cdef inline double clip(double x, double lo, double hi) noexcept nogil:
 cdef inline double lag_left(const lag_cfg_t* cfg, int64_t k) noexcept nogil:
     cdef double left = 1.0
     cdef int i
+    if k == 1:
+        return cfg.left[0]
     if k >= (1 << LAG_BITS):
         return 0.0           # more than 65 535 grid points were skipped: nothing is left
     for i in range(LAG_BITS):

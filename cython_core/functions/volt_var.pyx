@@ -27,7 +27,8 @@ cdef void volt_var_init(volt_var_cfg_t* cfg, object settings, double period_s):
     """Settings (the whole) -> C struct, once, at load."""
     vv = settings.volt_var
     cfg.enable = vv.enable
-    for i, (v, q) in enumerate([(vv.v1_pu, vv.q1_pu), (vv.v2_pu, vv.q2_pu), (vv.v3_pu, vv.q3_pu), (vv.v4_pu, vv.q4_pu)]):
+    points = [(vv.v1_pu, vv.q1_pu), (vv.v2_pu, vv.q2_pu), (vv.v3_pu, vv.q3_pu), (vv.v4_pu, vv.q4_pu)]
+    for i, (v, q) in enumerate(points):
         cfg.v_pu[i] = v + (vv.v_ref_pu - 1.0)
         cfg.q_pu[i] = q
     cfg.ramp_pu_s = settings.limits.ramp_pu_s

@@ -36,8 +36,8 @@ cdef int mailbox_get(mailbox_t* box, void* value, int64_t* seen) noexcept nogil:
     cdef int64_t[62] copy
     cdef int64_t* target = <int64_t*> value
     cdef int64_t before
-    cdef int i, attempt
-    for attempt in range(TRIES):
+    cdef int i, _attempt
+    for _attempt in range(TRIES):
         before = v2g_load_acquire(&box.seq)
         if before == seen[0] or before == 0:
             return 0

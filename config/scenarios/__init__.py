@@ -1,0 +1,1 @@
+"""Grid scenarios, package data: read by drivers.sim.scenario.load_builtin."""

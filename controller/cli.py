@@ -1,0 +1,126 @@
+"""Command line: `v2g COMMAND ...`. A command's module is imported when it is chosen, never for the help.
+
+Exit codes   0 done; 1 the verdict is fail; 2 your input; 3 a device; 130 Ctrl-C. Results on stdout, complaints on
+             stderr.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+import textwrap
+import time
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+
+from controller.errors import InputError
+from controller.notify import PriorityFormatter
+from cython_core.settings import SettingError
+from drivers.base import DriverError, MapError
+
+EXIT_OK, EXIT_FAIL, EXIT_USER, EXIT_DEVICE, EXIT_INTERRUPT, EXIT_PIPE = 0, 1, 2, 3, 130, 141
+
+# name -> the first line of the docstring of controller/commands/<name>.py (a test keeps them equal)
+COMMANDS = {
+    "demo": "Play a grid event against simulated devices; judge the answer.",
+    "run": "Run the controller of a site.",
+    "telemetry": "Send a controller's records to journal, outbox and MQTT.",
+    "bridge": "Store what sites send over MQTT: InfluxDB or SQLite.",
+    "check": "Check a site file: every setting with range and source; timing.",
+    "compute": "Answer a table of grid values in virtual time: CSV in, CSV out.",
+    "replay": "Compute a journal again and demand equal bits.",
+    "report": "Make the report of a journal: plots, numbers, verdict.",
+}
+
+
+def program_version() -> str:
+    try:
+        return version("v2g-controller")
+    except PackageNotFoundError:
+        return "unknown (not installed)"
+
+
+def overview() -> str:
+    """The commands, one or two lines each, in 80 columns."""
+    lines = [textwrap.fill(line, 80, initial_indent=f"  {name:<11}", subsequent_indent=" " * 13)
+             for name, line in COMMANDS.items()]
+    return "\n".join(["commands:", *lines, "", "Try it without hardware: v2g demo", "More on one: v2g COMMAND --help"])
+
+
+def parser_for(chosen: str | None) -> argparse.ArgumentParser:
+    """The parser, with the chosen command's own arguments."""
+    parser = argparse.ArgumentParser(prog="v2g", description="Grid-supporting V2G controller.", epilog=overview(),
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--version", action="version", version=f"v2g {program_version()}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, line in COMMANDS.items():
+        command = commands.add_parser(name, description=line)
+        if name == chosen:
+            module = import_module(f"controller.commands.{name}")
+            module.add_arguments(command)
+            command.set_defaults(run=module.run)
+    return parser
+
+
+def start_logging() -> None:
+    """Logs on stderr: with journald's priorities under systemd, with UTC times on a terminal."""
+    handler = logging.StreamHandler(sys.stderr)
+    if "JOURNAL_STREAM" in os.environ:
+        handler.setFormatter(PriorityFormatter("%(message)s"))
+    else:
+        formatter = logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
+        formatter.converter = time.gmtime
+        handler.setFormatter(formatter)
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+
+
+def complain(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def missing(command: str, error: ModuleNotFoundError) -> str:
+    """Which package to install for a command."""
+    if error.name == f"controller.commands.{command}":
+        return f"v2g: {command} is not part of this installation: install v2g-controller again"
+    extra = {"amqtt": "demo", "rich": "demo", "matplotlib": "report", "jinja2": "report"}.get(str(error.name))
+    what = f"'v2g-controller[{extra}]'" if extra else "v2g-controller"
+    return f"v2g {command}: the package {error.name} is missing: pip install {what}"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; its exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    command = next((a for a in arguments if not a.startswith("-")), "")
+    try:
+        args = parser_for(command if command in COMMANDS else None).parse_args(arguments)
+        start_logging()
+        code = int(args.run(args))
+        sys.stdout.flush()  # here, so that a closed pipe is met inside this try
+        return code
+    except KeyboardInterrupt:
+        complain("v2g: stopped by Ctrl-C")
+        return EXIT_INTERRUPT
+    except BrokenPipeError:  # `v2g check SITE | head`: the reader has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_PIPE
+    except (InputError, SettingError, MapError) as error:
+        complain(str(error))
+        return EXIT_USER
+    except DriverError as error:
+        complain(str(error))
+        return EXIT_DEVICE
+    except OSError as error:
+        if error.filename is None:  # not a file of the user's: a fault of ours, with its traceback
+            raise
+        complain(f"v2g {command}: {error.filename}: {error.strerror}")
+        return EXIT_USER
+    except ModuleNotFoundError as error:
+        complain(missing(command, error))
+        return EXIT_USER
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,167 @@
+"""Check a site file: every setting with range and source; timing."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import textwrap
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from controller.groups import Origin, allowed, keys_of, kind_of
+from controller.site import Site, SiteError, load_site
+from controller.timing import ages, budgets
+
+WIDTH = 80
+DEFAULT = Origin("default")
+MODES = {
+    "demo": "simulated devices on this machine",
+    "shadow": "computes and records, never writes to the inverter",
+    "live": "MOVES REAL POWER",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One setting as it will be used."""
+
+    group: str
+    key: str
+    value: Any
+    meta: Mapping[str, Any]
+    origin: Origin
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("site", type=Path, help="site file, or the name of one in /etc/v2g/sites")
+    parser.add_argument("--json", action="store_true", help="for programs: one JSON object on stdout")
+
+
+def run(args: argparse.Namespace) -> int:
+    """0: the unit can run so; 2: the file must change."""
+    site: Site | None
+    try:
+        site, problems = load_site(args.site), ""
+    except SiteError as error:
+        if error.site is None and not args.json:
+            raise
+        site, problems = error.site, str(error)
+    if args.json:
+        print(json.dumps(as_json(site, problems.splitlines()), indent=1))
+    elif site is not None:
+        print("\n".join(page(site)))
+    if problems:
+        sys.stdout.flush()
+        print(problems, file=sys.stderr)
+    return 2 if problems else 0
+
+
+def rows(site: Site) -> Iterator[Row]:
+    """Every setting, group by group."""
+    groups: dict[str, Any] = {"": site, "meter": site.meter, "inverter": site.inverter, "telemetry": site.telemetry,
+                              "telemetry.mqtt": site.telemetry.mqtt, "telemetry.store": site.telemetry.store}
+    groups |= {name: getattr(site.settings, name) for name in site.settings.__dataclass_fields__}
+    for group, values in groups.items():
+        for key, meta in keys_of(type(values)).items() if values is not None else ():
+            origin = site.origins.get(f"{group}.{key}" if group else key, DEFAULT)
+            yield Row(group, key, getattr(values, key), meta, origin)
+
+
+def page(site: Site) -> Iterator[str]:
+    """The whole answer in 80 columns."""
+    yield f"{site.path}: site {site.name}"
+    yield f"start mode {site.start_mode.upper()}: {MODES[site.start_mode]}"
+    yield "Clauses are of IEEE 1547-2018. `site:8` is line 8 of the site file."
+    yield f"\n{' key':<22}{'value':<15}{'from':<11}allowed (clause or meaning)"
+    group = None
+    for row in rows(site):
+        if row.group != group:
+            group = row.group
+            yield f"\n{group or 'site'}"
+        yield from setting_lines(row)
+    yield from overridden(site)
+    yield from freshness(site)
+    yield from response(site)
+
+
+def shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:.12g}"
+    return "-" if value is None else str(value)
+
+
+def setting_lines(row: Row) -> Iterator[str]:
+    """`  k_of   0.05 pu/pu   site:31   0.02 ... 0.05 (clause)`, the last column wrapped; long values get their line."""
+    unit = row.meta.get("unit", "") if kind_of(row.meta) in ("int", "float") else ""
+    value = f"{shown(row.value)} {unit}".rstrip()
+    range_lines = textwrap.wrap(allowed({**row.meta, "unit": ""}, brief=True), WIDTH - 48)
+    if len(value) > 14:
+        yield f" {row.key:<21}{value}"
+        yield f"{'':<37}{row.origin!s:<11}{range_lines[0]}"
+    else:
+        yield f" {row.key:<21}{value:<15}{row.origin!s:<11}{range_lines[0]}"
+    for more in range_lines[1:]:
+        yield f"{'':<48}{more}"
+
+
+def overridden(site: Site) -> Iterator[str]:
+    """The profile's own note, and each line of it that the site file replaces."""
+    if site.profile is None:
+        return
+    yield f"\nprofile {site.profile}"
+    yield from textwrap.wrap(site.profile_note, WIDTH, initial_indent=" ", subsequent_indent=" ")
+    replaced = [(key, origin) for key, origin in site.origins.items() if origin.over]
+    for key, origin in replaced:
+        yield f" {key}: line {origin.line} replaces line {origin.over.rsplit(':', 1)[1]} of the profile"
+    if not replaced:
+        yield " nothing of it is overridden"
+
+
+def freshness(site: Site) -> Iterator[str]:
+    yield "\nage of a signal, ms      T    fresh to     held to    stale to    then"
+    for a in ages(site):
+        yield f" {a.signal:<18}{a.t_ms:>7.0f}{a.fresh_ms:>12.0f}{a.held_ms:>12.0f}{a.lost_ms:>12.0f}    lost"
+
+
+def response(site: Site) -> Iterator[str]:
+    """The way from the grid to the inverter's answer, part by part."""
+    yield "\nfrom a grid event to the answer, ms"
+    for budget in budgets(site):
+        verdict = "met" if budget.met else "NOT MET"
+        accepted = " (accepted: slow-response)" if not budget.met and "slow-response" in site.accepted else ""
+        for name, ms in budget.parts:
+            yield f" {name:<28}{ms:>8.0f}"
+        yield f" {budget.function + ' in all':<28}{budget.total_ms:>8.0f}  of {budget.allowed_ms:.0f} " \
+              f"({budget.setting}): {verdict}{accepted}"
+    if not budgets(site):
+        yield " no function with a response time is enabled"
+
+
+def as_json(site: Site | None, problems: list[str]) -> dict[str, Any]:
+    """The same for a program; times in ms, as named."""
+    if site is None:
+        return {"ok": False, "problems": problems}
+    return {
+        "ok": not problems,
+        "problems": problems,
+        "site": site.name,
+        "start_mode": site.start_mode,
+        "profile_note": site.profile_note,
+        "settings": [setting_json(row) for row in rows(site)],
+        "ages": [{"signal": a.signal, "t_ms": a.t_ms, "fresh_ms": a.fresh_ms, "held_ms": a.held_ms,
+                  "lost_ms": a.lost_ms} for a in ages(site)],
+        "response": [{"function": b.function, "setting": b.setting, "allowed_ms": b.allowed_ms, "total_ms": b.total_ms,
+                      "met": b.met, "parts": dict(b.parts)} for b in budgets(site)],
+    }
+
+
+def setting_json(row: Row) -> dict[str, Any]:
+    value = str(row.value) if isinstance(row.value, Path) else row.value
+    known = {name: row.meta[name] for name in ("unit", "low", "high", "choices", "clause") if name in row.meta}
+    origin = {"from": row.origin.kind, "file": row.origin.file, "line": row.origin.line, "over": row.origin.over}
+    return {"group": row.group, "key": row.key, "value": value, **known, **origin}

@@ -1,0 +1,338 @@
+"""The journal: a log of every input of every step, so that a run can be computed again, bit by bit.
+
+File     one text line `V2G-JOURNAL <schema> <layout>`, then frames: kind (4 bytes), length, CRC-32, payload.
+         INFO  facts and settings of a run (JSON): a new epoch begins
+         STAT  n and the core's whole state before step n: a replay can start here
+         STEP  up to 100 steps: their inputs column by column, and the CRC-32 of all their bits, outputs too; around
+               events and while anything is unusual the outputs as well, so that a difference can be named by field
+         GAP   steps that were lost before they were written: first and last n
+Written  by the telemetry process in chunks, never by the core. Bounded: at max_bytes a new file is begun and the one
+         before the last is removed.
+Errors   JournalError: the file is no journal, newer, or of another record layout. Damage inside is a Problem, not an
+         error: what can be read is read.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from controller.errors import InputError
+from cython_core.bulk import STEP, from_bytes
+from cython_core.records import Reason, State, layout_hash
+
+SCHEMA = 1
+CHUNK = 100
+KEEP_FULL = 10  # chunks after the last unusual step that keep their outputs
+MAX_BYTES = 256 * 1024 * 1024
+QUIET = int(Reason.DEFAULT_WISH | Reason.RAMP | Reason.WISH_CLAMPED)  # reasons of an ordinary day
+
+_FRAME = struct.Struct("<4sII")
+_CHUNK = struct.Struct("<qiBI")  # first n, count, full, CRC of the raw records
+NAMES = list(STEP.names or ())
+INPUTS = [n for n in NAMES if n in ("t_ns", "k", "lateness_ns") or n[:2] in ("m_", "d_", "o_", "i_")]
+
+
+class JournalError(InputError):
+    """The file cannot be read as a journal of this program. The text says why and what to do."""
+
+
+def header() -> bytes:
+    """The first line of a journal of this build."""
+    return f"V2G-JOURNAL {SCHEMA} {layout_hash():016x}\n".encode()
+
+
+def _pack_columns(records: NDArray[Any], names: list[str]) -> bytes:
+    """Columns as differences, byte planes together: quiet columns cost almost nothing."""
+    table = np.stack([records[n].view(np.int64) for n in names])
+    table[:, 1:] = np.diff(table, axis=1)
+    return zlib.compress(np.ascontiguousarray(table.reshape(-1).view(np.uint8).reshape(-1, 8).T).tobytes(), 6)
+
+
+def _unpack_columns(payload: bytes, names: list[str], count: int, into: NDArray[Any]) -> None:
+    planes = np.frombuffer(zlib.decompress(payload), dtype=np.uint8).reshape(8, -1)
+    table = np.ascontiguousarray(planes.T).view(np.int64).reshape(len(names), count)
+    table = np.cumsum(table, axis=1, dtype=np.int64)
+    for name, column in zip(names, table, strict=True):
+        into[name].view(np.int64)[:] = column
+
+
+def pack_chunk(records: NDArray[Any], full: bool) -> bytes:
+    """At most 100 step records -> payload of a STEP frame."""
+    head = _CHUNK.pack(int(records["n"][0]), len(records), full, zlib.crc32(records.tobytes()))
+    return head + _pack_columns(records, NAMES if full else INPUTS)
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Steps as they stand in the file. records: all fields when full, else the inputs and zeros."""
+
+    n: int
+    full: bool
+    crc: int
+    records: NDArray[Any]
+
+
+def unpack_chunk(payload: bytes) -> Chunk:
+    """Payload of a STEP frame -> Chunk."""
+    n, count, full, crc = _CHUNK.unpack_from(payload)
+    records = np.zeros(count, dtype=STEP)
+    records["n"] = n + np.arange(count)
+    _unpack_columns(payload[_CHUNK.size :], NAMES if full else INPUTS, count, records)
+    return Chunk(n, bool(full), crc, records)
+
+
+def unusual(records: NDArray[Any]) -> bool:
+    """Anything in these steps that somebody may want to see in full."""
+    return bool(np.any(records["reasons"] & ~QUIET) or np.any(records["state"] != int(State.IN_SERVICE)))
+
+
+# ---- reading ----
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Damage in a journal: where (byte) and what."""
+
+    at: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A STEP frame, still packed: a day of steps must fit into memory."""
+
+    payload: bytes
+
+    @property
+    def count(self) -> int:
+        """Number of steps."""
+        return int(_CHUNK.unpack_from(self.payload)[1])
+
+
+@dataclass(frozen=True, slots=True)
+class StateBefore:
+    """The core's whole state before step n."""
+
+    n: int
+    state: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Steps that were never written."""
+
+    first: int
+    last: int
+
+
+@dataclass
+class Run:
+    """One epoch of a journal: its facts, and chunks, states and gaps in order."""
+
+    info: dict[str, Any]
+    entries: list[Packed | StateBefore | Gap] = field(default_factory=list)
+
+    @property
+    def steps(self) -> int:
+        """Steps that can be read."""
+        return sum(e.count for e in self.entries if isinstance(e, Packed))
+
+
+@dataclass
+class Journal:
+    """A journal file as read: runs in order, and what is wrong with it."""
+
+    path: Path
+    runs: list[Run]
+    problems: list[Problem]
+
+
+def frames(file: BinaryIO, problems: list[Problem]) -> Iterator[tuple[int, bytes, bytes]]:
+    """(position, kind, payload) of every whole frame after the header; what is damaged goes to problems."""
+    while True:
+        at = file.tell()
+        head = file.read(_FRAME.size)
+        if not head:
+            return
+        if len(head) < _FRAME.size:
+            problems.append(Problem(at, "the file ends in the middle of a frame (truncated)"))
+            return
+        kind, length, crc = _FRAME.unpack(head)
+        if kind not in (b"INFO", b"STAT", b"STEP", b"GAP "):
+            problems.append(Problem(at, "unreadable from here on: what follows is no frame (changed or overwritten)"))
+            return
+        payload = file.read(length)
+        if len(payload) < length:
+            problems.append(Problem(at, f"the file ends in the middle of a {kind.decode().strip()} frame (truncated)"))
+            return
+        if zlib.crc32(payload, zlib.crc32(kind)) != crc:
+            problems.append(Problem(at, f"damaged: the checksum of this {kind.decode().strip()} frame does not fit"))
+            continue
+        yield at, kind, payload
+
+
+def check_header(path: Path, line: bytes) -> None:
+    """Raise JournalError when this program cannot read a journal with this first line."""
+    words = line.split()
+    if len(words) != 3 or words[0] != b"V2G-JOURNAL" or not words[1].isdigit():
+        raise JournalError(f"{path}: is no journal: it does not begin with 'V2G-JOURNAL'")
+    if int(words[1]) > SCHEMA:
+        raise JournalError(f"{path}: schema {int(words[1])} is newer than this program reads ({SCHEMA}); update it")
+    if words[2] != f"{layout_hash():016x}".encode():
+        raise JournalError(
+            f"{path}: written by another build: record layout {words[2].decode(errors='replace')}, "
+            f"here {layout_hash():016x}; replay it with the build that wrote it"
+        )
+
+
+def read_journal(path: Path) -> Journal:
+    """Read a whole journal. Raises JournalError or OSError; damage is in .problems."""
+    problems: list[Problem] = []
+    runs: list[Run] = []
+    with path.open("rb") as file:
+        check_header(path, file.readline(200))
+        for at, kind, payload in frames(file, problems):
+            if kind == b"INFO":
+                runs.append(Run(json.loads(payload)))
+            elif not runs:
+                problems.append(Problem(at, "steps without the facts of their run"))
+            elif kind == b"STEP":
+                runs[-1].entries.append(Packed(payload))
+            elif kind == b"STAT":
+                runs[-1].entries.append(StateBefore(struct.unpack_from("<q", payload)[0], payload[8:]))
+            else:
+                runs[-1].entries.append(Gap(*struct.unpack("<qq", payload)))
+    return Journal(path, runs, problems)
+
+
+# ---- writing ----
+
+
+class JournalWriter:
+    """Appends to a journal; after a crash it goes on where the last whole frame ends.
+
+    begin(info) before the first append of an epoch. append() takes raw records end to end, as the ring gives them.
+    """
+
+    def __init__(self, path: Path, max_bytes: int = MAX_BYTES) -> None:
+        self.path = path
+        self.max_bytes = max_bytes
+        self.info: dict[str, Any] = {}
+        self.next_n = 0
+        self._pending = np.zeros(0, dtype=STEP)
+        self._anchor: tuple[int, bytes] | None = None
+        self._full_left = 0
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = self._open()
+
+    def _open(self) -> BinaryIO:
+        if not self.path.exists() or self.path.stat().st_size == 0:
+            file = self.path.open("w+b")
+            file.write(header())
+            return file
+        file = self.path.open("r+b")
+        check_header(self.path, file.readline(200))
+        end = file.tell()
+        for _, kind, payload in frames(file, []):
+            if kind == b"INFO":
+                self.info = json.loads(payload)
+                self.next_n = 0
+            elif kind == b"STEP":
+                n, count, _, _ = _CHUNK.unpack_from(payload)
+                self.next_n = n + count
+            end = file.tell()
+        file.truncate(end)  # a torn last frame of a killed process: its steps come again from the ring
+        file.seek(end)
+        return file
+
+    def resume_n(self, epoch: int) -> int | None:
+        """The step after the last one written of this epoch, or None when the epoch is new here."""
+        return self.next_n if self.info.get("epoch") == epoch else None
+
+    def begin(self, info: dict[str, Any]) -> None:
+        """A run begins, unless it is the one this journal already writes."""
+        if self.info.get("epoch") == info["epoch"]:
+            return
+        self.flush()
+        self.info, self.next_n, self._anchor, self._full_left = info, 0, None, 0
+        self._frame(b"INFO", json.dumps(info).encode())
+
+    def append(self, raw: bytes, snapshot: tuple[int, bytes] | None = None) -> None:
+        """Steps in order; known ones are passed over, a hole in n becomes a GAP. snapshot: RingReader.snapshot()."""
+        records = from_bytes(raw)
+        records = records[records["n"] >= self._expected()]
+        if snapshot is not None and snapshot[0] >= self._expected():
+            self._anchor = snapshot
+        if len(records) == 0:
+            return
+        first = int(records["n"][0])
+        if first > self._expected():
+            self.flush()
+            self._frame(b"GAP ", struct.pack("<qq", self.next_n, first - 1))
+            self.next_n = first
+        self._pending = np.concatenate([self._pending, records])
+        self._write_whole_chunks()
+
+    def _expected(self) -> int:
+        return self.next_n + len(self._pending)
+
+    def _chunk_length(self) -> int:
+        """Steps until the next multiple of 100 or the next anchor."""
+        length = CHUNK - self.next_n % CHUNK
+        if self._anchor is not None and self._anchor[0] > self.next_n:
+            length = min(length, self._anchor[0] - self.next_n)
+        return length
+
+    def _write_whole_chunks(self) -> None:
+        while len(self._pending):
+            if self._anchor is not None and self._anchor[0] <= self.next_n:
+                self._write_anchor(self._anchor)
+            length = self._chunk_length()
+            if len(self._pending) < length:
+                break
+            self._write(self._pending[:length])
+            self._pending = self._pending[length:]
+        self._file.flush()
+
+    def _write_anchor(self, anchor: tuple[int, bytes]) -> None:
+        self._anchor = None
+        if anchor[0] != self.next_n:
+            return
+        if self._file.tell() > self.max_bytes:
+            self._rotate()
+        self._frame(b"STAT", struct.pack("<q", anchor[0]) + anchor[1])
+
+    def _rotate(self) -> None:
+        self._file.close()
+        self.path.replace(self.path.with_suffix(f".1{self.path.suffix}"))
+        self._file = self._open()
+        self._frame(b"INFO", json.dumps(self.info).encode())
+
+    def _write(self, records: NDArray[Any]) -> None:
+        self._full_left = KEEP_FULL if unusual(records) else max(0, self._full_left - 1)
+        self._frame(b"STEP", pack_chunk(records, full=self._full_left > 0))
+        self.next_n += len(records)
+
+    def _frame(self, kind: bytes, payload: bytes) -> None:
+        self._file.write(_FRAME.pack(kind, len(payload), zlib.crc32(payload, zlib.crc32(kind))) + payload)
+
+    def flush(self) -> None:
+        """Write what is waiting, even a part of a chunk."""
+        if len(self._pending):
+            self._write(self._pending)
+            self._pending = self._pending[:0]
+        self._file.flush()
+
+    def close(self) -> None:
+        """Flush and close."""
+        self.flush()
+        self._file.close()

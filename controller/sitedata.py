@@ -1,0 +1,110 @@
+"""What a site file says, as frozen dataclasses: each key with its unit, range and meaning on one line.
+
+Shapes   Site and its groups; Site.origins {"freq_droop.k_of": Origin} tells derived, profile:line or site:line; a key
+         that is not there has its default.
+Errors   none here: controller.site reads the file, checks it and builds these.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from controller.groups import Origin, choice, file_path, flag, integer, number, text
+from cython_core.settings import Settings
+
+SCHEMA = 1
+ACCEPT = ("real-power", "slow-response")
+NAME = r"[a-z0-9][a-z0-9-]{0,31}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeterSite:
+    """The meter and how it is asked. location: whose P and Q it sees; phases: which voltages."""
+
+    map: str = text("name of a register map in drivers/maps/meters")
+    host: str = text("address or host name")
+    port: int = integer("", 1, 65535, "TCP port", 502)
+    unit: int = integer("", 0, 255, "Modbus unit", 1)
+    location: str = choice(("inverter", "connection"), "at the inverter's terminals, or at the house connection")
+    phases: str = choice(("L1", "L1L2L3", "split"), "the wires it measures")
+    poll_ms: int = integer("ms", 5, 5000, "from one reading to the next", 100)
+    timeout_ms: int = integer("ms", 5, 5000, "wait for one answer", 300)
+    refresh_ms: int = integer("ms", 0, 5000, "how often the meter has a new value: measure it; 1000 is assumed", 1000)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InverterSite:
+    """The inverter and its own timer. reversion_s: without writes for so long it goes to 0 W by itself."""
+
+    map: str = text("name of a map in drivers/maps/inverters")
+    host: str = text("address or host name")
+    port: int = integer("", 1, 65535, "TCP port", 502)
+    unit: int = integer("", 0, 255, "Modbus unit", 1)
+    poll_ms: int = integer("ms", 5, 5000, "from one reading to the next", 200)
+    timeout_ms: int = integer("ms", 5, 5000, "wait for one answer", 300)
+    reversion_s: int = integer("s", 2, 300, "the inverter's own timer, as short as it allows")
+    lag_ms: int = integer("ms", 0, 10000, "from a write to 90 % of the answer: measure it; 500 is assumed", 500)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MqttSite:
+    """The broker."""
+
+    host: str = text("address or host name")
+    port: int = integer("", 1, 65535, "TCP port", 1883)
+    keepalive_s: int = integer("s", 1, 300, "MQTT keep-alive", 10)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreSite:
+    """Where history is kept. influx needs url, org, bucket and token_file; the token itself never stands here."""
+
+    kind: str = choice(("sqlite", "influx"), "the store")
+    sqlite_path: Path | None = field(default=None, metadata=file_path("default STATE_DIR/telemetry.sqlite"))
+    url: str | None = text("an address like http://127.0.0.1:8086", None, r"https?://\S+")
+    org: str | None = text("InfluxDB organisation", None, r".+")
+    bucket: str | None = text("InfluxDB bucket", None, r".+")
+    token_file: Path | None = field(default=None, metadata=file_path("a file that holds the InfluxDB token"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TelemetrySite:
+    """How often the unit reports, and to whom."""
+
+    live_s: float = number("s", 0.1, 2.0, "from one live frame to the next", 1.0)
+    mqtt: MqttSite | None = None
+    store: StoreSite | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """Everything a site file says."""
+
+    path: Path
+    schema: int = integer("", 1, SCHEMA, "version of this file's shape")
+    name: str = text("1 ... 32 of a-z, 0-9 and -", pattern=NAME)
+    start_mode: str = choice(("demo", "shadow", "live"), "simulated; computes but never writes; moves real power")
+    require_realtime: bool = flag("refuse to start without real-time rights", False)
+    period_ms: int = integer("ms", 1, 100, "time of one step", 10)
+    profile: str | None = text("a file in config/profiles or /etc/v2g/profiles", None, r"[A-Za-z0-9._-]+")
+    runtime_dir: Path = field(metadata=file_path("ring and restart state; default /run/v2g/NAME"))
+    state_dir: Path = field(metadata=file_path("journal and store; default /var/lib/v2g/NAME"))
+    profile_note: str = ""
+    accepted: tuple[str, ...] = ()
+    settings: Settings
+    meter: MeterSite
+    inverter: InverterSite
+    telemetry: TelemetrySite
+    origins: dict[str, Origin] = field(default_factory=dict, repr=False, compare=False)
+
+    def where(self, *keys: str) -> str:
+        """`file:line` of the first of these keys or groups that stands in a file."""
+        file, line = place(self.origins, str(self.path), *keys)
+        return f"{file}:{line}"
+
+
+def place(origins: dict[str, Origin], file: str, *keys: str) -> tuple[str, int]:
+    """File and line of the first of these keys or groups that stands in a file; else the top of the site file."""
+    written = (origins[k] for k in keys if k in origins and origins[k].line)
+    return next(((o.file, o.line) for o in written), (file, 1))

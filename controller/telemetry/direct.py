@@ -1,0 +1,62 @@
+"""Direct delivery: no broker, rows go to the store from a thread of its own, so that it never holds up the ring."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from queue import SimpleQueue
+
+from controller.telemetry.batches import drain
+from controller.telemetry.store import Store, write_until_stored
+from controller.telemetry.wire import Arrival, Ranges, Row, decode, encode, to_ranges, topic
+
+
+class StoreDelivery:
+    """connected: the last write succeeded, or none has been tried."""
+
+    def __init__(self, site: str, store: Store) -> None:
+        self.site, self.store = site, store
+        self.connected, self.connection = True, 1
+        self._rows: SimpleQueue[Row] = SimpleQueue()
+        self._acks: SimpleQueue[tuple[str, Ranges]] = SimpleQueue()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="store", daemon=True)
+
+    @property
+    def name(self) -> str:
+        """For the status file."""
+        return self.store.name
+
+    def start(self) -> None:
+        """Start the writer."""
+        self._thread.start()
+
+    def send(self, rows: Sequence[Row]) -> None:
+        """Hand over rows."""
+        for row in rows:
+            self._rows.put(row)
+
+    def acks(self) -> list[tuple[str, Ranges]]:
+        """What the store has said yes to."""
+        return drain(self._acks, 1000)
+
+    def stop(self) -> None:
+        """Let the writer finish its batch, a second at most."""
+        self._stopping.set()
+        self._thread.join(1.0)
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            rows = drain(self._rows, 500, wait_s=0.1)
+            if rows and write_until_stored(self.store, self._arrivals(rows), self._stopping, self._change):
+                for outbox in {row.outbox for row in rows}:
+                    self._acks.put((outbox, to_ranges(row.seq for row in rows if row.outbox == outbox)))
+
+    def _arrivals(self, rows: Sequence[Row]) -> list[Arrival]:
+        now_ms = time.time_ns() // 1_000_000
+        return [decode(topic(self.site, row.kind), encode(row), now_ms) for row in rows]
+
+    def _change(self, connected: bool) -> None:
+        self.connection += connected and not self.connected
+        self.connected = connected

@@ -1,0 +1,3 @@
+from collections.abc import Sequence
+
+def nested_clamp(layers: Sequence[tuple[float, float]], wish: float) -> tuple[float, float, float]: ...

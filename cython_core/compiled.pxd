@@ -1,0 +1,34 @@
+# All settings as one C struct: what a step reads besides its state and inputs.
+
+from libc.stdint cimport int64_t
+
+from cython_core.arbiter cimport arbiter_cfg_t
+from cython_core.functions.active_limit cimport active_limit_cfg_t
+from cython_core.functions.freq_droop cimport freq_droop_cfg_t
+from cython_core.functions.volt_var cimport volt_var_cfg_t
+from cython_core.limits cimport limits_cfg_t
+
+cdef struct ages_cfg_t:          # freshness thresholds of one signal
+    int64_t fresh_ns
+    int64_t held_ns
+    int64_t lost_ns
+
+cdef struct settings_t:
+    int64_t period_ns
+    int64_t digest
+    double f_nom_hz
+    double v_nom_v
+    ages_cfg_t meter
+    ages_cfg_t device
+    int64_t half_refresh_ns      # of the meter, part of its age
+    int64_t frozen_ns            # 0: the meter's resolution cannot show a frozen answer
+    double safe_p_w
+    double degraded_charge_w
+    int64_t valid_ms
+    arbiter_cfg_t arbiter
+    freq_droop_cfg_t droop
+    volt_var_cfg_t volt_var
+    active_limit_cfg_t active_limit
+    limits_cfg_t limits
+
+cdef void settings_init(settings_t* cfg, object settings, double period_s)

@@ -1,0 +1,36 @@
+"""Settings -> settings_t, once, at load. Nothing is checked again past this door.
+
+Source of the freshness thresholds: T is what the wire can do (its longest of poll period, refresh, time-out and retry);
+fresh up to 2 T, held up to max(5 T, 1 s), stale up to lost_after, then lost. lost_after never comes before held.
+"""
+
+from cython_core.arbiter cimport arbiter_init
+from cython_core.functions.active_limit cimport active_limit_init
+from cython_core.functions.freq_droop cimport freq_droop_init
+from cython_core.functions.volt_var cimport volt_var_init
+from cython_core.limits cimport limits_init
+from cython_core.settings import ages_s, digest
+
+
+cdef void ages_init(ages_cfg_t* cfg, object ages):
+    cfg.fresh_ns, cfg.held_ns, cfg.lost_ns = (round(t * 1e9) for t in ages)
+
+
+cdef void settings_init(settings_t* cfg, object settings, double period_s):
+    fail_safe = settings.fail_safe
+    cfg.period_ns = round(period_s * 1e9)
+    cfg.digest = digest(settings, cfg.period_ns)
+    cfg.f_nom_hz = settings.rating.f_nom_hz
+    cfg.v_nom_v = settings.rating.v_nom_v
+    ages_init(&cfg.meter, ages_s(fail_safe.t_meter_s, fail_safe.lost_after_s))
+    ages_init(&cfg.device, ages_s(fail_safe.t_device_s, fail_safe.lost_after_s))
+    cfg.half_refresh_ns = round(fail_safe.meter_half_refresh_s * 1e9)
+    cfg.frozen_ns = round(fail_safe.frozen_after_s * 1e9)
+    cfg.safe_p_w = fail_safe.safe_p_w
+    cfg.degraded_charge_w = fail_safe.degraded_charge_w
+    cfg.valid_ms = round(fail_safe.command_valid_s * 1e3)
+    arbiter_init(&cfg.arbiter, settings)
+    freq_droop_init(&cfg.droop, settings, period_s)
+    volt_var_init(&cfg.volt_var, settings, period_s)
+    active_limit_init(&cfg.active_limit, settings)
+    limits_init(&cfg.limits, settings)

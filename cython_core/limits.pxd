@@ -1,0 +1,38 @@
+# The last stage and the only way to a Command.
+
+from libc.stdint cimport int64_t
+
+from cython_core.arbiter cimport span_t
+
+cdef struct limits_cfg_t:
+    double p_rated_w
+    double p_charge_rated_w
+    double s_rated_va
+    double q_inject_pu
+    double q_absorb_pu
+    double ramp_pu_s
+    double p_min_abs_w           # the site's; the device's own value wins when it is larger
+    int64_t reverse_dwell_ns
+    double soc_min_pu
+    double soc_max_pu
+    double soc_band_pu
+
+cdef struct limits_t:
+    span_t slow                  # limits that move at the ramp rate; all zero: open from 0 W
+    int64_t direction            # of the last power that was not 0
+    int64_t t_zero_ns            # since when the power has been 0
+    int64_t reversals
+
+# Moves the slow span towards target: inwards it starts at the present power, outwards it opens at the ramp rate.
+cdef void slow_span(span_t* slow, const span_t* target, double p_w, double most_w) noexcept nogil
+# What the battery permits, by state of charge, inside span; ORs SOC_LIMIT.
+cdef void battery_span(span_t* span, const limits_cfg_t* cfg, double soc_pu, int soc_known,
+                       int64_t* reasons) noexcept nogil
+# Active power beside q_var inside the apparent-power circle.
+cdef double inside_circle(double p_w, double q_var, double s_max_va) noexcept nogil
+# Q inside its capability, before P (reactive priority inside Table 7).
+cdef double inside_capability(double q_var, const limits_cfg_t* cfg, double s_max_va) noexcept nogil
+# Smallest power and reversal dwell.
+cdef double holdable(limits_t* st, const limits_cfg_t* cfg, double p_w, double p_min_abs_w, int64_t t_ns,
+                     int64_t* reasons) noexcept nogil
+cdef void limits_init(limits_cfg_t* cfg, object settings)

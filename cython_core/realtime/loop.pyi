@@ -1,0 +1,27 @@
+from collections.abc import Mapping
+
+from cython_core.realtime.mailbox import Mailbox
+from cython_core.realtime.ring import RingWriter
+from cython_core.step import Core
+
+class Loop:
+    core: Core
+    def __init__(
+        self,
+        core: Core,
+        ring: RingWriter,
+        meter: Mailbox,
+        device: Mailbox,
+        order: Mailbox,
+        command: Mailbox,
+        wishes: Mapping[int, Mailbox] | None = None,
+        snapshot_s: float = 60.0,
+    ) -> None: ...
+    def start(self, priority: int = 80, cpu: int = -1) -> str: ...
+    def stop(self, timeout_s: float = 2.0) -> bool: ...
+    @property
+    def steps(self) -> int: ...
+    @property
+    def skipped(self) -> int: ...
+    @property
+    def lateness_max_ns(self) -> int: ...

@@ -1,0 +1,497 @@
+"""One step: (state, settings, inputs, grid time, k) -> record and command. Pure: the same bits everywhere.
+
+Order    1 fresh, 2 state, 3 power wish, 4 frequency, 5 voltage, 6 limits, 7 command.
+Inputs   inputs_t; t_ns is the grid deadline, never the wake-up time; k = 1 + skipped grid points, dt = k periods.
+State    core_state_t; all zero is a valid start: waiting until every input is fresh, then from the present power.
+Output   step_record_t: every input, every stage's answer, the reasons bits of every stage that bound.
+Errors   none in a step: a fault is a bit in reasons. Core() raises SettingError, load() ValueError.
+"""
+
+import struct
+
+from libc.math cimport NAN, isfinite
+from libc.stdint cimport int64_t
+from libc.string cimport memcpy, memset
+
+from cython_core.arbiter cimport arbiter_accept, arbiter_power, narrow
+from cython_core.codes cimport *
+from cython_core.compiled cimport ages_cfg_t, settings_init
+from cython_core.functions.active_limit cimport active_limit_step
+from cython_core.functions.freq_droop cimport freq_droop_release, freq_droop_step
+from cython_core.functions.signals cimport approach, clip
+from cython_core.functions.volt_var cimport volt_var_release, volt_var_step
+from cython_core.limits cimport battery_span, holdable, inside_capability, inside_circle, slow_span
+from cython_core.records import Order, StepRecord, kinds
+
+cdef int64_t NEVER_NS = 0x3FFFFFFFFFFFFFFF
+cdef double SAFE_PU_S = 0.2      # lost meter: from full discharge to full charge in 10 s
+
+
+# ---- 1 fresh: how old is each signal, and what is its last good value ----
+
+cdef int64_t age_of(int64_t t_ns, int64_t t_value_ns, int64_t half_refresh_ns) noexcept nogil:
+    if t_value_ns == 0:
+        return NEVER_NS
+    return max(0, t_ns - t_value_ns) + half_refresh_ns
+
+
+cdef int64_t freshness(int64_t age_ns, const ages_cfg_t* ages) noexcept nogil:
+    return (age_ns > ages.fresh_ns) + (age_ns > ages.held_ns) + (age_ns > ages.lost_ns)
+
+
+cdef int same_values(const measurement_t* a, const measurement_t* b) noexcept nogil:
+    return a.f_hz == b.f_hz and a.v1_v == b.v1_v and a.p_w == b.p_w and a.q_var == b.q_var
+
+
+cdef void take_frequency(signals_t* st, const settings_t* cfg, const measurement_t* m, int64_t* reasons) noexcept nogil:
+    if m.t_f_ns == 0:
+        return
+    if not (m.valid & M_F and isfinite(m.f_hz) and 0.8 * cfg.f_nom_hz <= m.f_hz <= 1.2 * cfg.f_nom_hz):
+        reasons[0] |= F_INVALID
+        return
+    if m.t_f_ns <= st.t_f_ns:
+        return
+    if st.rocof_from_ns == 0:
+        st.rocof_from_hz = m.f_hz
+        st.rocof_from_ns = m.t_f_ns
+    elif m.t_f_ns - st.rocof_from_ns >= 100_000_000:    # IEEE 1547-2018 6.5.2.5: averaged over at least 0.1 s
+        st.rocof_hz_s = (m.f_hz - st.rocof_from_hz) / (<double> (m.t_f_ns - st.rocof_from_ns) * 1e-9)
+        st.rocof_from_hz = m.f_hz
+        st.rocof_from_ns = m.t_f_ns
+    st.f_hz = m.f_hz
+    st.t_f_ns = m.t_f_ns
+
+
+cdef int phase_pu(double v_v, int64_t bit, int64_t valid, double v_nom_v, double* sum_pu) noexcept nogil:
+    if not (valid & bit and isfinite(v_v) and 0.0 <= v_v <= 1.5 * v_nom_v):
+        return 0
+    sum_pu[0] += v_v / v_nom_v
+    return <int> bit
+
+
+cdef void take_voltage(signals_t* st, const settings_t* cfg, const measurement_t* m, int64_t* reasons) noexcept nogil:
+    cdef double sum_pu = 0.0
+    cdef int64_t good
+    if m.t_v_ns == 0:
+        return
+    good = phase_pu(m.v1_v, M_V1, m.valid, cfg.v_nom_v, &sum_pu)
+    good |= phase_pu(m.v2_v, M_V2, m.valid, cfg.v_nom_v, &sum_pu)
+    good |= phase_pu(m.v3_v, M_V3, m.valid, cfg.v_nom_v, &sum_pu)
+    st.v_phases |= good
+    if good == 0 or good != st.v_phases:                # a phase this meter has shown before is missing
+        reasons[0] |= V_INVALID
+        return
+    if m.t_v_ns > st.t_v_ns:
+        st.v_pu = sum_pu / <double> (((good & M_V1) != 0) + ((good & M_V2) != 0) + ((good & M_V3) != 0))
+        st.t_v_ns = m.t_v_ns
+
+
+cdef int is_frozen(signals_t* st, const settings_t* cfg, const measurement_t* m) noexcept nogil:
+    if cfg.frozen_ns == 0:
+        return 0
+    if not same_values(m, &st.last):
+        st.last = m[0]
+        st.t_change_ns = m.t_f_ns
+    return m.t_f_ns - st.t_change_ns > cfg.frozen_ns
+
+
+cdef void stage_fresh(core_state_t* st, const settings_t* cfg, const inputs_t* inputs, int64_t t_ns,
+                      step_record_t* rec) noexcept nogil:
+    cdef const measurement_t* m = &inputs.meter
+    cdef signals_t* signals = &st.signals
+    if is_frozen(signals, cfg, m):                      # its answers no longer count: the ages grow
+        rec.reasons |= METER_FROZEN
+    else:
+        take_frequency(signals, cfg, m, &rec.reasons)
+        take_voltage(signals, cfg, m, &rec.reasons)
+        if m.valid & M_P and m.t_p_ns > signals.t_p_ns:
+            signals.t_p_ns = m.t_p_ns
+    if inputs.device.t_ns > st.device.t_ns:
+        st.device = inputs.device
+    st.device.t_echo_ns = inputs.device.t_echo_ns
+    rec.age_f_ns = age_of(t_ns, signals.t_f_ns, cfg.half_refresh_ns)
+    rec.age_v_ns = age_of(t_ns, signals.t_v_ns, cfg.half_refresh_ns)
+    rec.age_p_ns = age_of(t_ns, signals.t_p_ns, cfg.half_refresh_ns)
+    rec.age_d_ns = age_of(t_ns, st.device.t_ns, 0)
+    rec.fresh_f = freshness(rec.age_f_ns, &cfg.meter)
+    rec.fresh_v = freshness(rec.age_v_ns, &cfg.meter)
+    rec.fresh_p = freshness(rec.age_p_ns, &cfg.meter)
+    rec.fresh_d = freshness(rec.age_d_ns, &cfg.device)
+    rec.f_hz = signals.f_hz if signals.t_f_ns else NAN  # absent is never 0
+    rec.v_pu = signals.v_pu if signals.t_v_ns else NAN
+    rec.rocof_hz_s = signals.rocof_hz_s
+    rec.reasons |= (F_HELD << rec.fresh_f >> 1) if rec.fresh_f else 0
+    rec.reasons |= (V_HELD << rec.fresh_v >> 1) if rec.fresh_v else 0
+    rec.reasons |= (DEVICE_HELD << rec.fresh_d >> 1) if rec.fresh_d else 0
+    if rec.fresh_f == FRESH_LOST and rec.fresh_v == FRESH_LOST:
+        rec.reasons |= METER_LOST
+
+
+# ---- 2 state: may we command at all ----
+
+cdef int commandable(const device_state_t* device, step_record_t* rec) noexcept nogil:
+    """Never command a device that is lost, not running and connected, or under somebody's local control."""
+    if rec.fresh_d == FRESH_LOST:
+        return 0
+    if not device.valid & D_STATUS:
+        return 1
+    if device.status & STATUS_LOCAL:
+        rec.reasons |= LOCAL_CONTROL
+        return 0
+    if (device.status & (STATUS_RUNNING | STATUS_CONNECTED)) != (STATUS_RUNNING | STATUS_CONNECTED):
+        rec.reasons |= NOT_RUNNING
+        return 0
+    return 1
+
+
+cdef double present_w(const core_state_t* st, const inputs_t* inputs) noexcept nogil:
+    if st.device.valid & D_P and isfinite(st.device.p_w):
+        return st.device.p_w
+    if inputs.meter.valid & M_P and isfinite(inputs.meter.p_w):
+        return inputs.meter.p_w
+    return 0.0
+
+
+cdef void start_bumpless(core_state_t* st, const settings_t* cfg, double p_w) noexcept nogil:
+    st.p_base_w = p_w
+    st.p_cmd_w = p_w
+    st.limits.slow.lo = min(p_w, 0.0)
+    st.limits.slow.hi = max(p_w, 0.0)
+    st.droop.side = 0
+    st.droop.waiting = 0
+    st.droop.dp_pu = 0.0
+    st.volt_var.q_pu = 0.0
+    if st.device.valid & D_Q and isfinite(st.device.q_var):
+        st.volt_var.q_pu = st.device.q_var / cfg.limits.s_rated_va
+
+
+cdef void stage_state(core_state_t* st, const settings_t* cfg, const inputs_t* inputs,
+                      step_record_t* rec) noexcept nogil:
+    cdef int degraded = rec.fresh_f >= FRESH_STALE or rec.fresh_v >= FRESH_STALE or rec.fresh_d >= FRESH_STALE
+    if not commandable(&st.device, rec):
+        st.state = STATE_STARTING                       # and from the present power again once it can be commanded
+        rec.reasons |= STARTING
+        return
+    if inputs.order.permit == 0:
+        st.state = STATE_OFF
+        return
+    if st.state == STATE_OFF or st.state == STATE_STARTING:
+        if rec.fresh_f or rec.fresh_v or rec.fresh_d:
+            st.state = STATE_STARTING
+            rec.reasons |= STARTING
+            return
+        start_bumpless(st, cfg, present_w(st, inputs))
+    st.state = STATE_DEGRADED if degraded else STATE_IN_SERVICE
+
+
+# ---- 3 power wish: nested clamp, strongest first ----
+
+cdef double own_limit(const device_state_t* device, int64_t bit, double said_w, double rated_w) noexcept nogil:
+    if device.valid & bit and isfinite(said_w):
+        return clip(said_w, 0.0, rated_w)
+    return rated_w
+
+
+cdef void hard_span(span_t* span, const core_state_t* st, const settings_t* cfg, const inputs_t* inputs,
+                    step_record_t* rec) noexcept nogil:
+    """What acts at once: stop, permit, the device's own limits, an unplugged car."""
+    cdef const device_state_t* device = &st.device
+    cdef int64_t session = device.session if device.valid & D_SESSION else SESSION_READY
+    span.lo = -own_limit(device, D_P_MAX_CHARGE, device.p_max_charge_w, cfg.limits.p_charge_rated_w)
+    span.hi = own_limit(device, D_P_MAX_DISCHARGE, device.p_max_discharge_w, cfg.limits.p_rated_w)
+    if inputs.order.stop == STOP_EMERGENCY:
+        rec.reasons |= EMERGENCY_STOP
+        span.lo = span.hi = 0.0
+    if inputs.order.permit == 0:
+        rec.reasons |= NO_PERMIT
+        span.lo = span.hi = 0.0
+    if session != SESSION_READY and session != SESSION_CHARGING and session != SESSION_DISCHARGING:
+        rec.reasons |= SESSION
+        span.lo = span.hi = 0.0
+
+
+cdef int writes_echoed(const core_state_t* st, const settings_t* cfg, int64_t t_ns) noexcept nogil:
+    return st.device.t_echo_ns != 0 and t_ns - st.device.t_echo_ns <= cfg.device.held_ns
+
+
+cdef void ramped_span(span_t* target, const core_state_t* st, const settings_t* cfg, const inputs_t* inputs,
+                      int64_t t_ns, step_record_t* rec) noexcept nogil:
+    """What is approached at the ramp rate: stop, lost and stale signals, the battery."""
+    cdef int soc_known = (st.device.valid & D_SOC) != 0 and isfinite(st.device.soc_pu)
+    if inputs.order.stop == STOP_RAMP:
+        rec.reasons |= STOP
+        narrow(target, 0.0, 0.0)
+    if rec.reasons & METER_LOST:
+        narrow(target, cfg.safe_p_w, cfg.safe_p_w)
+    if rec.fresh_d == FRESH_STALE and not writes_echoed(st, cfg, t_ns):
+        narrow(target, 0.0, 0.0)
+    if rec.fresh_v >= FRESH_STALE:
+        narrow(target, -cfg.degraded_charge_w, 0.0)
+    battery_span(target, &cfg.limits, st.device.soc_pu, soc_known, &rec.reasons)
+
+
+cdef double stage_wish(core_state_t* st, const settings_t* cfg, const inputs_t* inputs, span_t* hard, double dt_s,
+                       int64_t t_ns, step_record_t* rec) noexcept nogil:
+    """Returns the wished power; leaves in *hard what also binds droop (all but the active power limit)."""
+    cdef span_t slow_target, economic
+    cdef double rate_pu_s = max(cfg.limits.ramp_pu_s, SAFE_PU_S) if rec.reasons & METER_LOST else cfg.limits.ramp_pu_s
+    cdef double ceiling_w
+    rec.reasons |= arbiter_accept(&st.arbiter, &cfg.arbiter, &inputs.wish, t_ns)
+    hard_span(hard, st, cfg, inputs, rec)
+    slow_target = hard[0]
+    ramped_span(&slow_target, st, cfg, inputs, t_ns, rec)
+    slow_span(&st.limits.slow, &slow_target, st.p_cmd_w, rate_pu_s * cfg.limits.p_rated_w * dt_s)
+    narrow(hard, st.limits.slow.lo, st.limits.slow.hi)
+    st.limits.slow = hard[0]                            # what a hard limit took comes back at the ramp rate
+    economic = hard[0]
+    ceiling_w = cfg.limits.p_rated_w * active_limit_step(&st.active_limit, &cfg.active_limit,
+                                                         inputs.order.ap_limit_pu, dt_s)
+    if ceiling_w < economic.hi:
+        rec.reasons |= ACTIVE_LIMIT
+        narrow(&economic, economic.lo, ceiling_w)
+    rec.p_lo_w = hard.lo
+    rec.p_hi_w = hard.hi
+    rec.p_wish_w = arbiter_power(&st.arbiter, &cfg.arbiter, economic, st.device.soc_pu,
+                                 (st.device.valid & D_SOC) != 0, t_ns, &rec.reasons)
+    if st.droop.side == 0:
+        st.p_base_w = approach(st.p_base_w, rec.p_wish_w, cfg.limits.ramp_pu_s * cfg.limits.p_rated_w * dt_s)
+        if st.p_base_w != rec.p_wish_w:
+            rec.reasons |= RAMP
+        st.p_base_w = clip(st.p_base_w, economic.lo, economic.hi)
+    rec.w_source = st.arbiter.source
+    rec.w_seq = st.arbiter.seq
+    rec.w_p_w = st.arbiter.p_w
+    return st.p_base_w
+
+
+# ---- 4 frequency ----
+
+cdef double stage_frequency(core_state_t* st, const settings_t* cfg, double p_now_w, const span_t* hard, double dt_s,
+                            int64_t t_ns, int64_t k, step_record_t* rec) noexcept nogil:
+    cdef double rated_w = cfg.limits.p_rated_w
+    cdef double p_w
+    if rec.fresh_f >= FRESH_STALE:
+        freq_droop_release(&st.droop, &cfg.droop, dt_s)
+    elif rec.fresh_f == FRESH_FRESH:
+        freq_droop_step(&st.droop, &cfg.droop, st.signals.f_hz, st.signals.t_f_ns, t_ns, k, p_now_w / rated_w)
+    if st.droop.waiting:
+        rec.reasons |= DROOP_WAITING
+    if st.droop.side:
+        rec.reasons |= DROOP
+        st.p_base_w = st.droop.p_pre_pu * rated_w       # frozen; after the event the ramp leads from here to the wish
+    rec.p_pre_w = st.p_base_w
+    rec.dp_target_w = st.droop.target_pu * rated_w
+    rec.dp_w = st.droop.dp_pu * rated_w
+    p_w = clip(st.p_base_w + rec.dp_w, hard.lo, hard.hi)
+    if st.droop.side and p_w != st.p_base_w + rec.dp_w:
+        rec.reasons |= DROOP_LIMITED
+    rec.p_freq_w = p_w
+    return p_w
+
+
+# ---- 5 voltage ----
+
+cdef double stage_voltage(core_state_t* st, const settings_t* cfg, const inputs_t* inputs, double dt_s, int64_t k,
+                          step_record_t* rec) noexcept nogil:
+    cdef double s_va = cfg.limits.s_rated_va
+    if inputs.order.stop != STOP_RUN or inputs.order.permit == 0 or rec.fresh_v >= FRESH_STALE:
+        volt_var_release(&st.volt_var, &cfg.volt_var, dt_s)
+    elif rec.fresh_v == FRESH_FRESH:
+        volt_var_step(&st.volt_var, &cfg.volt_var, st.signals.v_pu, k)
+    if st.volt_var.target_pu != 0.0:
+        rec.reasons |= VOLT_VAR
+    rec.q_target_var = st.volt_var.target_pu * s_va
+    rec.q_lag_var = st.volt_var.q_pu * s_va
+    return rec.q_lag_var
+
+
+# ---- 6 limits ----
+
+cdef void stage_limits(core_state_t* st, const settings_t* cfg, const inputs_t* inputs, const span_t* hard, double p_w,
+                       double q_var, double s_max_va, int64_t t_ns, step_record_t* rec) noexcept nogil:
+    cdef double smallest_w = st.device.p_min_abs_w if st.device.valid & D_P_MIN_ABS else 0.0
+    cdef double inside_w
+    st.q_cmd_var = inside_capability(q_var, &cfg.limits, s_max_va)
+    if inputs.order.stop == STOP_EMERGENCY or inputs.order.permit == 0:
+        st.q_cmd_var = 0.0
+    elif st.q_cmd_var != q_var:
+        rec.reasons |= REACTIVE_LIMIT
+    inside_w = inside_circle(p_w, st.q_cmd_var, s_max_va)
+    if inside_w != p_w:
+        rec.reasons |= APPARENT_POWER
+    inside_w = holdable(&st.limits, &cfg.limits, inside_w, smallest_w, t_ns, &rec.reasons)
+    st.p_cmd_w = clip(inside_w, hard.lo, hard.hi)
+    if st.device.valid & (D_P_MAX_CHARGE | D_P_MAX_DISCHARGE) and p_limited_by_device(st, cfg):
+        rec.reasons |= DEVICE_LIMIT
+
+
+cdef int p_limited_by_device(const core_state_t* st, const settings_t* cfg) noexcept nogil:
+    cdef const device_state_t* device = &st.device
+    if st.p_cmd_w > 0.0 and device.valid & D_P_MAX_DISCHARGE:
+        return st.p_cmd_w >= device.p_max_discharge_w
+    if st.p_cmd_w < 0.0 and device.valid & D_P_MAX_CHARGE:
+        return -st.p_cmd_w >= device.p_max_charge_w
+    return 0
+
+
+# ---- 7 command ----
+
+cdef void stage_command(core_state_t* st, const settings_t* cfg, const inputs_t* inputs,
+                        step_record_t* rec) noexcept nogil:
+    rec.state = st.state
+    rec.p_cmd_w = st.p_cmd_w
+    rec.q_cmd_var = st.q_cmd_var
+    rec.valid_ms = cfg.valid_ms
+    if st.state == STATE_STARTING:
+        rec.mode = MODE_SILENT
+    elif inputs.order.stop != STOP_RUN or inputs.order.permit == 0:
+        rec.mode = MODE_STOP
+    elif rec.reasons & METER_LOST:
+        rec.mode = MODE_SAFE
+    else:
+        rec.mode = MODE_ACTIVE
+
+
+cdef void silent(core_state_t* st, step_record_t* rec) noexcept nogil:
+    """Nothing is commanded: the droop state is dropped, the record says what is measured."""
+    st.p_base_w = st.p_cmd_w = st.q_cmd_var = 0.0
+    st.droop.side = st.droop.waiting = 0
+    st.droop.dp_pu = st.droop.target_pu = 0.0
+    st.volt_var.q_pu = 0.0
+    rec.w_source = -1
+    rec.p_lo_w = rec.p_hi_w = rec.p_wish_w = rec.p_pre_w = rec.p_freq_w = 0.0
+
+
+cdef void record_inputs(step_record_t* rec, const inputs_t* inputs) noexcept nogil:
+    memcpy(&rec.m_t_f_ns, &inputs.meter, sizeof(inputs.meter))
+    memcpy(&rec.d_t_ns, &inputs.device, sizeof(inputs.device))
+    memcpy(&rec.o_t_ns, &inputs.order, sizeof(inputs.order))
+    memcpy(&rec.i_source, &inputs.wish, sizeof(inputs.wish))
+
+
+cdef void recorded_inputs(inputs_t* inputs, const step_record_t* rec) noexcept nogil:
+    memcpy(&inputs.meter, &rec.m_t_f_ns, sizeof(inputs.meter))
+    memcpy(&inputs.device, &rec.d_t_ns, sizeof(inputs.device))
+    memcpy(&inputs.order, &rec.o_t_ns, sizeof(inputs.order))
+    memcpy(&inputs.wish, &rec.i_source, sizeof(inputs.wish))
+
+
+cdef void step(core_state_t* st, const settings_t* cfg, const inputs_t* inputs, int64_t t_ns, int64_t k,
+               step_record_t* rec) noexcept nogil:
+    cdef double dt_s = <double> (k * cfg.period_ns) * 1e-9
+    cdef span_t hard
+    cdef double p_w, q_var, s_max_va
+    memset(rec, 0, sizeof(step_record_t))
+    record_inputs(rec, inputs)
+    st.skipped += k - 1
+    rec.n = st.n
+    rec.t_ns = t_ns
+    rec.k = k
+    rec.skipped = st.skipped
+    rec.settings_digest = cfg.digest
+    rec.reasons = SKIPPED if k > 1 else 0
+    st.n += 1
+    stage_fresh(st, cfg, inputs, t_ns, rec)
+    stage_state(st, cfg, inputs, rec)
+    if st.state == STATE_STARTING:
+        rec.reasons |= arbiter_accept(&st.arbiter, &cfg.arbiter, &inputs.wish, t_ns)
+        silent(st, rec)
+    else:
+        s_max_va = cfg.limits.s_rated_va
+        if st.device.valid & D_S_MAX and isfinite(st.device.s_max_va):
+            s_max_va = clip(st.device.s_max_va, 0.0, s_max_va)
+        p_w = stage_wish(st, cfg, inputs, &hard, dt_s, t_ns, rec)
+        p_w = inside_circle(p_w, st.q_cmd_var, s_max_va)
+        p_w = stage_frequency(st, cfg, p_w, &hard, dt_s, t_ns, k, rec)
+        q_var = stage_voltage(st, cfg, inputs, dt_s, k, rec)
+        stage_limits(st, cfg, inputs, &hard, p_w, q_var, s_max_va, t_ns, rec)
+    stage_command(st, cfg, inputs, rec)
+
+
+cdef class Core:
+    """The compiled step with its state and settings: in the loop, in a spreadsheet and in a replay the same."""
+
+    def __init__(self, settings, double period_s, bint in_service=False):
+        """settings: Settings; period_s: of the grid. in_service: start in service, as if every input had been fresh."""
+        if not 0.001 <= period_s <= 0.1:
+            raise ValueError(f"period_s = {period_s} is outside 0.001 ... 0.1 s")
+        self.settings = settings
+        self.period_s = period_s
+        memset(&self.st, 0, sizeof(core_state_t))
+        settings_init(&self.cfg, settings, period_s)
+        if in_service:
+            self.st.state = STATE_IN_SERVICE
+            self.st.limits.slow.lo = -self.cfg.limits.p_charge_rated_w
+            self.st.limits.slow.hi = self.cfg.limits.p_rated_w
+
+    @property
+    def digest(self):
+        """63 bits that name the settings and the period."""
+        return self.cfg.digest
+
+    @property
+    def n(self):
+        """Number of the next step."""
+        return self.st.n
+
+    def assume_power(self, double p_w):
+        """Begin at this power, without a ramp: for virtual time."""
+        self.st.p_base_w = self.st.p_cmd_w = p_w
+
+    def state(self):
+        """The whole state as bytes: a replay continues from here."""
+        return (<const char*> &self.st)[:sizeof(core_state_t)]
+
+    def load(self, bytes state):
+        """Take back what state() gave. Raises ValueError when the size differs."""
+        if len(state) != sizeof(core_state_t):
+            raise ValueError(f"a state of {len(state)} bytes; this build has {sizeof(core_state_t)}")
+        memcpy(&self.st, <const char*> state, sizeof(core_state_t))
+
+    def step(self, int64_t t_ns, meter, device, order=None, wish=None, int64_t k=1):
+        """One step at grid time t_ns. Records in, StepRecord out; wish: the one that arrived, or None."""
+        cdef step_record_t rec
+        cdef inputs_t inputs
+        cdef bytes raw = pack(meter) + pack(device) + pack(Order() if order is None else order)
+        memset(&inputs, 0, sizeof(inputs_t))
+        inputs.wish.source = -1
+        memcpy(&inputs, <const char*> raw, len(raw))
+        if wish is not None:
+            raw = pack(wish)
+            memcpy(&inputs.wish, <const char*> raw, sizeof(inputs.wish))
+        step(&self.st, &self.cfg, &inputs, t_ns, k, &rec)
+        return StepRecord(*struct.unpack("<" + kinds(StepRecord), (<const char*> &rec)[:sizeof(step_record_t)]))
+
+    def replay(self, const unsigned char[::1] raw):
+        """Raw step records -> the same steps computed anew from their recorded inputs, as bytearray.
+
+        Read: inputs, t_ns, k; lateness_ns is copied. Everything else comes from this core's state and settings.
+        """
+        cdef Py_ssize_t size = sizeof(step_record_t)
+        cdef Py_ssize_t count = raw.shape[0] // size
+        cdef Py_ssize_t i
+        cdef bytearray out = bytearray(count * size)
+        cdef step_record_t* target = <step_record_t*> <char*> out
+        cdef const step_record_t* source
+        cdef inputs_t inputs
+        if raw.shape[0] % size:
+            raise ValueError(f"{raw.shape[0]} bytes are not whole step records of {size} bytes")
+        if count == 0:
+            return out
+        source = <const step_record_t*> &raw[0]
+        with nogil:
+            for i in range(count):
+                recorded_inputs(&inputs, &source[i])
+                step(&self.st, &self.cfg, &inputs, source[i].t_ns, source[i].k, &target[i])
+                target[i].lateness_ns = source[i].lateness_ns
+        return out
+
+    def run(self, arrays):
+        """Virtual time: arrays of one element a step -> structured array of step records (bulk.run)."""
+        from cython_core import bulk
+        return bulk.run(self, arrays)
+
+
+def pack(record):
+    """One record as bytes, one 64-bit word a field."""
+    return struct.pack("<" + kinds(type(record)), *(getattr(record, name) for name in record.__dataclass_fields__))

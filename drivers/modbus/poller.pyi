@@ -1,0 +1,1 @@
+# The body of a bus thread has no Python face: see bus.pyi.

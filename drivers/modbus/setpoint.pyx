@@ -1,0 +1,122 @@
+"""When a set-point is written to an inverter: the rules, as one pure function of command, history and time.
+
+Rules    at most one set-point between two reads; not faster than the device's interval; only when changed by at least
+         its quantum, or at refresh; the newest command wins; never one older than its valid_ms; nothing in mode SILENT.
+Urgent   power to 0, in mode STOP or with a change of mode (an emergency): the interval does not hold it back, and it
+         may follow an ordinary write before the next read. The way down to 0 is ordinary writing.
+Errors   values: EXPIRED and REFUSED commands are counted by the bus, and the device's own timer acts.
+"""
+
+from libc.math cimport fabs, isfinite
+from libc.stdint cimport int64_t
+from libc.string cimport memset
+
+from cython_core.structs cimport command_t
+
+from cython_core.records import Mode
+
+cdef int64_t ACTIVE = Mode.ACTIVE
+cdef int64_t STOP = Mode.STOP
+cdef int64_t LONGEST_VALID_MS = 3600000     # and no overflow below
+
+
+cdef inline bint changed(double value, double before, double quantum) noexcept nogil:
+    return value != before and fabs(value - before) >= quantum
+
+
+cdef bint to_zero(const setpoint_t* s, const command_t* c) noexcept nogil:
+    if c.p_w != 0.0 or (s.known and s.p_w == 0.0):
+        return 0
+    return c.mode == STOP or c.mode != s.mode
+
+
+cdef int setpoint_due(const setpoint_t* s, const command_t* command, int64_t now_ns) noexcept nogil:
+    cdef int64_t age_ns = now_ns - command.t_ns
+    cdef int64_t valid_ns = min(command.valid_ms, LONGEST_VALID_MS) * 1000000
+    if command.mode < ACTIVE or command.mode > STOP:        # SILENT, or a mode this code does not know
+        return Due.SILENT
+    if age_ns > valid_ns or age_ns < -valid_ns:             # from the future: not from this machine's clock
+        return Due.EXPIRED
+    if not (isfinite(command.p_w) and isfinite(command.q_var)):
+        return Due.REFUSED
+    if to_zero(s, command) and not s.written_urgent:
+        return Due.URGENT
+    if s.written or s.written_urgent or (s.t_try_ns and now_ns - s.t_try_ns < s.interval_ns):
+        return Due.WAIT
+    if not s.known or now_ns - s.t_ack_ns >= s.refresh_ns:
+        return Due.WRITE
+    if changed(command.p_w, s.p_w, s.quantum_p_w) or changed(command.q_var, s.q_var, s.quantum_q_var):
+        return Due.WRITE
+    return Due.WAIT
+
+
+cdef void setpoint_tried(setpoint_t* s, int due, int64_t now_ns) noexcept nogil:
+    s.t_try_ns = now_ns
+    if due == Due.URGENT:
+        s.written_urgent = 1
+    else:
+        s.written = 1
+
+
+cdef void setpoint_acknowledged(setpoint_t* s, const command_t* command, int64_t t_ack_ns) noexcept nogil:
+    s.known = 1
+    s.mode = command.mode
+    s.p_w = command.p_w
+    s.q_var = command.q_var
+    s.t_ack_ns = t_ack_ns
+
+
+cdef void setpoint_read(setpoint_t* s) noexcept nogil:
+    s.written = 0
+    s.written_urgent = 0
+
+
+cdef void setpoint_forget(setpoint_t* s) noexcept nogil:
+    s.known = 0
+
+
+cdef void setpoint_init(setpoint_t* s, object plan) except *:
+    memset(s, 0, sizeof(setpoint_t))
+    for name, low, high in (("min_write_interval_ms", 0, 60_000), ("write_refresh_ms", 0, 600_000),
+                            ("quantum_p_w", 0, 1e6), ("quantum_q_var", 0, 1e6)):
+        if not low <= getattr(plan, name) <= high:
+            raise ValueError(f"plan: {name} = {getattr(plan, name)} is outside {low} ... {high}")
+    s.interval_ns = plan.min_write_interval_ms * 1000000
+    s.refresh_ns = (plan.write_refresh_ms or 1000) * 1000000        # 0: no timer in the device, refresh each second
+    s.quantum_p_w = plan.quantum_p_w
+    s.quantum_q_var = plan.quantum_q_var
+    s.mode = -1
+
+
+cdef command_t as_struct(command) except *:
+    return command_t(command.n, command.t_ns, command.p_w, command.q_var, command.mode, command.valid_ms)
+
+
+cdef class WriteRules:
+    """The rules alone, for tests and explanations: no wire, no clock."""
+    cdef setpoint_t s
+
+    def __init__(self, plan):
+        setpoint_init(&self.s, plan)
+
+    def due(self, command, int64_t now_ns):
+        """What the rules say to this command now."""
+        cdef command_t c = as_struct(command)
+        return Due(setpoint_due(&self.s, &c, now_ns))
+
+    def tried(self, int due, int64_t now_ns):
+        """A write was sent."""
+        setpoint_tried(&self.s, due, now_ns)
+
+    def acknowledged(self, command, int64_t now_ns):
+        """The device has acknowledged this command."""
+        cdef command_t c = as_struct(command)
+        setpoint_acknowledged(&self.s, &c, now_ns)
+
+    def read(self):
+        """A read came between."""
+        setpoint_read(&self.s)
+
+    def forget(self):
+        """A new connection, or a write that failed."""
+        setpoint_forget(&self.s)

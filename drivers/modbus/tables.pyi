@@ -1,0 +1,9 @@
+from collections.abc import Sequence
+from typing import Any
+
+from drivers.registermap import Plan
+
+class Tables:
+    def __init__(self, plan: Plan, record: type[Any]) -> None: ...
+    def decode(self, answers: Sequence[bytes | None]) -> Any: ...
+    def encode(self, p_w: float, q_var: float) -> list[list[int]] | None: ...

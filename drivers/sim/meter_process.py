@@ -1,0 +1,75 @@
+"""The meter's process: looks at the bar at its own pace and shows it in an SDM630's input registers."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from asyncio import sleep
+from time import monotonic
+
+from pymodbus.constants import ExcCodes
+from pymodbus.simulator import DataType, SimData, SimDevice
+
+from drivers.sim.bar import Bar
+from drivers.sim.metering import FAULTS, Meter, MeterFault, Reading
+from drivers.sim.sdm630 import MAX_WORDS, SIZE, registers
+
+READ_INPUT = 4
+
+
+class MeterProcess:
+    """tick() measures; answer() is asked by pymodbus before each reply."""
+
+    def __init__(self, args: Namespace, bar: Bar) -> None:
+        self.args, self.bar = args, bar
+        self.meter = Meter(refresh_s=args.refresh_s, latency_s=args.latency_s, seed=args.seed)
+        self.words = registers(Reading())
+        self.planned = FAULTS[args.fault]
+        self.in_window = False
+        bar.set("meter_fault", MeterFault.NONE)
+
+    def tick(self, dt_s: float) -> None:
+        self._turn_knob()
+        self.meter.fault = MeterFault(int(self.bar.get("meter_fault")))
+        if self.meter.step(dt_s, self._truth()):
+            self.words = registers(self.meter.shown, self.args.phases)
+        self.bar.set("meter_s", monotonic())
+
+    def is_silent(self) -> bool:
+        return self.meter.fault is MeterFault.SILENT
+
+    def device(self) -> SimDevice:
+        cells = SimData(0, values=[0] * SIZE, datatype=DataType.REGISTERS, readonly=True)
+        return SimDevice(self.args.unit, [cells], action=self.answer)
+
+    async def answer(
+        self, function: int, start: int, at: int, count: int, cells: list[int], values: list[int] | list[bool] | None
+    ) -> ExcCodes | None:
+        if function != READ_INPUT or values:
+            return ExcCodes.ILLEGAL_FUNCTION
+        if count > MAX_WORDS:
+            return ExcCodes.ILLEGAL_VALUE
+        if at % 2 or count % 2:  # a float is read whole
+            return ExcCodes.ILLEGAL_ADDRESS
+        if self.args.turnaround_s:
+            await sleep(self.args.turnaround_s)
+        cells[at - start : at - start + count] = self.words[at : at + count]
+        return None
+
+    def _truth(self) -> Reading:
+        grid = self.bar.grid()
+        p_w, q_var = self.bar.unit_power()
+        if self.args.location == "connection":
+            p_w -= self.bar.get("load_w")
+        return Reading(grid.f_hz, *grid.v_v, p_w, q_var)
+
+    def _turn_knob(self) -> None:
+        """Set the fault on entering its window and clear it on leaving, so that a hand on the knob is not overruled."""
+        if self.planned is MeterFault.NONE:
+            return
+        first = self.args.fault_from_s
+        since = self.bar.get("t_s") - (first or 0.0)
+        playing = first is None or self.bar.get("play_s") > 0.0
+        inside = playing and 0.0 <= since < self.args.fault_for_s
+        if inside != self.in_window:
+            self.bar.set("meter_fault", self.planned if inside else MeterFault.NONE)
+        self.in_window = inside

@@ -1,0 +1,113 @@
+"""The simulated meter: between what is true at the terminals and what a master can read.
+
+A meter refreshes its registers at its own pace, shows what was true some time ago, in its own resolution and with
+its own noise. Units in the names; P and Q + = out of the unit into the grid (the wire's sign is the register layer's).
+Imports nothing of ours: it judges our arithmetic.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field, replace
+from enum import IntEnum
+from math import nan
+from random import Random
+
+
+class MeterFault(IntEnum):
+    """What can be wrong with a meter."""
+
+    NONE = 0
+    NAN = 1  # answers, but every quantity is "not a number"
+    SILENT = 2  # accepts the connection and never answers
+    FROZEN = 3  # repeats its last registers for ever
+
+
+FAULTS = {fault.name.lower(): fault for fault in MeterFault}
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a meter shows, or what is true."""
+
+    f_hz: float = 0.0
+    v1_v: float = 0.0
+    v2_v: float = 0.0
+    v3_v: float = 0.0
+    p_w: float = 0.0
+    q_var: float = 0.0
+    import_wh: float = 0.0
+    export_wh: float = 0.0
+    import_varh: float = 0.0
+    export_varh: float = 0.0
+
+
+DEAD = Reading(*[nan] * 10)
+RESOLUTION = {"f_hz": 0.001, "v1_v": 0.01, "v2_v": 0.01, "v3_v": 0.01, "p_w": 1.0, "q_var": 1.0}
+# Standard deviations. Real registers never repeat bit by bit for long; a simulated one that did would look frozen.
+NOISE = {"f_hz": 0.0003, "v1_v": 0.02, "v2_v": 0.02, "v3_v": 0.02, "p_w": 1.0, "q_var": 1.0}
+
+
+@dataclass(slots=True)
+class Meter:
+    """step() takes what is true now; `shown` is what the registers hold."""
+
+    refresh_s: float = 0.1
+    latency_s: float = 0.0
+    resolution: dict[str, float] = field(default_factory=lambda: dict(RESOLUTION))
+    noise: dict[str, float] = field(default_factory=lambda: dict(NOISE))
+    seed: int = 1
+    shown: Reading = field(default_factory=Reading)
+    fault: MeterFault = MeterFault.NONE
+    t_s: float = 0.0
+    due_s: float = 0.0
+    energy: Reading = field(default_factory=Reading)
+    past: deque[tuple[float, Reading]] = field(default_factory=deque)
+    random: Random = field(init=False)
+
+    def __post_init__(self) -> None:
+        if not (self.refresh_s > 0 and self.latency_s >= 0):
+            raise ValueError("refresh_s must be above 0, latency_s 0 or above")
+        self.random = Random(self.seed)
+
+    def step(self, dt_s: float, truth: Reading) -> bool:
+        """True when the registers were refreshed in this step."""
+        self.t_s += dt_s
+        self._count(dt_s, truth)
+        self.past.append((self.t_s, truth))
+        if self.t_s < self.due_s - 1e-9:
+            return False
+        while self.due_s <= self.t_s + 1e-9:  # a late step skips refreshes, it does not catch up
+            self.due_s += self.refresh_s
+        was = self._was()
+        if self.fault in (MeterFault.FROZEN, MeterFault.SILENT):
+            return False
+        self.shown = DEAD if self.fault is MeterFault.NAN else self._look(was)
+        return True
+
+    def _was(self) -> Reading:
+        """The newest truth that is at least latency_s old; the oldest known while there is none."""
+        while len(self.past) > 1 and self.past[1][0] <= self.t_s - self.latency_s + 1e-9:
+            self.past.popleft()
+        return self.past[0][1]
+
+    def _look(self, truth: Reading) -> Reading:
+        seen = {name: self._round(name, getattr(truth, name)) for name in RESOLUTION}
+        return replace(self.energy, **seen)
+
+    def _round(self, name: str, value: float) -> float:
+        if value == 0.0 and name not in ("p_w", "q_var"):  # a phase that is not wired shows 0, without noise
+            return 0.0
+        step, sd = self.resolution.get(name, 0.0), self.noise.get(name, 0.0)
+        if sd:
+            value += self.random.gauss(0.0, sd)
+        return round(value / step) * step if step else value
+
+    def _count(self, dt_s: float, truth: Reading) -> None:
+        e, hours = self.energy, dt_s / 3600.0
+        self.energy = Reading(
+            import_wh=e.import_wh + max(-truth.p_w, 0.0) * hours,
+            export_wh=e.export_wh + max(truth.p_w, 0.0) * hours,
+            import_varh=e.import_varh + max(-truth.q_var, 0.0) * hours,
+            export_varh=e.export_varh + max(truth.q_var, 0.0) * hours,
+        )

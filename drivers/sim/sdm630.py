@@ -1,0 +1,45 @@
+"""The simulated meter's face: a Reading in the input registers of an Eastron SDM630.
+
+Layout   float32, high word first, value n of the manual's table at address 2n; signs as on the real wire:
+         P > 0 import, Q > 0 absorbed; energies in kWh and kvarh. Registers between the listed ones read 0.
+Source   Eastron SDM630-Modbus protocol, input registers 30001 ... 30381.
+"""
+
+from __future__ import annotations
+
+from math import hypot
+from struct import pack, unpack
+
+from drivers.sim.metering import Reading
+
+SIZE = 382  # words; beyond is an illegal address
+MAX_WORDS = 80  # in one request
+
+
+def quantities(r: Reading, phases: int) -> dict[int, float]:
+    """Address -> value on the wire. P and Q are shared evenly by the phases in use."""
+    volts = (r.v1_v, r.v2_v, r.v3_v)[:phases]
+    p_w, q_var = -r.p_w / phases, -r.q_var / phases
+    s_va = hypot(p_w, q_var)
+    pf = p_w / s_va if s_va > 1.0 else 1.0
+    values: dict[int, float] = {}
+    for i, v in enumerate(volts):
+        amps = s_va / v if v else 0.0
+        for address, value in ((0, v), (6, amps), (12, p_w), (18, s_va), (24, q_var), (30, pf)):
+            values[address + 2 * i] = value
+    values[42] = sum(volts) / phases
+    values[48] = sum(values[6 + 2 * i] for i in range(phases))
+    values.update({52: phases * p_w, 56: phases * s_va, 60: phases * q_var, 62: pf, 70: r.f_hz})
+    import_kwh, export_kwh = r.import_wh / 1000.0, r.export_wh / 1000.0
+    absorbed, fed_in = r.import_varh / 1000.0, r.export_varh / 1000.0
+    values.update({72: import_kwh, 74: export_kwh, 76: absorbed, 78: fed_in})
+    values.update({342: import_kwh + export_kwh, 344: absorbed + fed_in})
+    return values
+
+
+def registers(r: Reading, phases: int = 1) -> list[int]:
+    """All input registers."""
+    words = [0] * SIZE
+    for address, value in quantities(r, phases).items():
+        words[address : address + 2] = unpack(">2H", pack(">f", value))
+    return words

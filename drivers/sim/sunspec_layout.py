@@ -1,0 +1,150 @@
+"""SunSpec models as registers: points, their places, types and "not implemented" patterns. Pure.
+
+Image    holds the words of a chain of models from its base on; put and get by "model.point" in the point's unit,
+         with the model's scale factor; None = not implemented.
+Source   SunSpec model definitions 1, 701, 702, 704, 713 (github.com/sunspec/models); lengths L 66, 153, 50, 65, 7.
+         Written from those tables, not from our driver's, so that one mistake cannot agree with itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from struct import pack, unpack
+
+MARKER = (0x5375, 0x6E53)  # "SunS"
+END = (0xFFFF, 0)
+
+# type -> struct letter, pattern for "not implemented"
+TYPES: dict[str, tuple[str, int]] = {
+    "u16": ("H", 0xFFFF),
+    "s16": ("h", -0x8000),
+    "u32": ("I", 0xFFFFFFFF),
+    "s32": ("i", -0x80000000),
+    "u64": ("Q", 0xFFFFFFFFFFFFFFFF),
+    "enum": ("H", 0xFFFF),
+    "bits16": ("H", 0xFFFF),
+    "bits32": ("I", 0xFFFFFFFF),
+    "sf": ("h", -0x8000),
+    "pad": ("h", -0x8000),
+}
+
+ENERGY = "TotWhInj{0}:u64:TotWh_SF TotWhAbs{0}:u64:TotWh_SF TotVarhInj{0}:u64:TotVarh_SF TotVarhAbs{0}:u64:TotVarh_SF"
+PHASE = (
+    "WL{0}:s16:W_SF VAL{0}:s16:VA_SF VarL{0}:s16:Var_SF PFL{0}:s16:PF_SF AL{0}:s16:A_SF "
+    "VL{0}L{1}:u16:V_SF VL{0}:u16:V_SF " + ENERGY.format("L{0}")
+)
+
+# name:type[:scale factor], in the order of the registers behind ID and L
+MODELS: dict[int, str] = {
+    1: "Mn:str16 Md:str16 Opt:str8 Vr:str8 SN:str16 DA:u16 Pad:pad",
+    701: "ACType:enum St:enum InvSt:enum ConnSt:enum Alrm:bits32 DERMode:bits32 "
+    "W:s16:W_SF VA:s16:VA_SF Var:s16:Var_SF PF:s16:PF_SF A:s16:A_SF LLV:u16:V_SF LNV:u16:V_SF Hz:u32:Hz_SF "
+    f"{ENERGY.format('')} "
+    "TmpAmb:s16:Tmp_SF TmpCab:s16:Tmp_SF TmpSnk:s16:Tmp_SF TmpTrns:s16:Tmp_SF TmpSw:s16:Tmp_SF TmpOt:s16:Tmp_SF "
+    f"{PHASE.format(1, 2)} {PHASE.format(2, 3)} {PHASE.format(3, 1)} "
+    "ThrotPct:u16 ThrotSrc:bits32 A_SF:sf V_SF:sf Hz_SF:sf W_SF:sf PF_SF:sf VA_SF:sf Var_SF:sf "
+    "TotWh_SF:sf TotVarh_SF:sf Tmp_SF:sf MnAlrmInfo:str32",
+    702: "WMaxRtg:u16:W_SF WOvrExtRtg:u16:W_SF WOvrExtRtgPF:u16:PF_SF WUndExtRtg:u16:W_SF WUndExtRtgPF:u16:PF_SF "
+    "VAMaxRtg:u16:VA_SF VarMaxInjRtg:u16:Var_SF VarMaxAbsRtg:u16:Var_SF WChaRteMaxRtg:u16:W_SF "
+    "WDisChaRteMaxRtg:u16:W_SF VAChaRteMaxRtg:u16:VA_SF VADisChaRteMaxRtg:u16:VA_SF VNomRtg:u16:V_SF "
+    "VMaxRtg:u16:V_SF VMinRtg:u16:V_SF AMaxRtg:u16:A_SF PFOvrExtRtg:u16:PF_SF PFUndExtRtg:u16:PF_SF "
+    "ReactSusceptRtg:u16:S_SF NorOpCatRtg:enum AbnOpCatRtg:enum CtrlModes:bits32 IntIslandCatRtg:bits16 "
+    "WMax:u16:W_SF WMaxOvrExt:u16:W_SF WOvrExtPF:u16:PF_SF WMaxUndExt:u16:W_SF WUndExtPF:u16:PF_SF "
+    "VAMax:u16:VA_SF VarMaxInj:u16:Var_SF VarMaxAbs:u16:Var_SF WChaRteMax:u16:W_SF WDisChaRteMax:u16:W_SF "
+    "VAChaRteMax:u16:VA_SF VADisChaRteMax:u16:VA_SF VNom:u16:V_SF VMax:u16:V_SF VMin:u16:V_SF AMax:u16:A_SF "
+    "PFOvrExt:u16:PF_SF PFUndExt:u16:PF_SF IntIslandCat:bits16 "
+    "W_SF:sf PF_SF:sf VA_SF:sf Var_SF:sf V_SF:sf A_SF:sf S_SF:sf",
+    704: "PFWInjEna:enum PFWInjEnaRvrt:enum PFWInjRvrtTms:u32 PFWInjRvrtRem:u32 "
+    "PFWAbsEna:enum PFWAbsEnaRvrt:enum PFWAbsRvrtTms:u32 PFWAbsRvrtRem:u32 "
+    "WMaxLimPctEna:enum WMaxLimPct:u16:WMaxLimPct_SF WMaxLimPctRvrt:u16:WMaxLimPct_SF WMaxLimPctEnaRvrt:enum "
+    "WMaxLimPctRvrtTms:u32 WMaxLimPctRvrtRem:u32 "
+    "WSetEna:enum WSetMod:enum WSet:s32:WSet_SF WSetRvrt:s32:WSet_SF WSetPct:s16:WSetPct_SF "
+    "WSetPctRvrt:s16:WSetPct_SF WSetEnaRvrt:enum WSetRvrtTms:u32 WSetRvrtRem:u32 "
+    "VarSetEna:enum VarSetMod:enum VarSetPri:enum VarSet:s32:VarSet_SF VarSetRvrt:s32:VarSet_SF "
+    "VarSetPct:s16:VarSetPct_SF VarSetPctRvrt:s16:VarSetPct_SF VarSetEnaRvrt:enum VarSetRvrtTms:u32 "
+    "VarSetRvrtRem:u32 WRmp:u16 WRmpRef:enum VarRmp:u16 AntiIslEna:enum "
+    "PF_SF:sf WMaxLimPct_SF:sf WSet_SF:sf WSetPct_SF:sf VarSet_SF:sf VarSetPct_SF:sf "
+    "PFWInj.PF:u16:PF_SF PFWInj.Ext:enum PFWInjRvrt.PF:u16:PF_SF PFWInjRvrt.Ext:enum "
+    "PFWAbs.PF:u16:PF_SF PFWAbs.Ext:enum PFWAbsRvrt.PF:u16:PF_SF PFWAbsRvrt.Ext:enum",
+    713: "WHRtg:u16:WH_SF WHAvail:u16:WH_SF SoC:u16:Pct_SF SoH:u16:Pct_SF Sta:enum WH_SF:sf Pct_SF:sf",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One point: at counts from the chain's base; sf is the full name of its scale factor, "" for none."""
+
+    at: int
+    words: int
+    type: str
+    sf: str
+
+    def overlaps(self, at: int, count: int) -> bool:
+        return self.at < at + count and at < self.at + self.words
+
+    def inside(self, at: int, count: int) -> bool:
+        return at <= self.at and self.at + self.words <= at + count
+
+
+def points(model: int, start: int) -> Iterator[tuple[str, Point]]:
+    """The points of a model whose ID register is at `start`, with their full names."""
+    at = start + 2
+    for text in MODELS[model].split():
+        name, kind, *sf = text.split(":")
+        words = int(kind[3:]) if kind.startswith("str") else len(pack(f">{TYPES[kind][0]}", 0)) // 2
+        yield f"{model}.{name}", Point(at, words, kind, f"{model}.{sf[0]}" if sf else "")
+        at += words
+
+
+def to_words(raw: bytes) -> list[int]:
+    return list(unpack(f">{len(raw) // 2}H", raw))
+
+
+class Image:
+    """The words of a chain. Everything starts as not implemented."""
+
+    def __init__(self, models: tuple[int, ...] = tuple(MODELS)) -> None:
+        self.words: list[int] = list(MARKER)
+        self.points: dict[str, Point] = {}
+        for model in models:
+            found = dict(points(model, len(self.words)))
+            self.points.update(found)
+            self.words += [model, sum(p.words for p in found.values())]
+            for point in found.values():
+                self.words += self.absent(point)
+        self.words += END
+
+    @staticmethod
+    def absent(point: Point) -> list[int]:
+        if point.type.startswith("str"):
+            return [0] * point.words
+        letter, pattern = TYPES[point.type]
+        return to_words(pack(f">{letter}", pattern))
+
+    def text(self, name: str, value: str) -> None:
+        p = self.points[name]
+        self.words[p.at : p.at + p.words] = to_words(value.encode("ascii").ljust(2 * p.words, b"\0"))
+
+    def put(self, name: str, value: float | None) -> None:
+        """A value outside the type's range shows the range's end, as a device's own display would."""
+        p = self.points[name]
+        if value is None:
+            self.words[p.at : p.at + p.words] = self.absent(p)
+            return
+        letter, pattern = TYPES[p.type]
+        raw = round(value / 10.0 ** self.scale(p))
+        bits = 16 * p.words
+        low, high = (-(1 << bits - 1) + 1, (1 << bits - 1) - 1) if pattern < 0 else (0, (1 << bits) - 2)
+        self.words[p.at : p.at + p.words] = to_words(pack(f">{letter}", min(max(raw, low), high)))
+
+    def get(self, name: str) -> float | None:
+        p = self.points[name]
+        found = self.words[p.at : p.at + p.words]
+        if found == self.absent(p):
+            return None
+        raw = unpack(f">{TYPES[p.type][0]}", pack(f">{p.words}H", *found))[0]
+        return float(raw * 10.0 ** self.scale(p))
+
+    def scale(self, p: Point) -> int:
+        return int(self.get(p.sf) or 0) if p.sf else 0

@@ -1,0 +1,231 @@
+"""The simulated inverter's face: a Unit behind the registers of SunSpec models 1, 701, 702, 704 and 713.
+
+Signs    701.W, 704.WSet and VarSet: + = out of the inverter into the grid.
+Writes   only the set-points of 704 (WSet, VarSet and WMaxLimPct with their enables and reversions) and WRmp; a write
+         that touches a set-point's block restarts its reversion timer. "Not implemented" patterns leave a point alone.
+States   InvSt 3 running · 7 standby: no car, or no grid (then ConnSt 0 and alarm GRID_DISCONNECT) · 1 sleeping: the car
+         has ended the session.
+Errors   IllegalValueError: the master gets exception 3.
+"""
+
+from __future__ import annotations
+
+from math import ceil, hypot, sqrt
+
+from drivers.sim.bar import Grid
+from drivers.sim.plant import Session, SetPoint, Unit
+from drivers.sim.sunspec_layout import Image
+
+SCALES = {  # hardly any is 0: whoever forgets one is wrong by a factor of 10 and notices
+    "701": {"A": -2, "V": -1, "Hz": -2, "W": 1, "PF": -3, "VA": 1, "Var": 1, "TotWh": 0, "TotVarh": 0, "Tmp": -1},
+    "702": {"W": 1, "PF": -3, "VA": 1, "Var": 1, "V": -1, "A": -2},
+    "704": {"PF": -3, "WMaxLimPct": -1, "WSet": 1, "WSetPct": -1, "VarSet": 1, "VarSetPct": -1},
+    "713": {"WH": 2, "Pct": -1},
+}
+CONTROLS = {  # point -> values that are understood; None = any number
+    "WMaxLimPct": {"Ena": (0, 1), "": None, "Rvrt": None, "EnaRvrt": (0, 1), "RvrtTms": None},
+    "WSet": {
+        "Ena": (0, 1),
+        "Mod": (0, 1),  # percent of WMax, watts
+        "": None,
+        "Rvrt": None,
+        "Pct": None,
+        "PctRvrt": None,
+        "EnaRvrt": (0, 1),
+        "RvrtTms": None,
+    },
+    "VarSet": {
+        "Ena": (0, 1),
+        "Mod": (1, 4),  # percent of VarMaxInj, vars
+        "Pri": (0, 1),
+        "": None,
+        "Rvrt": None,
+        "Pct": None,
+        "PctRvrt": None,
+        "EnaRvrt": (0, 1),
+        "RvrtTms": None,
+    },
+}
+WRITABLE = {f"704.{block}{end}": values for block, ends in CONTROLS.items() for end, values in ends.items()}
+WRITABLE["704.WRmp"] = None
+INV_RUNNING, INV_STANDBY, INV_SLEEPING = 3, 7, 1
+GRID_DISCONNECT = 1 << 4
+
+
+class IllegalValueError(Exception):
+    """A written value is not understood by this device."""
+
+
+class SunSpecUnit:
+    """tick() moves the unit, render() brings its registers up to date, write() is what a master does."""
+
+    def __init__(self, unit: Unit, phases: int = 1, v_nom: float = 230.0) -> None:
+        self.unit, self.phases, self.v_nom = unit, phases, v_nom
+        self.image = Image()
+        self.grid = Grid()
+        self.energy = {"TotWhInj": 0.0, "TotWhAbs": 0.0, "TotVarhInj": 0.0, "TotVarhAbs": 0.0}
+        self.ramp_w_s = unit.inverter.ramp_w_s
+        self._constants()
+        self._ratings()
+        self._set_points()
+        for block, set_point in self.blocks():
+            self._read_block(block, set_point)
+
+    def blocks(self) -> tuple[tuple[str, SetPoint], ...]:
+        """The blocks of model 704 and what each stands for."""
+        return ("WSet", self.unit.p_set), ("VarSet", self.unit.q_set), ("WMaxLimPct", self.unit.p_cap)
+
+    @property
+    def v_v(self) -> float:
+        """Mean of the phases in use."""
+        return sum(self.grid.v_v[: self.phases]) / self.phases
+
+    @property
+    def connected(self) -> bool:
+        return self.grid.f_hz > 0.0 and self.v_v > 0.0
+
+    def tick(self, dt_s: float, grid: Grid) -> None:
+        self.grid = grid
+        if self.unit.step(dt_s, self.v_v / self.v_nom, self.connected):
+            self._reverted()
+        p_w, q_var, hours = self.unit.inverter.p_w, self.unit.inverter.q_var, dt_s / 3600.0
+        for name, flow in (("TotWhInj", p_w), ("TotWhAbs", -p_w), ("TotVarhInj", q_var), ("TotVarhAbs", -q_var)):
+            self.energy[name] += max(flow, 0.0) * hours
+
+    def render(self) -> None:
+        self._measured()
+        self._states()
+        unit, put = self.unit, self.image.put
+        for name, s in self.blocks():
+            put(f"704.{name}RvrtRem", ceil(s.left_s) if s.enabled else 0)
+        plugged = unit.session is not Session.UNPLUGGED
+        put("713.SoC", 100.0 * unit.battery.soc if plugged else None)
+        put("713.WHAvail", unit.battery.energy_wh if plugged else None)
+
+    def write(self, at: int, values: list[int]) -> None:
+        """Words from `at` on, counted from the chain's base. All or nothing."""
+        image, count = self.image, len(values)
+        touched = {name: p for name, p in image.points.items() if p.overlaps(at, count)}
+        before = list(image.words)
+        image.words[at : at + count] = values
+        try:
+            for name, p in touched.items():
+                if image.words[p.at : p.at + p.words] == image.absent(p):
+                    image.words[p.at : p.at + p.words] = before[p.at : p.at + p.words]
+                known = WRITABLE.get(name, ())
+                if not p.inside(at, count) or (known is not None and image.get(name) not in known):
+                    raise IllegalValueError(name)
+        except IllegalValueError:
+            image.words[:] = before
+            raise
+        self._obey(set(touched))
+
+    # --- what a write means
+
+    def _obey(self, touched: set[str]) -> None:
+        unit = self.unit
+        for block, set_point in self.blocks():
+            if touched & {f"704.{block}{end}" for end in CONTROLS[block]}:
+                self._read_block(block, set_point)
+                set_point.restart()
+        unit.inverter.q_first = self._raw("VarSetPri") == 1
+        percent_s = self.image.get("704.WRmp")
+        unit.inverter.ramp_w_s = self.ramp_w_s
+        if percent_s:
+            unit.inverter.ramp_w_s = min(self.ramp_w_s, percent_s / 100.0 * unit.inverter.p_discharge_w)
+
+    def _read_block(self, block: str, s: SetPoint) -> None:
+        s.enabled = self._raw(f"{block}Ena") == 1
+        s.reversion_enabled = self._raw(f"{block}EnaRvrt") == 1
+        s.reversion_s = self._raw(f"{block}RvrtTms")
+        point, factor = self._value_point(block)
+        s.value = self._raw(point) * factor
+        s.reversion_value = self._raw(f"{point}Rvrt") * factor
+
+    def _value_point(self, block: str) -> tuple[str, float]:
+        """The point that holds the value in force, and what one of it is in W or var."""
+        inverter = self.unit.inverter
+        if block == "WMaxLimPct":
+            return block, inverter.p_discharge_w / 100.0
+        if block == "WSet":
+            return (block, 1.0) if self._raw("WSetMod") == 1 else ("WSetPct", inverter.p_discharge_w / 100.0)
+        return (block, 1.0) if self._raw("VarSetMod") == 4 else ("VarSetPct", inverter.q_max_var / 100.0)
+
+    def _reverted(self) -> None:
+        """A timer ran out: the registers show what is in force now."""
+        for block, s in self.blocks():
+            point, factor = self._value_point(block)
+            self.image.put(f"704.{block}Ena", int(s.enabled))
+            self.image.put(f"704.{point}", s.value / factor)
+
+    def _raw(self, point: str) -> float:
+        return self.image.get(f"704.{point}") or 0.0
+
+    # --- what is shown
+
+    def _constants(self) -> None:
+        for model, scales in SCALES.items():
+            for name, power in scales.items():
+                self.image.put(f"{model}.{name}_SF", power)
+        for name, text in (("Mn", "V2G simulator"), ("Md", "Bidirectional charger"), ("Vr", "1"), ("SN", "SIM-0001")):
+            self.image.text(f"1.{name}", text)
+        self.image.put("1.DA", 1)
+        self.image.put("701.ACType", self.phases - 1)  # single, split, three
+        self.image.put("701.DERMode", 1)  # bit 0: grid following
+
+    def _ratings(self) -> None:
+        i = self.unit.inverter
+        ratings = {
+            "WMax": i.p_discharge_w,
+            "VAMax": i.s_max_va,
+            "VarMaxInj": i.q_max_var,
+            "VarMaxAbs": i.q_max_var,
+            "WChaRteMax": i.p_charge_w,
+            "WDisChaRteMax": i.p_discharge_w,
+            "VNom": self.v_nom,
+            "AMax": i.s_max_va / self.v_nom / self.phases,
+        }
+        for name, value in ratings.items():
+            self.image.put(f"702.{name}Rtg", value)
+            self.image.put(f"702.{name}", value)
+        self.image.put("702.CtrlModes", 0b111)  # maximum power, fixed W, fixed var
+        self.image.put("713.WHRtg", self.unit.battery.capacity_wh)
+        self.image.put("713.SoH", 97.0)
+        self.image.put("713.Sta", 0)
+
+    def _set_points(self) -> None:
+        """Factory state: nothing enabled, no timer, watts and vars, no cap."""
+        for name, values in WRITABLE.items():
+            self.image.put(name, values[-1] if values and name.endswith("Mod") else 0)
+        self.image.put("704.VarSetPri", 1)
+        for name in ("704.WMaxLimPct", "704.WMaxLimPctRvrt"):
+            self.image.put(name, 100.0)
+        self.image.put("704.WRmp", None)
+
+    def _states(self) -> None:
+        put, session = self.image.put, self.unit.session
+        running = self.connected and session is Session.PLUGGED
+        asleep = self.connected and session is Session.ENDED
+        put("701.St", 1)
+        put("701.InvSt", INV_RUNNING if running else INV_SLEEPING if asleep else INV_STANDBY)
+        put("701.ConnSt", int(self.connected))
+        put("701.Alrm", 0 if self.connected else GRID_DISCONNECT)
+
+    def _measured(self) -> None:
+        p_w, q_var, v_v = self.unit.inverter.p_w, self.unit.inverter.q_var, self.v_v
+        s_va = hypot(p_w, q_var)
+        put = self.image.put
+        put("701.W", p_w)
+        put("701.VA", s_va)
+        put("701.Var", q_var)
+        put("701.PF", p_w / s_va if s_va > 1.0 else 1.0)
+        put("701.A", s_va / v_v if v_v else 0.0)
+        put("701.LNV", v_v)
+        put("701.LLV", {1: None, 2: 2.0 * v_v, 3: sqrt(3.0) * v_v}[self.phases])
+        put("701.Hz", self.grid.f_hz)
+        for phase in range(self.phases):
+            put(f"701.VL{phase + 1}", self.grid.v_v[phase])
+            put(f"701.WL{phase + 1}", p_w / self.phases)
+            put(f"701.VarL{phase + 1}", q_var / self.phases)
+        for name, value in self.energy.items():
+            put(f"701.{name}", value)

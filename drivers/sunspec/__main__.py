@@ -1,0 +1,7 @@
+"""python -m drivers.sunspec HOST PORT UNIT REVERSION_S TIMEOUT_S TIMEOUT_MS: the plan of a device as one JSON line."""
+
+import sys
+
+from drivers.sunspec.wire import main
+
+sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,86 @@
+"""One SunSpec device as it was found: its points with addresses, words and scale factors. Pure.
+
+Raises DiscoveryError when a needed model is missing, stands twice or has a length whose layout we do not know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from drivers.base import DiscoveryError
+from drivers.devicemap import DeviceMap, Point
+from drivers.sunspec.chain import Chain, Model
+from drivers.tables import TYPES
+
+# raw pattern of "not implemented" (SunSpec Device Information Model Specification)
+ABSENT = {"u16": 0xFFFF, "s16": 0x8000, "u32": 0xFFFFFFFF, "s32": 0x80000000, "u64": (1 << 64) - 1, "s64": 1 << 63}
+FACTOR_LIMIT = 10  # a sunssf is -10 ... 10
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """The models we use, where they were found, and their words at discovery."""
+
+    layout: DeviceMap
+    found: Mapping[int, Model]
+    words: Mapping[int, int]
+
+    def has(self, model: int) -> bool:
+        return model in self.found
+
+    def point(self, model: int, name: str) -> Point:
+        return self.layout.models[model].points[name]
+
+    def address(self, model: int, name: str) -> int:
+        return self.found[model].at + self.point(model, name).at
+
+    def raw(self, model: int, name: str) -> int:
+        """The bits of a point, as an unsigned number."""
+        at, raw = self.address(model, name), 0
+        for word in range(at, at + TYPES[self.point(model, name).type]):
+            raw = raw << 16 | self.words[word]
+        return raw
+
+    def implements(self, model: int, name: str) -> bool:
+        return self.has(model) and self.raw(model, name) != ABSENT[self.point(model, name).type]
+
+    def exponent(self, model: int, name: str) -> int | None:
+        """The power of ten of a point: 0 without a scale factor, None where the device leaves the factor out."""
+        factor = self.point(model, name).factor
+        if factor is None:
+            return 0
+        raw = self.raw(model, factor)
+        if raw == ABSENT["s16"]:
+            return None
+        exponent = raw - 0x10000 if raw & 0x8000 else raw
+        if abs(exponent) > FACTOR_LIMIT:
+            raise DiscoveryError(f"model {model}: {factor} = {exponent} is outside -{FACTOR_LIMIT} ... {FACTOR_LIMIT}")
+        return exponent
+
+
+def inspect(layout: DeviceMap, chain: Chain, words: Mapping[int, int]) -> Device:
+    """Check the chain against the layout; every mistake is named, one line each."""
+    problems: list[str] = []
+    found: dict[int, Model] = {}
+    for model_id, model in layout.models.items():
+        places = chain.find(model_id)
+        if not places and model.needed:
+            problems.append(f"model {model_id} is missing; found: {', '.join(map(str, chain.ids)) or 'none'}")
+        if not places:
+            continue
+        found[model_id] = places[0]
+        if len(places) > 1 and model_id != 1:  # a second device behind the same unit: which one is meant?
+            at = ", ".join(str(p.at) for p in places)
+            problems.append(f"model {model_id} stands {len(places)} times (at {at}); one is allowed per unit")
+        if places[0].length not in model.lengths:
+            allowed = " or ".join(map(str, model.lengths))
+            problems.append(f"model {model_id} at {places[0].at} has length {places[0].length}; known: {allowed}")
+    if problems:
+        raise DiscoveryError("\n".join(problems))
+    return Device(layout, found, words)
+
+
+def power_of_ten(exponent: int) -> float:
+    """10**exponent, correctly rounded: 0.1 is the double nearest to a tenth."""
+    return float(f"1e{exponent}")

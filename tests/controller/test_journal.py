@@ -1,0 +1,214 @@
+"""The journal and its replay: equal bits, damage named, nothing lost at a restart."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from controller.build import build_id
+from controller.commands.replay import summary
+from controller.journal import JournalError, JournalWriter, read_journal
+from controller.replay import replay
+from cython_core.bulk import STEP
+from cython_core.settings import Settings, to_mapping
+from cython_core.step import Core
+
+PERIOD_NS = 10_000_000
+RECORD = STEP.itemsize
+
+
+def info(epoch: int = 7) -> dict[str, Any]:
+    facts = {"epoch": epoch, "site": "test", "build": build_id(), "period_ns": PERIOD_NS}
+    return facts | {"settings": to_mapping(Settings())}
+
+
+Steps = tuple[bytes, dict[int, bytes]]
+
+
+def steps(n: int, f_hz: float = 60.0) -> Steps:
+    """n steps of a running core as raw records, and its states before steps 0, 250, 500 ..."""
+    core = Core(Settings(), 0.01, in_service=True)
+    core.assume_power(2000.0)
+    wave = f_hz + 0.2 * np.sin(np.arange(n) / 40.0)
+    states, parts = {}, []
+    for at in range(0, n, 250):
+        states[at] = core.state()
+        cut = slice(at, min(at + 250, n))
+        part = core.run({"f_hz": wave[cut], "v_pu": np.ones(n)[cut], "p_demand_w": np.full(n, 2000.0)[cut]})
+        parts.append(part.tobytes())
+    return b"".join(parts), states
+
+
+def write(path: Path, raw: bytes, **kwargs: Any) -> None:
+    writer = JournalWriter(path)
+    writer.begin(info())
+    writer.append(raw, **kwargs)
+    writer.close()
+
+
+@pytest.fixture(scope="module")
+def thousand() -> Steps:
+    return steps(1000)
+
+
+def answer_to(path: Path) -> tuple[bool, str]:
+    """(identical, what a person is told) of a journal, readable or not."""
+    try:
+        result = replay(read_journal(path))
+    except JournalError as error:
+        return False, str(error)
+    return result.identical, "\n".join(summary(result))
+
+
+def test_every_step_is_computed_again_to_the_same_bits(tmp_path: Path, thousand: Steps) -> None:
+    raw, states = thousand
+    write(tmp_path / "j.v2gj", raw, snapshot=(0, states[0]))
+    result = replay(read_journal(tmp_path / "j.v2gj"), keep=True)
+    assert result.identical
+    assert result.runs[0].identical == 1000
+    assert result.runs[0].records.tobytes() == raw
+
+
+def test_a_journal_is_much_smaller_than_its_records(tmp_path: Path, thousand: Steps) -> None:
+    raw, states = thousand
+    write(tmp_path / "j.v2gj", raw, snapshot=(0, states[0]))
+    assert (tmp_path / "j.v2gj").stat().st_size < len(raw) / 4
+
+
+def test_appending_in_any_pieces_gives_the_same_steps(tmp_path: Path, thousand: Steps) -> None:
+    raw, states = thousand
+    writer = JournalWriter(tmp_path / "j.v2gj")
+    writer.begin(info())
+    at = 0
+    for size in (1, 99, 1, 250, 3, 646):
+        writer.append(raw[at * RECORD : (at + size) * RECORD], (0, states[0]) if at == 0 else None)
+        at += size
+    writer.close()
+    result = replay(read_journal(tmp_path / "j.v2gj"))
+    assert (result.identical, result.runs[0].identical) == (True, 1000)
+
+
+def test_one_changed_byte_anywhere_is_noticed(tmp_path: Path, thousand: Steps) -> None:
+    raw, states = thousand
+    good = tmp_path / "j.v2gj"
+    write(good, raw[: 300 * RECORD], snapshot=(0, states[0]))
+    content = good.read_bytes()
+    bad = tmp_path / "bad.v2gj"
+    for at in range(0, len(content), len(content) // 60):
+        bad.write_bytes(content[:at] + bytes([content[at] ^ 0x10]) + content[at + 1 :])
+        assert not answer_to(bad)[0], f"byte {at} changed and nobody noticed"
+
+
+def test_a_changed_input_with_a_mended_checksum_is_named_by_step_and_field(tmp_path: Path) -> None:
+    raw, states = steps(200)
+    records = np.frombuffer(raw, dtype=STEP).copy()
+    records["p_cmd_w"][150] += 1.0
+    write(tmp_path / "j.v2gj", records.tobytes(), snapshot=(0, states[0]))
+    result = replay(read_journal(tmp_path / "j.v2gj"))
+    assert not result.identical
+    assert "step 150, field p_cmd_w: recorded" in result.runs[0].difference
+
+
+# fmt: off
+DAMAGE = [
+    # what happens to the file                         part of the answer                  why
+    (lambda b: b[:-5],                                 "in the middle of a STEP frame",    "the plug was pulled"),
+    (lambda b: b[:500] + b"\0" * 40 + b[540:],         "checksum",                         "a bad sector"),
+    (lambda b: b.replace(b"JOURNAL 1", b"JOURNAL 2"),  "schema 2 is newer",                "a later program"),
+    (lambda b: b[:14] + b"0" * 16 + b[30:],            "another build: record layout 00",  "other fields"),
+    (lambda b: b"PK\3\4" + b,                          "is no journal",                    "some other file"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("damage", "answer", "why"), DAMAGE, ids=[d[-1] for d in DAMAGE])
+def test_a_damaged_journal_gets_a_clear_answer(tmp_path: Path, damage: Any, answer: str, why: str) -> None:
+    raw, states = steps(300)
+    path = tmp_path / "j.v2gj"
+    write(path, raw, snapshot=(0, states[0]))
+    path.write_bytes(damage(path.read_bytes()))
+    identical, told = answer_to(path)
+    assert not identical
+    assert answer in told, why
+
+
+def test_another_build_is_named_when_the_bits_differ(tmp_path: Path) -> None:
+    raw, states = steps(200)
+    records = np.frombuffer(raw, dtype=STEP).copy()
+    records["q_cmd_var"][20] = 5.0
+    writer = JournalWriter(tmp_path / "j.v2gj")
+    writer.begin(info() | {"build": "0.0.9+abcdef"})
+    writer.append(records.tobytes(), (0, states[0]))
+    writer.close()
+    assert "recorded by build 0.0.9+abcdef" in replay(read_journal(tmp_path / "j.v2gj")).runs[0].difference
+
+
+def test_a_killed_writer_goes_on_where_it_stopped(tmp_path: Path, thousand: Steps) -> None:
+    raw, states = thousand
+    path = tmp_path / "j.v2gj"
+    first = JournalWriter(path)
+    first.begin(info())
+    first.append(raw[: 437 * RECORD], (0, states[0]))
+    with path.open("ab") as file:  # killed: no close, and half a frame at the end
+        file.write(struct.pack("<4sII", b"STEP", 5000, 1) + b"half")
+    second = JournalWriter(path)
+    assert second.resume_n(7) == 400  # whole chunks only; the ring still has the rest
+    second.begin(info())
+    second.append(raw[300 * RECORD :])  # the ring gives more than is missing: known steps are passed over
+    second.close()
+    result = replay(read_journal(path))
+    assert (result.identical, result.runs[0].identical) == (True, 1000)
+
+
+def test_a_gap_is_counted_and_the_next_state_is_the_place_to_go_on(
+    tmp_path: Path, thousand: Steps
+) -> None:
+    raw, states = thousand
+    writer = JournalWriter(tmp_path / "j.v2gj")
+    writer.begin(info())
+    writer.append(raw[: 100 * RECORD], (0, states[0]))
+    writer.append(raw[400 * RECORD : 700 * RECORD], (500, states[500]))
+    writer.append(raw[700 * RECORD :])
+    writer.close()
+    run = replay(read_journal(tmp_path / "j.v2gj")).runs[0]
+    assert (run.identical, run.lost, run.adrift, run.difference) == (600, 300, 100, "")
+
+
+def test_a_new_epoch_is_a_new_run(tmp_path: Path) -> None:
+    raw, states = steps(200)
+    writer = JournalWriter(tmp_path / "j.v2gj")
+    for epoch in (7, 8):
+        writer.begin(info(epoch))
+        writer.append(raw, (0, states[0]))
+    writer.close()
+    result = replay(read_journal(tmp_path / "j.v2gj"))
+    assert [(r.info["epoch"], r.identical) for r in result.runs] == [(7, 200), (8, 200)]
+
+
+def test_the_file_is_bounded_and_each_part_can_be_replayed(
+    tmp_path: Path, thousand: Steps
+) -> None:
+    raw, states = thousand
+    path = tmp_path / "j.v2gj"
+    writer = JournalWriter(path, max_bytes=20_000)
+    writer.begin(info())
+    for at in range(0, 1000, 250):
+        writer.append(raw[at * RECORD : (at + 250) * RECORD], (at, states[at]))
+    writer.close()
+    parts = [replay(read_journal(p)) for p in (tmp_path / "j.1.v2gj", path)]
+    assert all(p.identical for p in parts)
+    assert parts[1].runs[0].identical < 1000
+
+
+def test_an_empty_file_and_a_missing_one(tmp_path: Path) -> None:
+    (tmp_path / "empty.v2gj").write_bytes(b"")
+    with pytest.raises(JournalError, match="is no journal"):
+        read_journal(tmp_path / "empty.v2gj")
+    with pytest.raises(FileNotFoundError):
+        read_journal(tmp_path / "none.v2gj")
+
+

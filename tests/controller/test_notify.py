@@ -1,0 +1,83 @@
+"""sd_notify against a real datagram socket, and the watchdog's time."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import socket
+from pathlib import Path
+
+import pytest
+
+from controller.notify import PriorityFormatter, notify, watchdog_s
+
+
+def listening(address: str) -> socket.socket:
+    channel = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    channel.bind(address)
+    channel.settimeout(5)
+    return channel
+
+
+def test_states_arrive_in_one_datagram(tmp_path: Path) -> None:
+    with listening(str(tmp_path / "notify")) as channel:
+        assert notify("READY=1", "STATUS=in service, 3 000 W", environ={"NOTIFY_SOCKET": str(tmp_path / "notify")})
+        assert channel.recv(1000) == b"READY=1\nSTATUS=in service, 3 000 W"
+
+
+def test_an_abstract_socket() -> None:
+    name = f"v2g-test-{secrets.token_hex(8)}"
+    with listening("\0" + name) as channel:
+        assert notify("WATCHDOG=1", environ={"NOTIFY_SOCKET": "@" + name})
+        assert channel.recv(1000) == b"WATCHDOG=1"
+
+
+# fmt: off
+NOBODY = [
+    # environment                          why
+    ({},                                   "not started by systemd"),
+    ({"NOTIFY_SOCKET": ""},                "empty"),
+    ({"NOTIFY_SOCKET": "relative"},        "neither a path nor an abstract name"),
+    ({"NOTIFY_SOCKET": "/nowhere/notify"}, "nobody listens"),
+    ({"NOTIFY_SOCKET": "/" + "x" * 200},   "longer than a socket's address"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("environ", "why"), NOBODY, ids=[c[-1] for c in NOBODY])
+def test_without_a_listener_nothing_happens(environ: dict[str, str], why: str) -> None:
+    assert not notify("READY=1", environ=environ), why
+
+
+def test_a_listener_that_reads_nothing_does_not_block_us(tmp_path: Path) -> None:
+    with listening(str(tmp_path / "notify")):
+        sent = [notify("WATCHDOG=1", environ={"NOTIFY_SOCKET": str(tmp_path / "notify")}) for _ in range(2000)]
+    assert sent[0]
+    assert not sent[-1]
+
+
+# fmt: off
+WATCHDOGS = [
+    # environment                                                     seconds  why
+    ({"WATCHDOG_USEC": "2000000"},                                    2.0,     "WatchdogSec=2"),
+    ({"WATCHDOG_USEC": "2000000", "WATCHDOG_PID": str(os.getpid())},  2.0,     "meant for this process"),
+    ({"WATCHDOG_USEC": "2000000", "WATCHDOG_PID": "1"},               None,    "meant for another process"),
+    ({},                                                              None,    "no watchdog"),
+    ({"WATCHDOG_USEC": "0"},                                          None,    "switched off"),
+    ({"WATCHDOG_USEC": "2s"},                                         None,    "not a number"),
+    ({"WATCHDOG_USEC": "²"},                                          None,    "a digit that is no number"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("environ", "seconds", "why"), WATCHDOGS, ids=[c[-1] for c in WATCHDOGS])
+def test_watchdog_time(environ: dict[str, str], seconds: float | None, why: str) -> None:
+    assert watchdog_s(environ) == seconds, why
+
+
+@pytest.mark.parametrize(("level", "priority"), [(logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (5, 7)])
+def test_each_log_line_carries_its_priority(level: int, priority: int) -> None:
+    record = logging.LogRecord("v2g", level, "", 0, "V2G-STALE-METER first\nsecond", None, None)
+    text = PriorityFormatter("%(message)s").format(record)
+    assert text == f"<{priority}>V2G-STALE-METER first\n<{priority}>second"

@@ -1,0 +1,277 @@
+"""Map files: the ones we ship against bytes from devices and manuals, and every mistake an author can make."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import drivers.devicemap
+import drivers.mapfile
+from cython_core.records import DeviceState, Measurement
+from drivers.base import MapError
+from drivers.mapfile import load_map, map_names, parse_map
+from drivers.registermap import decode, meter_plan
+
+MAPS = Path(drivers.mapfile.__file__).parent / "maps"
+SDM630 = load_map("eastron-sdm630")
+
+
+def read_block(at: int, hex_words: str, plan_index: int) -> dict[str, Any]:
+    """One captured answer at an address, the rest of its request filled with NaN patterns."""
+    plan = meter_plan(SDM630, 1, "L1L2L3", 300)
+    answers = [[0x7FC0, 0x0000] * (r.count // 2) for r in plan.reads]
+    words = [int(hex_words[i : i + 4], 16) for i in range(0, len(hex_words), 4)]
+    offset = at - plan.reads[plan_index].address
+    answers[plan_index][offset : offset + len(words)] = words
+    return decode(plan, answers, Measurement)
+
+
+# fmt: off
+CAPTURED = [
+    # quantity  at      words       value     tolerance  why
+    ("v1_v",    0x0000, "43663334", 230.2,    1e-4,      "Eastron manual: 01 04 04 43 66 33 34 1B 38 is 230.2 V"),
+    ("v1_v",    0x0000, "4367af55", 231.685,  1e-3,      "on a bus: 01 04 04 43 67 af 55 e2 10 (mbmd issue 63)"),
+    ("f_hz",    0x0046, "4247f5c3", 49.99,    1e-4,      "IEEE 754 by hand: 2^5 x 1.5621875"),
+    ("f_hz",    0x0046, "42700000", 60.0,     0.0,       "60 Hz grids too"),
+    ("p_w",     0x0034, "44fa0000", -2000.0,  0.0,       "the meter says 2 kW import"),
+    ("p_w",     0x0034, "c4fa0000", 2000.0,   0.0,       "the meter says 2 kW export"),
+    ("q_var",   0x003c, "43fa0000", -500.0,   0.0,       "the meter says 500 var drawn"),
+    ("v3_v",    0x0004, "43660000", 230.0,    0.0,       "third phase"),
+    ("v2_v",    0x0002, "00000000", 0.0,      0.0,       "a dead phase is data, not an error"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("name", "at", "words", "value", "tolerance", "why"), CAPTURED, ids=[c[-1] for c in CAPTURED])
+def test_sdm630_bytes(name: str, at: int, words: str, value: float, tolerance: float, why: str) -> None:
+    values = read_block(at, words, 0 if at < 0x34 else 1)
+    assert values[name] == pytest.approx(value, abs=tolerance), why
+    assert bin(values["valid"]).count("1") == 1  # and nothing else came from these bytes
+
+
+def test_sdm630_is_read_in_two_requests_of_whole_floats() -> None:
+    plan = meter_plan(SDM630, 1, "L1L2L3", 300)
+    assert [(r.function, r.address, r.count) for r in plan.reads] == [
+        (4, 0x0000, 6),
+        (4, 0x0034, 20),
+    ]  # 72 words exceed 60
+    assert len(plan.decodes) == 6
+    assert SDM630.resolves("f_hz", 0.01)  # 36 mHz dead band
+    assert not SDM630.resolves("f_hz", 0.001)
+    assert not SDM630.resolves("p_w", 100.0)  # nobody has measured it: not known is no
+
+
+@pytest.mark.parametrize("name", map_names())
+def test_every_map_is_named_after_its_file_and_lies_in_its_kinds_folder(name: str) -> None:
+    device = load_map(name)
+    assert device.device == name
+    assert (MAPS / drivers.mapfile.FOLDERS[device.kind] / f"{name}.yaml").is_file()
+
+
+def test_names_are_record_fields() -> None:
+    assert set(drivers.devicemap.METER_QUANTITIES) <= set(Measurement.__dataclass_fields__)
+    assert set(drivers.devicemap.DEVICE_QUANTITIES) <= set(DeviceState.__dataclass_fields__)
+
+
+def test_template_explains_every_key_and_is_two_valid_maps(tmp_path: Path) -> None:
+    text = (MAPS / "TEMPLATE.yaml").read_text()
+    own = tmp_path / "mine.yaml"
+    own.write_text(text)
+    assert load_map(str(own)).kind == "meter"
+    inverter = "\n".join(line[3:] if line.startswith("#: ") else "" for line in text.splitlines())
+    assert parse_map(inverter, "TEMPLATE.yaml").kind == "inverter"
+    schema = drivers.mapfile
+    keys = {k for keys in schema.KEYS.values() for k in keys}
+    for more in (schema.REGISTER_KEYS, schema.QUANTITY_KEYS, schema.MODEL_KEYS, schema.POINT_KEYS, schema.WRITE_KEYS):
+        keys |= set(more)
+    assert not [k for k in keys if f"{k}:" not in text]
+
+
+def test_unknown_map_lists_what_exists() -> None:
+    with pytest.raises(MapError) as error:
+        load_map("eastron-sdm360")
+    assert str(error.value) == (
+        "unknown map 'eastron-sdm360'; known: eastron-sdm630, sunspec-7xx, or the path of a .yaml file"
+    )
+
+
+def test_a_path_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(MapError, match=r"nowhere\.yaml:1: cannot be read: No such file"):
+        load_map(str(tmp_path / "nowhere.yaml"))
+    (tmp_path / "latin.yaml").write_bytes(b"device: \xfc")
+    with pytest.raises(MapError, match=r"latin\.yaml:1: cannot be read: .*utf-8"):
+        load_map(str(tmp_path / "latin.yaml"))
+
+
+METER = """schema: 1
+device: acme-m3
+kind: meter
+source: "Acme manual, table 4"
+proven: document
+function: 4
+max_words: 40
+refresh_ms: 200
+registers:
+  f_hz: {at: 0x0046, type: f32, unit: Hz, range: [40, 70]}
+  v1_v: {at: 0x0000, type: f32, unit: V, range: [0, 400]}
+  p_w: {at: 0x0034, type: f32, unit: W, range: [-50000, 50000], scale: -1}
+"""
+
+METER_KEYS = "device, function, kind, max_words, min_gap_ms, proven, refresh_ms, registers, schema, source"
+PLAINLY = "is not a number; write it plainly, like 50000, 0x0034 or 0.01"
+
+MISTAKES = [
+    # replace                 by                              the one line that is told
+    ("schema: 1", "schema: 2", "1: schema = 2 is outside 1 ... 1"),
+    (
+        "schema: 1",
+        "schema: 1\nmaxwords: 4",
+        "2: map: unknown key 'maxwords', did you mean 'max_words'?; known: " + METER_KEYS,
+    ),
+    ("schema: 1", "schema: 1\nmodels: {}", "2: map: unknown key 'models'; known: " + METER_KEYS),
+    ("device: acme-m3", "device: 12:30", "2: device = '12:30' is not text; write text (quote it)"),
+    ("device: acme-m3", "device: on", "2: device = 'on' is not text; write text (quote it)"),
+    ("device: acme-m3", "device:", "2: device = '' is not text; write text (quote it)"),
+    ("device: acme-m3", "device: a\ndevice: b", "3: map: key 'device' stands twice, first in line 2"),
+    ('source: "Acme manual, table 4"\n', "", "1: map: 'source' is missing"),
+    ("proven: document", "proven: hearsay", "5: proven = 'hearsay'; allowed: document, capture, bench"),
+    (
+        "proven: document",
+        "proven: [document]",
+        "5: proven = a list or mapping is not text; write one of document, capture, bench",
+    ),
+    ("function: 4", "function: 6", "6: function = 6 is outside 3 ... 4"),
+    ("function: 4", "function: 4.0", "6: function = 4.0 is not a whole number; 3 ... 4"),
+    ("function: 4", "function: '4'", "6: function = '4' is not a number; write it without quotes"),
+    ("function: 4", "function: true", "6: function = 'true' " + PLAINLY),
+    ("max_words: 40", "max_words: 126", "7: max_words = 126 is outside 1 ... 125 words (Modbus allows 125)"),
+    (
+        "max_words: 40",
+        "max_words: 040",
+        "7: max_words = '040' is not a number; a leading 0 means octal to YAML: write 0x... or plain decimal",
+    ),
+    ("refresh_ms: 200", "refresh_ms: 0", "8: refresh_ms = 0 is outside 1 ... 60000 ms"),
+    (
+        "refresh_ms: 200",
+        "refresh_ms: 00:20",
+        "8: refresh_ms = '00:20' is not a number; YAML reads 12:30 as 750: write one plain number",
+    ),
+    ("refresh_ms: 200", "refresh_ms: 200\nmin_gap_ms: -1", "9: min_gap_ms = -1 is outside 0 ... 1000 ms"),
+    ("f_hz: {at", "freq: {at", "10: registers: 'f_hz' is missing"),
+    (
+        "f_hz: {at",
+        "f_hertz: {at",
+        "10: registers: unknown key 'f_hertz', did you mean 'f_hz'?; known: f_hz, p_w, q_var, v1_v, v2_v, v3_v",
+    ),
+    ("at: 0x0046, ", "", "10: f_hz: 'at' is missing"),
+    ("at: 0x0046", "at: 65535", "10: at = 65535 is outside 0 ... 65534"),
+    ("at: 0x0046", "at: -1", "10: at = -1 is outside 0 ... 65534"),
+    ("at: 0x0046", "at: 30071.5", "10: at = 30071.5 is not a whole number; 0 ... 65534"),
+    ("at: 0x0046", "at: 0x0033", "12: p_w overlaps f_hz of line 10"),
+    ("type: f32, unit: Hz", "type: float, unit: Hz", "10: type = 'float'; allowed: u16, s16, u32, s32, f32, u64, s64"),
+    ("unit: Hz", "unit: mHz", "10: unit = 'mHz', did you mean 'Hz'?; allowed: Hz"),
+    ("[40, 70]", "[70, 40]", "10: f_hz: range [70, 40] is empty; low must be below high"),
+    ("[40, 70]", "[40, nan]", "10: range = 'nan' " + PLAINLY),
+    ("[40, 70]", "[40, 50, 60]", "10: f_hz: range must be [low, high], in Hz after the scale"),
+    ("[40, 70]", "40", "10: f_hz: range must be [low, high], in Hz after the scale"),
+    ("50000]", "50e3]", "12: range = '50e3' " + PLAINLY),
+    (", scale: -1", "", "12: p_w: 'scale' is missing; 1 if the device counts + out of the inverter, else -1"),
+    ("scale: -1", "scale: 0", "12: scale = 0 makes every value 0; any other number is allowed"),
+    ("scale: -1", "scale: -1, every: 0", "12: every = 0 is outside 1 ... 1000 polls"),
+    ("scale: -1", "scale: -1, absent: 0x1ffffffff", "12: absent = 8589934591 is outside 0 ... 4294967295"),
+    ("scale: -1", "scale: -1, resolution: 0", "12: resolution = 0 is outside 1e-09 ... 1000000"),
+    (
+        "scale: -1",
+        "scale: -1, sign: -1",
+        "12: p_w: unknown key 'sign'; known: absent, at, every, range, resolution, scale, type, unit",
+    ),
+    ("{at: 0x0000, type: f32, unit: V, range: [0, 400]}", "0", "11: v1_v must be a mapping of keys to values"),
+    ("kind: meter", "kind: metre", "3: kind = 'metre', did you mean 'meter'?; allowed: meter, inverter"),
+    ("range: [40, 70]}", "range: [40, 70]", "11: not YAML: expected ',' or '}', but got '<scalar>'"),
+    ("max_words: 40", "max_words: 1", "10: f_hz: f32 has 2 words, max_words = 1 cannot read it"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "line"), MISTAKES, ids=[m[-1][:60] for m in MISTAKES])
+def test_a_mistake_is_told_with_its_line_and_what_is_allowed(old: str, new: str, line: str) -> None:
+    assert METER.count(old) >= 1
+    with pytest.raises(MapError) as error:
+        parse_map(METER.replace(old, new, 1), "m.yaml")
+    assert f"m.yaml:{line}" in str(error.value).splitlines()
+
+
+@pytest.mark.parametrize("text", ["", "# only a comment\n", "---\n"])
+def test_an_empty_file(text: str) -> None:
+    with pytest.raises(MapError, match=r"m\.yaml:[12]: (the file is empty|map must be a mapping)"):
+        parse_map(text, "m.yaml")
+
+
+@pytest.mark.parametrize(
+    "text", ["a: 1\n---\nb: 2\n", "a: &x [*x]\n", "- 1\n", "\x00", "? [a, b]\n: 1\n", "<<: {}\n", "a: *b\n"]
+)
+def test_odd_yaml_is_a_map_error_and_nothing_else(text: str) -> None:
+    with pytest.raises(MapError, match=r"m\.yaml:\d+: "):
+        parse_map(text, "m.yaml")
+
+
+def test_all_mistakes_at_once_in_the_order_of_the_file() -> None:
+    wrong = (
+        METER.replace("function: 4", "function: 5")
+        .replace("unit: V", "unit: kV")
+        .replace("proven: document", "proven: no")
+    )
+    with pytest.raises(MapError) as error:
+        parse_map(wrong, "m.yaml")
+    assert [text.split(":")[1] for text in str(error.value).splitlines()] == ["5", "6", "11"]
+
+
+INVERTER = """schema: 1
+device: acme-sunspec
+kind: inverter
+source: "made up"
+proven: document
+function: 3
+max_words: 125
+models:
+  701:
+    length: 153
+    points:
+      W: {at: 10, type: s16, factor: W_SF}
+      W_SF: {at: 116, type: s16}
+  704: {length: [65], needed: true, points: {WSet: {at: 24, type: s32}}}
+quantities:
+  p_w: {point: 701.W, unit: W, range: [-9000, 9000], scale: 1}
+  p_set_readback_w: {point: 704.WSet, unit: W, range: [-9000, 9000], scale: 1}
+writes: {storage: ram, min_write_interval_ms: 200, quantum_p_w: 10, quantum_q_var: 10, timer_s: [3, 3600]}
+"""
+
+INVERTER_KEYS = "device, function, kind, max_words, min_gap_ms, models, proven, quantities, schema, source, writes"
+
+INVERTER_MISTAKES = [
+    ("  701:", "  MyModel:", "9: models: 'MyModel' is not a model number; 1 ... 65534"),
+    ("length: 153", "length: 0", "10: length = 0 is outside 1 ... 65535 words"),
+    ("at: 116", "at: 155", "13: at = 155 is outside 2 ... 154 words from the ID"),
+    ("at: 10", "at: 1", "12: at = 1 is outside 2 ... 154 words from the ID"),
+    ("factor: W_SF", "factor: A_SF", "12: model 701 W: factor 'A_SF' is no point of this model"),
+    ("needed: true", "needed: on", "14: needed = 'on'; allowed: true, false"),
+    ("point: 701.W", "point: 701.VA", "16: point '701.VA' is not under models; write model.point, like 701.W"),
+    ("point: 701.W", "point: 701.5", "16: point = '701.5' is not text; write text (quote it)"),
+    ("point: 704.WSet", "point: 713.SoC", "17: point '713.SoC' is not under models; write model.point, like 701.W"),
+    ("p_w: {point", "f_hz: {point", "16: quantities: 'p_w' is missing"),
+    ("storage: ram", "storage: disk", "18: storage = 'disk'; allowed: ram, flash, unknown"),
+    ("storage: ram, ", "", "18: writes: 'storage' is missing"),
+    ("[3, 3600]", "60", "18: timer_s must be [shortest, longest], in s"),
+    ("[3, 3600]", "[3600, 3]", "18: timer_s = [3600, 3] is empty; the shortest comes first"),
+    ("quantum_p_w: 10", "quantum_p_w: 0", "18: quantum_p_w = 0 is outside 0.001 ... 1000000 W"),
+    ("models:", "registers: {}\nmodels:", "8: map: unknown key 'registers'; known: " + INVERTER_KEYS),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "line"), INVERTER_MISTAKES, ids=[m[-1][:60] for m in INVERTER_MISTAKES])
+def test_a_mistake_in_an_inverter_map(old: str, new: str, line: str) -> None:
+    assert parse_map(INVERTER, "i.yaml").kind == "inverter"
+    with pytest.raises(MapError) as error:
+        parse_map(INVERTER.replace(old, new, 1), "i.yaml")
+    assert f"i.yaml:{line}" in str(error.value).splitlines()

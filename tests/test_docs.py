@@ -1,0 +1,89 @@
+"""Documents say nothing that is not there: links, anchors, `make` targets, commands, log codes."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("cython_core", "drivers", "controller")
+DOCUMENTS = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *(p for folder in ("docs", "systemd", "drivers", "config") for p in (ROOT / folder).rglob("*.md")),
+    ]
+)
+CODE = re.compile(r"\bV2G(?:-[A-Z0-9]+)+-?")
+
+
+def prose(text: str) -> str:
+    """A document without its code blocks and code spans."""
+    return re.sub(r"^```.*?^```|`[^`\n]*`", "", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def anchors(path: Path) -> set[str]:
+    """The anchors of a document's headings, the way code hosts make them."""
+    titles = re.findall(r"^#+[ ]+(.+)$", re.sub(r"^```.*?^```", "", path.read_text(), flags=re.M | re.S), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-") for title in titles}
+
+
+def broken_links(document: Path) -> list[str]:
+    """Relative targets that do not exist, anchors that no heading makes."""
+    broken = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(document.read_text())):
+        if re.match(r"[a-z]+:", target):
+            continue  # elsewhere: no network in a test
+        name, _, anchor = target.partition("#")
+        path = (document.parent / name) if name else document
+        if not path.exists() or (anchor and path.suffix == ".md" and anchor not in anchors(path)):
+            broken.append(target)
+    return broken
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))
+def test_links_lead_somewhere(document: Path) -> None:
+    assert broken_links(document) == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))
+def test_make_targets_exist(document: Path) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    said = set(re.findall(r"(?:^|`)make(?: [A-Z]+=\S+)* ([a-z-]+)", document.read_text(), re.MULTILINE))
+    assert said <= targets
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))
+def test_commands_exist(document: Path) -> None:
+    known = {p.stem for p in (ROOT / "controller" / "commands").glob("*.py")} - {"__init__"}
+    if not known:
+        pytest.skip("controller/commands has no command yet")
+    said = set(re.findall(r"(?:^|`)(?:\.venv/bin/)?v2g ([a-z][a-z-]*)", document.read_text(), re.MULTILINE))
+    assert {s.replace("-", "_") for s in said} <= known
+
+
+def test_every_log_code_is_explained() -> None:
+    """A code in the sources has its row; one put together in pieces (`V2G-STORE-{state}`) has rows that begin so."""
+    rows = re.findall(r"^\| `(V2G-[A-Z0-9-]+)` \| (.+) \| (.+) \|$", (ROOT / "docs/operations.md").read_text(), re.M)
+    explained = [code for code, _, _ in rows]
+    assert explained == sorted(set(explained))
+    used = {
+        code
+        for package in PACKAGES
+        for path in (ROOT / package).rglob("*.py*")
+        if path.suffix in (".py", ".pyx")
+        for code in CODE.findall(path.read_text())
+    }
+    missing = {c for c in used if not (any(e.startswith(c) for e in explained) if c.endswith("-") else c in explained)}
+    assert missing == set(), "add a row to docs/operations.md"
+
+
+def test_the_changelog_has_an_unreleased_part() -> None:
+    assert "unreleased" in anchors(ROOT / "CHANGELOG.md")
+
+
+def test_a_broken_link_is_found(tmp_path: Path) -> None:
+    page = tmp_path / "a.md"
+    page.write_text("# One two\n[x](b.md) [y](#one-two) [z](#three) `[code](no.md)` [out](https://example.org)\n")
+    assert broken_links(page) == ["b.md", "#three"]
