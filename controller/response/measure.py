@@ -110,6 +110,7 @@ def _case(run: Run, event: GridEvent, t_stop_ns: int, threshold_w: float, offset
         threshold_w=threshold_w,
         t_stop_ns=t_stop_ns,
         cut_short=cut_short,
+        began_before=event.n_start == int(run.records["n"][0]) and bool(run.records["reasons"][0] & Reason.DROOP),
     )
 
 
