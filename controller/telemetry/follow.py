@@ -48,7 +48,7 @@ class Journal(Protocol):
         """The first step of this epoch that is not yet safely in the file; None: the epoch is new there."""
         ...
 
-    def append(self, raw: bytes, lost: int = 0, snapshot: tuple[int, bytes] | None = None) -> None:
+    def append(self, raw: bytes, snapshot: tuple[int, bytes] | None = None) -> None:
         """Keep records as the ring gives them; steps that are there already are ignored."""
 
     def close(self) -> None:
@@ -57,11 +57,10 @@ class Journal(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Records of one epoch, raw and as rows. lost: steps missing before the first. snapshot: the core's state."""
+    """Records of one epoch, raw and as rows (what is lost shows as a hole in n). snapshot: the core's state."""
 
     raw: bytes
     records: NDArray[Any]
-    lost: int
     snapshot: tuple[int, bytes] | None
 
 
@@ -92,9 +91,9 @@ class RingFollower:
             return
         replaced = self.reader.replaced()  # asked first: a replaced ring gets no further records
         for _ in range(READS):
-            raw, lost = self.reader.read(MOST)
+            raw, _ = self.reader.read(MOST)
             if raw:
-                yield Chunk(raw, bulk.from_bytes(raw), lost, self.reader.snapshot())
+                yield Chunk(raw, bulk.from_bytes(raw), self.reader.snapshot())
             elif replaced:
                 self.reader = None
                 return

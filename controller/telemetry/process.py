@@ -96,7 +96,7 @@ class Telemetry:
 
     def _take(self, chunk: Chunk, now_ms: int) -> None:
         assert self._builder is not None
-        self._write_journal(lambda: self.journal.append(chunk.raw, chunk.lost, chunk.snapshot))
+        self._write_journal(lambda: self.journal.append(chunk.raw, chunk.snapshot))
         self._newest_n, self._fed_ms = int(chunk.records["n"][-1]), now_ms
         self._keep(self._builder.add(chunk.records), now_ms)
 
