@@ -25,6 +25,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from controller.errors import InputError
 from cython_core.bulk import STEP, from_bytes
 from cython_core.records import Reason, State, layout_hash
 
@@ -40,7 +41,7 @@ NAMES = list(STEP.names or ())
 INPUTS = [n for n in NAMES if n in ("t_ns", "k", "lateness_ns") or n[:2] in ("m_", "d_", "o_", "i_")]
 
 
-class JournalError(ValueError):
+class JournalError(InputError):
     """The file cannot be read as a journal of this program. The text says why and what to do."""
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import yaml
 
 MAX_BYTES = 1_000_000
+MAX_DEPTH = 10
 INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})")
 DECIMAL = re.compile(r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
 NOT_FINITE = re.compile(r"[-+]?\.(inf|nan)", re.IGNORECASE)
@@ -91,8 +92,13 @@ def read_yaml(path: Path, problems: Problems) -> Section:
 def parse_yaml(text: str, file: str, problems: Problems) -> Section:
     """YAML text -> its tree. Broken YAML gives one problem and an empty Section."""
     nothing = Section({}, 1)
+    depth = 0
     try:
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > MAX_DEPTH:  # PyYAML takes seconds over 5000 brackets
+                problems.add(file, getattr(event.start_mark, "line", 0) + 1, f"groups inside groups, {depth} deep")
+                return nothing
             if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
                 at = getattr(event.start_mark, "line", 0) + 1
                 problems.add(file, at, "anchors (&) and aliases (*) are not used: write it out")

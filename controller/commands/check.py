@@ -17,6 +17,11 @@ from controller.timing import ages, budgets
 
 WIDTH = 80
 DEFAULT = Origin("default")
+MODES = {
+    "demo": "simulated devices on this machine",
+    "shadow": "computes and records, never writes to the inverter",
+    "live": "MOVES REAL POWER",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +72,8 @@ def rows(site: Site) -> Iterator[Row]:
 
 def page(site: Site) -> Iterator[str]:
     """The whole answer in 80 columns."""
-    yield f"{site.path}: site {site.name}, start mode {site.start_mode.upper()}"
+    yield f"{site.path}: site {site.name}"
+    yield f"start mode {site.start_mode.upper()}: {MODES[site.start_mode]}"
     yield "Clauses are of IEEE 1547-2018. `site:8` is line 8 of the site file."
     yield f"\n{' key':<22}{'value':<15}{'from':<11}allowed (clause or meaning)"
     group = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -27,7 +26,8 @@ PERIOD_MS = 10
 # column of the answer -> field of the step record
 COLUMNS = {"p_w": "p_cmd_w", "q_var": "q_cmd_var", "p_wish_w": "p_wish_w", "p_pre_w": "p_pre_w",
            "dp_target_w": "dp_target_w", "dp_w": "dp_w", "q_target_var": "q_target_var"}
-HEADER = ("t_s", "f_hz", "v_pu", "p_demand_w", *COLUMNS, "state", "reasons", "reasons_text")
+GIVEN = ("f_hz", "v_pu", "p_demand_w")
+HEADER = ("t_s", *GIVEN, *COLUMNS, "state", "reasons", "reasons_text")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,27 +66,29 @@ def write_answer(settings: Settings, table: Table, period_ms: int, out: TextIO, 
     # a table may hold one value for hours; that is no frozen meter
     settings = replace(settings, fail_safe=replace(settings.fail_safe, frozen_after_s=0.0))
     core = Core(settings, period_ms / 1000.0, in_service=True)
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(HEADER)
+    print(",".join(HEADER), file=out)
     steps = steps_in(table, period_ms)
     for first in range(0, steps, CHUNK):
         inputs = hold(table, period_ms, first, min(CHUNK, steps - first))
-        writer.writerows(answer_rows(inputs, core.run(inputs)))
+        out.writelines(answer_lines(inputs, core.run(inputs)))
         progress.show(first + len(inputs["t_s"]))
 
 
-def answer_rows(inputs: Table, records: NDArray[Any]) -> Iterator[list[Any]]:
+def answer_lines(inputs: Table, records: NDArray[Any]) -> Iterator[str]:
     """Rows for people and spreadsheets: ten digits, the state by name, the reasons as bits and as sentences."""
-    texts: dict[int, str] = {}
-    given = [inputs[name].tolist() for name in ("f_hz", "v_pu", "p_demand_w")]
-    computed = [records[field].tolist() for field in COLUMNS.values()]
-    state, reasons = records["state"].tolist(), records["reasons"].tolist()
-    for i, t_s in enumerate(inputs["t_s"].tolist()):
-        bits = reasons[i]
-        if bits not in texts:
-            texts[bits] = "; ".join(reasons_text(bits))
-        numbers = [f"{column[i]:.10g}" for column in (*given, *computed)]
-        yield [f"{t_s:.6f}".rstrip("0").rstrip("."), *numbers, State(state[i]).name.lower(), bits, texts[bits]]
+    numbers = [inputs[name].tolist() for name in GIVEN] + [records[field].tolist() for field in COLUMNS.values()]
+    form = ",".join(["%.10g"] * len(numbers))
+    ends: dict[tuple[int, int], str] = {}
+    why = zip(records["state"].tolist(), records["reasons"].tolist(), strict=True)
+    for t_s, end, *row in zip(inputs["t_s"].tolist(), why, *numbers, strict=True):
+        if end not in ends:
+            ends[end] = line_end(*end)
+        yield f"{round(t_s, 6):.15g},{form % tuple(row)},{ends[end]}"
+
+
+def line_end(state: int, reasons: int) -> str:
+    text = "; ".join(reasons_text(reasons))
+    return f'{State(state).name.lower()},{reasons},"{text}"\n' if text else f"{State(state).name.lower()},0,\n"
 
 
 @contextmanager

@@ -23,10 +23,12 @@ from controller.report.curves import curves
 from controller.report.plots import draw_all
 from controller.response.checks import Check
 from controller.response.judge import Verdict
+from controller.response.measure import EventResponse
 from controller.response.run import Records, prepare
 from cython_core.settings import Settings
 
 UNKNOWN = "not recorded"
+MOST_EVENTS = 8
 DASH = "\N{EN DASH}"
 
 
@@ -78,7 +80,7 @@ def render(
         loader=FunctionLoader(_package_text), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters |= {"number": number, "margin": margin, "state": state, "seconds": seconds}
+    environment.filters |= {"number": number, "margin": margin, "result": result, "state": state, "seconds": seconds}
     t0_ns = int(records["t_ns"][0])
     return environment.get_template("page.html.j2").render(
         style=Markup(_package_text("page.css")),
@@ -88,7 +90,8 @@ def render(
         headline=headline(verdict),
         demo=str(info.get("start_mode", "")) == "demo",
         site=str(info.get("site", UNKNOWN)),
-        events=[(e, (e.event.t_start_ns - t0_ns) / 1e9) for e in verdict.measured.events],
+        events=[(e, (e.event.t_start_ns - t0_ns) / 1e9) for e in shown_events(verdict)],
+        event_count=len(verdict.measured.events),
         settings=setting_rows(run.settings),
         provenance=provenance(records, info, verdict, replay, made_at),
         notes=notes,
@@ -119,6 +122,12 @@ def headline(verdict: Verdict) -> list[tuple[str, Check]]:
         ("deliver", by_name["Time to deliver"]),
         ("longest telemetry gap", worst_gap),
     ]
+
+
+def shown_events(verdict: Verdict) -> list[EventResponse]:
+    """The largest events, in order of time: a calm day has hundreds that nobody reads."""
+    largest = sorted(verdict.measured.events, key=lambda e: -abs(e.answer_formula_w))[:MOST_EVENTS]
+    return sorted(largest, key=lambda e: e.event.t_start_ns)
 
 
 def setting_rows(settings: Settings) -> list[tuple[str, list[SettingRow]]]:
@@ -176,6 +185,11 @@ def number(value: float, unit: str = "") -> str:
 
 def seconds(value: float) -> str:
     return number(value, "s")
+
+
+def result(check: Check) -> str:
+    """The value; a time that failed because nothing came is "never"."""
+    return "never" if check.passed is False and math.isnan(check.value) else number(check.value, check.unit)
 
 
 def margin(check: Check) -> str:

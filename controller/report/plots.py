@@ -55,7 +55,7 @@ STYLE: Any = {
     "ytick.color": C["ink"],
     "grid.color": C["faint"],
 }
-SIZE_IN = (5.6, 3.4)
+SIZE_IN = (4.9, 3.1)
 MOST_POINTS = 1200  # a plot is some 500 px wide
 STRETCHES = 200
 
@@ -106,11 +106,11 @@ def draw_power(ax: Axes, c: Curves) -> None:
     ax.set_title("Power, W (+ = into the grid)")
     ax.fill_between(
         c.p_t_s, c.ideal_w - c.tolerance_w, c.ideal_w + c.tolerance_w, color=C["band"], alpha=0.25, lw=0,
-        label="ideal ± 10 % ± 1 % of rating",
+        label="tolerance",
     )  # fmt: skip
     ax.plot(*thin(c.cmd_t_s, c.cmd_w), color=C["commanded"], lw=1.2, label="commanded")
-    ax.plot(c.p_t_s, c.ideal_w, color=C["ideal"], ls=(0, (5, 2)), label="ideal answer")
-    ax.plot(*thin(c.p_t_s, c.p_w), color=C["measured"], label=f"measured by the {c.power_from}")
+    ax.plot(c.p_t_s, c.ideal_w, color=C["ideal"], ls=(0, (5, 2)), label="ideal")
+    ax.plot(*thin(c.p_t_s, c.p_w), color=C["measured"], label="measured")
     for t_s, p_w, label in c.marks:
         ax.plot([t_s], [p_w], "o", color=C["mark"], ms=6, mfc="none", mew=1.6)
         ax.annotate(label, (t_s, p_w), xytext=(6, -11), textcoords="offset points", color=C["mark"], fontsize=10)
@@ -188,7 +188,9 @@ def _time(ax: Axes, c: Curves) -> None:
 
 def _legend(ax: Axes) -> None:
     """Below the plot, where it hides no curve."""
-    ax.figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    ax.figure.legend(
+        *ax.get_legend_handles_labels(), loc="outside lower center", ncols=3, handlelength=1.4, columnspacing=1.2
+    )
 
 
 def thin(t: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

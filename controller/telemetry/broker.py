@@ -18,7 +18,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from controller.telemetry.lifetime import die_with_parent
+from controller.lifetime import die_with_parent
 
 START_S = 15.0  # amqtt takes a few seconds to import on a small board
 

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from controller.journal import JournalError, JournalWriter
+from controller.lifetime import die_with_parent, lock_folder, stop_on_signals
 from controller.site import Site, StoreSite
 from controller.telemetry.bridge import Bridge
 from controller.telemetry.database import DatabaseRefusedError, move_aside
 from controller.telemetry.delivery import Delivery
 from controller.telemetry.follow import RingFollower
-from controller.telemetry.lifetime import die_with_parent, lock_folder, stop_on_signals
 from controller.telemetry.outbox import Outbox
 from controller.telemetry.process import Telemetry
 from controller.telemetry.store import SqliteStore, Store

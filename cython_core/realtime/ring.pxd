@@ -40,6 +40,7 @@ cdef class RingWriter:
     cdef ring_t ring
     cdef readonly int64_t epoch
     cdef object map
+    cdef object path
 
 
 cdef class RingReader:

@@ -83,16 +83,14 @@ cdef int64_t* address_of(object buffer, int flags) except NULL:
 
 
 cdef class RingWriter:
-    """Creates the file beside `path` and moves it there when it is whole; readers of an older ring keep theirs.
+    """Creates the file beside `path`; publish() moves it there, whole. Readers of an older ring keep theirs.
 
-    depth_s: at least this many seconds fit. info: JSON-able facts of this run; epoch: the number that names it.
+    depth_s: at least this many seconds fit. info: JSON-able facts of this run; info["epoch"]: the number that names it.
     """
 
-    def __init__(self, path, info, int64_t period_ns, double depth_s=60.0):
+    def __init__(self, path, info, int64_t period_ns, double depth_s=60.0, bint publish=True):
         path = Path(path)
-        text = json.dumps(info).encode()
-        if len(text) > SNAPSHOT_AT - INFO_AT:
-            raise ValueError(f"info of {len(text)} bytes; a ring holds {SNAPSHOT_AT - INFO_AT}")
+        self.path = path
         self.ring.n_slots = 1 << (int(depth_s * 1e9 / period_ns) - 1).bit_length()
         size = SLOTS_AT + self.ring.n_slots * SLOT_WORDS * 8
         fresh = path.with_name(path.name + ".new")
@@ -101,16 +99,24 @@ cdef class RingWriter:
             self.map = mmap.mmap(file.fileno(), size)
         self.ring.words = address_of(self.map, PyBUF_WRITABLE)
         self.epoch = info["epoch"]
-        self.map[INFO_AT:INFO_AT + len(text)] = text
         self.ring.words[H_VERSION] = RING_VERSION
         self.ring.words[H_LAYOUT] = layout_hash()
         self.ring.words[H_EPOCH] = self.epoch
         self.ring.words[H_SLOTS] = self.ring.n_slots
-        self.ring.words[H_INFO_BYTES] = len(text)
         self.ring.words[H_MAGIC] = MAGIC
         for i in range(0, size, 4096):                  # touch every page before the first step
             self.map[i] = self.map[i]
-        fresh.replace(path)
+        if publish:
+            self.publish(info)
+
+    def publish(self, info):
+        """Write the facts, then move the file to its place. Steps may have been pushed already."""
+        text = json.dumps(info).encode()
+        if len(text) > SNAPSHOT_AT - INFO_AT:
+            raise ValueError(f"info of {len(text)} bytes; a ring holds {SNAPSHOT_AT - INFO_AT}")
+        self.map[INFO_AT:INFO_AT + len(text)] = text
+        self.ring.words[H_INFO_BYTES] = len(text)
+        self.path.with_name(self.path.name + ".new").replace(self.path)
 
     def push(self, const unsigned char[::1] record):
         """One raw step record, for tests and tools."""

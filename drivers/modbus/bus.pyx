@@ -21,34 +21,28 @@ from drivers.modbus.setpoint cimport setpoint_init
 from drivers.modbus.tables cimport fill_tables
 from drivers.modbus.wire cimport resolved, stats_of, wire_init
 
+from cython_core.realtime.host import fifo_text
 from cython_core.records import Command, DeviceState, Measurement
 from drivers.base import BusError
 
 cdef int64_t MS = 1000000
-LONGEST_PAUSE_MS = 1500                 # between two attempts: they feed a watchdog of 2 s
 cdef size_t STACK_BYTES = 262144        # 8 MiB, the default, would be locked into memory
 
 
-cdef str granted_fifo(pthread_t thread, int priority):
-    """Ask for SCHED_FIFO; 0 asks for nothing. The answer as text."""
+cdef str granted(pthread_t thread, int priority, int cpu):
+    """Ask for SCHED_FIFO (0: not) and a processor (-1: any); the answer in words."""
     cdef posix.sched_param param
-    if priority == 0:
-        return "scheduling: other (not asked)"
-    param.sched_priority = priority
-    error = posix.pthread_setschedparam(thread, posix.SCHED_FIFO, &param)
-    if error:
-        return f"scheduling: other (fifo {priority} refused: {os.strerror(error)})"
-    return f"scheduling: fifo {priority}"
-
-
-cdef str granted_cpu(pthread_t thread, int cpu):
     cdef posix.cpu_set_t cpus
+    text = "other: not asked"
+    if priority:
+        param.sched_priority = priority
+        text = fifo_text(posix.pthread_setschedparam(thread, posix.SCHED_FIFO, &param), priority)
     if cpu < 0:
-        return "cpu: any"
+        return text
     posix.CPU_ZERO(&cpus)
     posix.CPU_SET(cpu, &cpus)
     error = posix.pthread_setaffinity_np(thread, sizeof(cpus), &cpus)
-    return f"cpu: any ({cpu} refused: {os.strerror(error)})" if error else f"cpu: {cpu}"
+    return f"{text}; processor {cpu}{' refused' if error else ''}"
 
 
 def check_range(str name, value, int low, int high):
@@ -66,7 +60,7 @@ cdef class Bus:
 
     def __dealloc__(self):
         if self.running:
-            v2g_store(&self.b.stop, 1)
+            v2g_store(&self.b.wire.stop, 1)
             with nogil:
                 posix.pthread_join(self.thread, NULL)
 
@@ -90,7 +84,7 @@ cdef class Bus:
         if error:
             raise BusError(f"{self.host}:{self.port}: no thread for the bus ({os.strerror(error)})")
         self.running = True
-        return f"{granted_fifo(self.thread, fifo_priority)}, {granted_cpu(self.thread, cpu)}"
+        return granted(self.thread, fifo_priority, cpu)
 
     cdef int reset(self) except -1:
         """The state of a bus that has never run, with the tables of its plan."""
@@ -100,7 +94,7 @@ cdef class Bus:
         setpoint_init(&b.setpoint, self.plan)
         memset(b.answers, 0, sizeof(b.answers))
         b.seen = b.judged = b.rounds = b.connects = b.t_echo_ns = b.started = 0
-        b.stop = b.done = 0
+        b.done = 0
         b.hand_back = NOT_ASKED
         return 0
 
@@ -108,7 +102,7 @@ cdef class Bus:
         """End the thread and close the connection; what the device was last told stays in it. Twice does no harm."""
         if not self.running:
             return
-        v2g_store(&self.b.stop, 1)
+        v2g_store(&self.b.wire.stop, 1)
         if not self.wait_until(&self.b.done, 1, timeout_s):
             raise BusError(f"{self.host}:{self.port}: the bus thread did not end within {timeout_s} s")
         with nogil:
@@ -131,11 +125,9 @@ cdef class Bus:
     cdef int prepare(self, plan, str host, int port, int poll_ms, record, Mailbox out) except -1:
         if self.running:
             raise BusError(f"{self.host}:{self.port}: the bus is already running")
-        check_range("poll_ms", poll_ms, 0, 1000)
-        check_range("plan: timeout_ms", plan.timeout_ms, 1, 1000)
-        check_range("plan: min_gap_ms", plan.min_gap_ms, 0, 500)
-        pause_ms = poll_ms + plan.timeout_ms + plan.min_gap_ms
-        check_range("poll_ms + timeout_ms + min_gap_ms", pause_ms, 1, LONGEST_PAUSE_MS)
+        check_range("poll_ms", poll_ms, 0, 10_000)
+        check_range("plan: timeout_ms", plan.timeout_ms, 1, 10_000)
+        check_range("plan: min_gap_ms", plan.min_gap_ms, 0, 10_000)
         check_range(f"{host}: port", port, 1, 65535)
         fill_tables(&self.b.tables, plan, record)
         check_mailbox("out", out, record)

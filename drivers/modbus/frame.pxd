@@ -25,6 +25,7 @@ cpdef enum Fault:
     TIMEOUT = 9
     CLOSED = 10                     # by the device, or a socket error
     NOT_CONNECTED = 11              # connect failed, or its back-off is running
+    STOPPED = 12                    # our own side wants to end
 
 cdef struct request_t:
     int unit

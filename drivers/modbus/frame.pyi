@@ -14,6 +14,7 @@ class Fault(IntEnum):
     TIMEOUT = 9
     CLOSED = 10
     NOT_CONNECTED = 11
+    STOPPED = 12
 
 def read_request(transaction: int, unit: int, function: int, address: int, count: int) -> bytes: ...
 def write_request(transaction: int, unit: int, function: int, address: int, words: Sequence[int]) -> bytes: ...

@@ -36,8 +36,7 @@ cdef struct bus_t:
     int64_t connects                # wire.count.connects that this state belongs to
     int64_t t_echo_ns
     int started                     # the start writes are done on this connection
-    # shared with Python, atomic
-    int64_t stop
+    # shared with Python, atomic (and wire.stop)
     int64_t done
     int64_t hand_back
 

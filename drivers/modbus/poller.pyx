@@ -10,17 +10,15 @@ from libc.stdint cimport int64_t, uint16_t
 from libc.string cimport memcpy
 
 from cython_core.realtime.mailbox cimport mailbox_get, mailbox_put, v2g_load, v2g_load_acquire, v2g_store_release
-from drivers.modbus cimport posix
 from drivers.modbus.frame cimport Fault, request_t
 from drivers.modbus.posix cimport now_ns
 from drivers.modbus.setpoint cimport (
     Due, setpoint_acknowledged, setpoint_due, setpoint_forget, setpoint_read, setpoint_tried,
 )
 from drivers.modbus.tables cimport answer_t, decode_record, encode_write, read_t, write_t, writes_t
-from drivers.modbus.wire cimport count_up, wire_ask, wire_can_mend, wire_close, wire_data, wire_try
+from drivers.modbus.wire cimport NAP_NS, count_up, wire_ask, wire_can_mend, wire_close, wire_data, wire_rest, wire_try
 
 cdef int64_t LOOK_NS = 1000000          # how often an idle bus looks for a new command
-cdef int64_t NAP_NS = 50000000          # how often it looks whether to stop, and at a wire that is down
 
 
 cdef void notice_connection(bus_t* b) noexcept nogil:
@@ -72,7 +70,7 @@ cdef int write_all(bus_t* b, const writes_t* writes, double p_w, double q_var) n
             return 0
         ask.unit, ask.function, ask.address = b.tables.unit, w.function, w.address
         ask.count = words[0] if w.function == 6 else w.count
-        if wire_ask(&b.wire, &ask, words, &b.stop) != Fault.OK:
+        if wire_ask(&b.wire, &ask, words) != Fault.OK:
             return 0
     return 1
 
@@ -160,7 +158,7 @@ cdef int read_try(bus_t* b, int i) noexcept nogil:
 cdef int read_one(bus_t* b, int i) noexcept nogil:
     """A read and its one retry, with a chance to write between: a device that is slow to answer must still be told."""
     cdef int fault = read_try(b, i)
-    if wire_can_mend(fault) and not v2g_load(&b.stop):
+    if wire_can_mend(fault):
         offer_write(b)
         fault = read_try(b, i)
     if fault == Fault.OK:
@@ -181,7 +179,7 @@ cdef void hand_back_now(bus_t* b) noexcept nogil:
         b.t_echo_ns = b.wire.t_answer_ns
     b.started = 0
     for i in range(b.tables.n_reads):
-        if v2g_load(&b.stop) or not read_one(b, i):
+        if v2g_load(&b.wire.stop) or not read_one(b, i):
             ok = 0
             break
     v2g_store_release(&b.hand_back, HANDED_BACK if ok else FAILED)
@@ -197,7 +195,7 @@ cdef void one_round(bus_t* b) noexcept nogil:
             continue
         read_one(b, i)
         offer_write(b)
-        if b.wire.fd < 0 or v2g_load(&b.stop) or v2g_load_acquire(&b.hand_back) == ASKED:
+        if b.wire.fd < 0 or v2g_load(&b.wire.stop) or v2g_load_acquire(&b.hand_back) == ASKED:
             return
 
 
@@ -211,8 +209,8 @@ cdef void wait_for_next(bus_t* b) noexcept nogil:
         b.t_due_ns += ((now - b.t_due_ns) // b.period_ns + 1) * b.period_ns
     if b.wire.fd < 0:
         b.t_due_ns = max(b.t_due_ns, min(max(now, b.wire.t_connect_ns), now + NAP_NS))
-    while now < b.t_due_ns and not v2g_load(&b.stop) and v2g_load_acquire(&b.hand_back) != ASKED:
-        posix.sleep_until(min(b.t_due_ns, now + look_ns))
+    while now < b.t_due_ns and not v2g_load(&b.wire.stop) and v2g_load_acquire(&b.hand_back) != ASKED:
+        wire_rest(&b.wire, min(b.t_due_ns, now + look_ns))
         offer_write(b)
         now = now_ns()
 
@@ -220,7 +218,7 @@ cdef void wait_for_next(bus_t* b) noexcept nogil:
 cdef void* poller_body(void* arg) noexcept nogil:
     cdef bus_t* b = <bus_t*> arg
     b.t_due_ns = now_ns()
-    while not v2g_load(&b.stop):
+    while not v2g_load(&b.wire.stop):
         one_round(b)
         if v2g_load_acquire(&b.hand_back) == ASKED:
             hand_back_now(b)

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 class BusStats:
     """Counts since start(). A try that failed and its retry are two attempts. t_*_ns is CLOCK_MONOTONIC, 0: never.
 
-    attempts advances whatever the device does, also without a connection: a watchdog may feed on it. last_error is a
-    frame.Fault (0: none so far) and stays after a success; last_exception is the device's own code. reconnects: after
-    the first. A turnaround lasts from the request's first byte to the answer's last.
+    beats advance while the thread lives, at least each 50 ms and whatever the device does: what a watchdog feeds on.
+    attempts do so too, but no faster than the poll period and the time-out. last_error is a frame.Fault (0: none so
+    far) and stays after a success; last_exception is the device's own code. reconnects: after the first. A turnaround
+    lasts from the request's first byte to the answer's last.
     """
 
+    beats: int
     attempts: int
     answers: int
     timeouts: int

@@ -9,10 +9,12 @@ cdef enum:
     LATE_WINDOW = 8                 # an answer this few transactions old is late, an older one out of step
     SILENT_TRIES = 4                # time-outs in a row after which a connection counts as dead
     MAX_TURNS = 600                 # of the receive loop: a frame that comes byte by byte, twice
+    NAP_NS = 50000000               # the longest wait without a beat and a look at `stop`
 
 # Relaxed atomic words: the thread writes, anybody reads (statistics.py gives them their names).
 cdef struct counters_t:
-    int64_t attempts                # advances whatever the device does: the watchdog feeds on it
+    int64_t beats                   # advance whatever the device does, at least each NAP_NS: a watchdog feeds on them
+    int64_t attempts                # requests, also those without a connection to send them on
     int64_t answers                 # whole and right
     int64_t timeouts
     int64_t exceptions
@@ -38,6 +40,7 @@ cdef struct wire_t:
     int transaction                 # of the newest request
     int silent                      # time-outs since the last answer
     int n_in
+    int64_t stop                    # atomic; set from outside: end every wait
     int64_t timeout_ns
     int64_t gap_ns                  # the device's rest between an answer and the next request
     int64_t t_free_ns               # before this it rests
@@ -51,13 +54,15 @@ cdef struct wire_t:
 cdef void count_up(int64_t* counter) noexcept nogil
 cdef void wire_init(wire_t* w, uint32_t ip, int port, int64_t timeout_ns, int64_t gap_ns) noexcept nogil
 cdef void wire_close(wire_t* w) noexcept nogil
+# Sleep to this moment, with beats; not beyond stop.
+cdef void wire_rest(wire_t* w, int64_t until_ns) noexcept nogil
 # One try. OK: the frame stands in w.input and w.t_answer_ns is its last byte. words: for function 16.
 cdef int wire_try(wire_t* w, const request_t* ask, const uint16_t* words) noexcept nogil
 # A fault that another try may mend: all but an exception and a connection that is not there.
 cdef bint wire_can_mend(int fault) noexcept nogil
-# A try and one retry, unless *stop. A write is not repeated on another connection: what has to precede it there is the
+# A try and one retry, unless w.stop. A write is not repeated on another connection: what has to precede it there is the
 # caller's affair.
-cdef int wire_ask(wire_t* w, const request_t* ask, const uint16_t* words, const int64_t* stop) noexcept nogil
+cdef int wire_ask(wire_t* w, const request_t* ask, const uint16_t* words) noexcept nogil
 # The data bytes of a read that was OK.
 cdef const uint8_t* wire_data(const wire_t* w) noexcept nogil
 

@@ -49,16 +49,27 @@ cdef void wire_close(wire_t* w) noexcept nogil:
     v2g_store(&w.count.connected, 0)
 
 
-cdef int wait_for(int fd, short event, int64_t deadline_ns) noexcept nogil:
-    """1: ready (or in error, which the next call on it will tell); 0: the deadline has passed."""
+cdef void wire_rest(wire_t* w, int64_t until_ns) noexcept nogil:
+    cdef int64_t now = now_ns()
+    while now < until_ns and not v2g_load(&w.stop):
+        count_up(&w.count.beats)
+        posix.sleep_until(min(until_ns, now + NAP_NS))
+        now = now_ns()
+
+
+cdef int wait_for(wire_t* w, short event, int64_t deadline_ns) noexcept nogil:
+    """1: ready (or in error, which the next call on it will tell); 0: the deadline has passed, or stop."""
     cdef posix.pollfd p
-    cdef posix.timespec left
-    cdef int64_t left_ns = deadline_ns - now_ns()
-    if left_ns <= 0:
-        return 0
-    p.fd, p.events, p.revents = fd, event, 0
-    left = posix.as_timespec(left_ns)
-    return posix.ppoll(&p, 1, &left, NULL) != 0     # -1: a signal; the caller tries and comes back
+    cdef posix.timespec nap
+    cdef int64_t now = now_ns()
+    p.fd, p.events, p.revents = w.fd, event, 0
+    while now < deadline_ns and not v2g_load(&w.stop):
+        count_up(&w.count.beats)
+        nap = posix.as_timespec(min(deadline_ns - now, NAP_NS))
+        if posix.ppoll(&p, 1, &nap, NULL) != 0:     # -1: a signal; the caller tries and comes back
+            return 1
+        now = now_ns()
+    return 0
 
 
 cdef int open_socket(wire_t* w, int64_t deadline_ns) noexcept nogil:
@@ -77,7 +88,7 @@ cdef int open_socket(wire_t* w, int64_t deadline_ns) noexcept nogil:
     posix.setsockopt(w.fd, posix.IPPROTO_TCP, posix.TCP_NODELAY, &one, sizeof(int))
     if posix.connect(w.fd, <posix.sockaddr*> &to, sizeof(to)) == 0:
         return 1
-    if posix.errno != posix.EINPROGRESS or not wait_for(w.fd, posix.POLLOUT, deadline_ns):
+    if posix.errno != posix.EINPROGRESS or not wait_for(w, posix.POLLOUT, deadline_ns):
         return 0
     return posix.getsockopt(w.fd, posix.SOL_SOCKET, posix.SO_ERROR, &error, &size) == 0 and error == 0
 
@@ -111,7 +122,7 @@ cdef int send_all(wire_t* w, int n, int64_t deadline_ns) noexcept nogil:
                 return Fault.OK
         elif posix.errno != posix.EAGAIN and posix.errno != posix.EINTR:
             return Fault.CLOSED
-        elif not wait_for(w.fd, posix.POLLOUT, deadline_ns):
+        elif not wait_for(w, posix.POLLOUT, deadline_ns):
             break
     return Fault.CLOSED             # a device that does not even take the request: half of it may be on its way
 
@@ -140,7 +151,7 @@ cdef int receive(wire_t* w, const request_t* ask, int64_t deadline_ns) noexcept 
     cdef int fault, _turn
     cdef ssize_t got
     for _turn in range(MAX_TURNS):
-        if not wait_for(w.fd, posix.POLLIN, deadline_ns):
+        if not wait_for(w, posix.POLLIN, deadline_ns):
             return Fault.TIMEOUT if w.n_in == 0 else Fault.SHORT
         got = posix.recv(w.fd, w.input + w.n_in, INPUT_BYTES - w.n_in, 0)
         if got < 0 and (posix.errno == posix.EAGAIN or posix.errno == posix.EINTR):
@@ -163,7 +174,9 @@ cdef int one_try(wire_t* w, const request_t* ask, const uint16_t* words) noexcep
     cdef int64_t t_sent_ns
     cdef int64_t deadline_ns
     cdef int fault, n_pdu
-    posix.sleep_until(w.t_free_ns)
+    wire_rest(w, w.t_free_ns)
+    if v2g_load(&w.stop):
+        return Fault.STOPPED
     deadline_ns = now_ns() + w.timeout_ns
     if not connected(w, deadline_ns):
         return Fault.NOT_CONNECTED
@@ -174,6 +187,8 @@ cdef int one_try(wire_t* w, const request_t* ask, const uint16_t* words) noexcep
     fault = send_all(w, mbap_build(w.output, w.transaction, ask.unit, n_pdu), deadline_ns)
     if fault == Fault.OK:
         fault = receive(w, ask, deadline_ns)
+    if fault != Fault.OK and v2g_load(&w.stop):
+        return Fault.STOPPED
     w.t_free_ns = now_ns() + w.gap_ns if w.gap_ns else 0
     if fault == Fault.OK or fault == Fault.EXCEPTION:
         note_answer(w, w.t_answer_ns - t_sent_ns)
@@ -196,6 +211,9 @@ cdef void note_result(wire_t* w, int fault) noexcept nogil:
         v2g_store(&w.count.t_success_ns, w.t_answer_ns)
         count_up(&w.count.answers)
         w.n_in = 0
+        return
+    if fault == Fault.STOPPED:
+        wire_close(w)
         return
     v2g_store(&w.count.last_error, fault)
     if fault == Fault.EXCEPTION:
@@ -221,12 +239,12 @@ cdef int wire_try(wire_t* w, const request_t* ask, const uint16_t* words) noexce
 
 
 cdef bint wire_can_mend(int fault) noexcept nogil:
-    return fault != Fault.OK and fault != Fault.EXCEPTION and fault != Fault.NOT_CONNECTED
+    return fault != Fault.OK and fault != Fault.EXCEPTION and fault != Fault.NOT_CONNECTED and fault != Fault.STOPPED
 
 
-cdef int wire_ask(wire_t* w, const request_t* ask, const uint16_t* words, const int64_t* stop) noexcept nogil:
+cdef int wire_ask(wire_t* w, const request_t* ask, const uint16_t* words) noexcept nogil:
     cdef int fault = wire_try(w, ask, words)
-    if not wire_can_mend(fault) or v2g_load(stop) or (w.fd < 0 and is_write(ask)):
+    if not wire_can_mend(fault) or (w.fd < 0 and is_write(ask)):
         return fault
     return wire_try(w, ask, words)
 
@@ -258,7 +276,7 @@ cdef object stats_of(counters_t* c):
     cdef int64_t answers = v2g_load(&c.answers) + v2g_load(&c.exceptions)
     cdef int64_t connects = v2g_load(&c.connects)
     return BusStats(
-        attempts=v2g_load(&c.attempts), answers=v2g_load(&c.answers), timeouts=v2g_load(&c.timeouts),
+        beats=v2g_load(&c.beats), attempts=v2g_load(&c.attempts), answers=v2g_load(&c.answers), timeouts=v2g_load(&c.timeouts),
         exceptions=v2g_load(&c.exceptions), bad_frames=v2g_load(&c.bad_frames), late=v2g_load(&c.late),
         reconnects=max(connects - 1, 0), connected=bool(v2g_load(&c.connected)),
         writes=v2g_load(&c.writes), write_errors=v2g_load(&c.write_errors),
@@ -273,14 +291,12 @@ cdef object stats_of(counters_t* c):
 cdef class Wire:
     """One connection for tests and tools: the same code as a bus thread, in the caller's thread, without the GIL."""
     cdef wire_t wire
-    cdef int64_t stop
 
     def __cinit__(self):
         self.wire.fd = -1           # or a failed __init__ would close descriptor 0
 
     def __init__(self, str host, int port, int timeout_ms=300, int min_gap_ms=0):
         wire_init(&self.wire, resolved(host, port), port, timeout_ms * 1000000, min_gap_ms * 1000000)
-        self.stop = 0
 
     def __dealloc__(self):
         wire_close(&self.wire)
@@ -298,7 +314,7 @@ cdef class Wire:
             raise ValueError(f"function {function} is none of 3, 4")
         fill_request(&ask, unit, function, address, count)
         with nogil:
-            fault = wire_ask(&self.wire, &ask, NULL, &self.stop)
+            fault = wire_ask(&self.wire, &ask, NULL)
         if fault != Fault.OK:
             return FaultFace(fault), ()
         return FaultFace.OK, tuple((data[2 * <int> i] << 8) | data[2 * <int> i + 1] for i in range(count))
@@ -314,7 +330,7 @@ cdef class Wire:
         for i, word in enumerate(words):
             values[<int> i] = word
         with nogil:
-            fault = wire_ask(&self.wire, &ask, values, &self.stop)
+            fault = wire_ask(&self.wire, &ask, values)
         return FaultFace(fault)
 
     def skip_transactions(self, int n):

@@ -51,6 +51,8 @@ async def serve(
 ) -> None:
     """Serve the device's registers over Modbus TCP beside run(). While silent(), requests are taken, not answered."""
     must_be_free(address)
+    if port_file:
+        port_file.unlink(missing_ok=True)  # of an earlier run: nobody must connect there
     tick(0.0)
     server = ModbusTcpServer(
         device, address=address, trace_packet=lambda sending, data: b"" if sending and silent() else data

@@ -9,6 +9,7 @@
 Start    in any order. grid holds the scenario's first row until drivers.sim.bar.Bar(BAR).play(), or for --hold-s.
          A port file appears, whole, once its process listens (Modbus TCP, unit 1, 127.0.0.1).
 End      SIGTERM or SIGINT: exit 0 at once; the same when the parent (--parent PID, default whoever started it) is gone.
+         Ctrl-C reaches a whole process group: start these with start_new_session=True to stop them in an order.
 Faults   meter: --fault nan|silent|frozen [--fault-from-s --fault-for-s, scenario time], --latency-s 3 for a late one;
          inverter: --gain 0.5 (half the slope), --sign -1 (the wrong way round). While it runs: drivers.sim.bar.
 Exit     0, or 2 with one line: an option, a trace, a bar or a port cannot be used. Prints nothing else.

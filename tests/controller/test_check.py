@@ -32,7 +32,8 @@ def test_every_setting_stands_on_the_page(site_file: Path, capsys: pytest.Captur
 def test_the_page_fits_80_columns(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["check", "demo-60hz"]) == 0
     first, *rest = capsys.readouterr().out.splitlines()
-    assert "start mode DEMO" in first
+    assert first.endswith("config/sites/demo-60hz.yaml: site demo-60hz")
+    assert rest[0] == "start mode DEMO: simulated devices on this machine"
     assert max(len(line) for line in rest) <= 80
 
 

@@ -1,0 +1,44 @@
+"""Make the report of a journal: plots, numbers, verdict."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from controller.progress import Progress
+from controller.report.make import Judged, as_json, judge_journal, write
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """JOURNAL [--out FILE] [--store FILE] [--epoch N] [--json]"""
+    parser.add_argument("journal", type=Path, help="a journal file (*.v2gj)")
+    parser.add_argument("--out", type=Path, help="the page to write; default: report.html beside the journal")
+    parser.add_argument("--store", type=Path, help="SQLite store with the live frames; default: beside the journal")
+    parser.add_argument("--epoch", type=int, help="which run of the journal; default: the last one")
+    parser.add_argument("--json", action="store_true", help="print the verdict as JSON")
+
+
+def lines(judged: Judged) -> list[str]:
+    """The verdict for a terminal: each check with value, limit and result."""
+    rows = []
+    for check in judged.verdict.checks:
+        result = {True: "pass", False: "FAIL", None: "not judged"}[check.passed]
+        rows.append(f"  {result:<10} {check.name}: {check.reason}")
+    return [*rows, f"replay: {judged.replay_line}", f"verdict: {'pass' if judged.passed else 'FAIL'}"]
+
+
+def run(args: argparse.Namespace) -> int:
+    """Exit 0 pass, 1 fail, 2 when the journal cannot be read."""
+    beside = args.journal.parent / "telemetry.sqlite"
+    store = args.store or (beside if beside.exists() else None)
+    out = args.out or args.journal.with_name("report.html")
+    with Progress("report", sys.stderr) as progress:
+        judged = judge_journal(args.journal, store, args.epoch, progress)
+    write(judged, out)
+    if args.json:
+        print(json.dumps(as_json(judged, out)))
+    else:
+        print("\n".join([*lines(judged), f"report: {out}"]))
+    return 0 if judged.passed else 1

@@ -1,0 +1,102 @@
+"""Journal -> report: compute the run again, measure it, judge it, write the page. Nothing else is looked at.
+
+The numbers come from the journal's inputs and the compiled core; the live frames' times come from the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from controller.build import build_id
+from controller.errors import InputError
+from controller.journal import read_journal
+from controller.replay import Replay, RunReplay, replay
+from controller.response.judge import Verdict, judge
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One run of a journal, measured and judged."""
+
+    replay: Replay
+    run: RunReplay
+    frames_ms: NDArray[np.float64] | None
+    verdict: Verdict
+
+    @property
+    def replay_line(self) -> str:
+        """Whether the numbers rest on equal bits."""
+        run = self.run
+        if self.replay.notes or run.difference or run.adrift or run.lost:
+            what = run.difference or f"{run.lost} steps lost, {run.adrift} not computable"
+            return "; ".join(["NOT identical", *self.replay.notes, what])
+        return f"identical over {run.identical} steps (build {build_id()})"
+
+    @property
+    def passed(self) -> bool:
+        """The verdict stands only on records that could be computed again."""
+        return self.verdict.passed and self.run.difference == "" and not self.replay.notes
+
+
+def frames_of(store: Path, site: str, epoch: int) -> NDArray[np.float64]:
+    """(source, arrival) of each live frame of one run, ms of wall clock."""
+    from controller.telemetry.store import read_points
+
+    points = [p for p in read_points(store, site, "live") if p.epoch == epoch]
+    return np.array([(p.t_ms, p.arrived_ms) for p in points], dtype=float).reshape(-1, 2)
+
+
+def choose(result: Replay, path: Path, epoch: int | None) -> RunReplay:
+    """The run asked for; else the last one."""
+    known = [r.info.get("epoch") for r in result.runs]
+    if not result.runs:
+        raise InputError(f"{path}: holds no run; {'; '.join(result.notes) or 'nothing was recorded'}")
+    if epoch is None:
+        return result.runs[-1]
+    if epoch not in known:
+        raise InputError(f"{path}: epoch {epoch} is not in it; known: {', '.join(map(str, known))}")
+    return result.runs[known.index(epoch)]
+
+
+def judge_journal(
+    path: Path, store: Path | None, epoch: int | None = None, progress: Callable[[int, int], None] | None = None
+) -> Judged:
+    """Compute, measure, judge. store: a SQLite store with the live frames, or None (then telemetry is not judged)."""
+    result = replay(read_journal(path), keep=True, progress=progress)
+    run = choose(result, path, epoch)
+    if len(run.records) == 0:
+        raise InputError(f"{path}: the run {run.info.get('epoch')} holds no step that could be computed")
+    frames_ms = None if store is None else frames_of(store, str(run.info["site"]), int(run.info["epoch"]))
+    return Judged(result, run, frames_ms, judge(run.records, run.info, frames_ms))
+
+
+def write(judged: Judged, out: Path, notes: tuple[str, ...] = ()) -> None:
+    """The page; drawing is imported here, because it is heavy."""
+    from controller.report.page import write_report
+
+    made_at = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    run = judged.run
+    write_report(
+        out, run.records, run.info, judged.frames_ms, judged.verdict, replay=judged.replay_line, made_at=made_at,
+        notes=notes,
+    )  # fmt: skip
+
+
+def as_json(judged: Judged, out: Path | None) -> dict[str, Any]:
+    """What a program reads."""
+    from controller.response.judge import to_json
+
+    answer = to_json(judged.verdict)
+    return answer | {
+        "passed": judged.passed,
+        "replay": judged.replay_line,
+        "steps": judged.run.identical,
+        "report": None if out is None else str(out),
+    }
