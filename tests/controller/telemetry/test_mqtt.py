@@ -23,7 +23,7 @@ from controller.telemetry.broker import Broker, start_broker
 from controller.telemetry.publisher import MqttDelivery
 from controller.telemetry.store import read_points
 
-TOTAL = 120  # rows, 20 ms apart
+TOTAL = 80  # rows, 20 ms apart
 PATIENCE_S = 30.0
 
 
