@@ -102,9 +102,10 @@ def test_killed_restarted_and_stopped_no_step_is_missing(process: Process) -> No
     _, said = child.communicate(timeout=PATIENCE_S)
     assert (child.returncode, "Traceback" in said) == (0, False), said
     assert steps_of(folder / "state" / "journal.v2gj") == list(range(300))
-    frames = [row.body for row in read_points(folder / "state" / "telemetry.sqlite", "home", "live")]
+    store = folder / "state" / "telemetry.sqlite"
+    frames = [row.body for row in read_points(store, "home", "live")]
     assert [(b["n_first"], b["n_last"]) for b in frames] == [(n, n + 9) for n in range(0, 300, 10)]
-    assert [row.name for row in read_points(folder / "state" / "telemetry.sqlite", "home", "event")] == ["start", "state"]
+    assert [row.name for row in read_points(store, "home", "event")] == ["start", "state"]
     status = process.status()
     assert (status["pid"], status["waiting"], status["lost_records"]) == (child.pid, 0, 0)
 

@@ -26,6 +26,7 @@ class Request:
     transaction: int
     unit: int
     pdu: bytes
+    t_ns: int = 0  # CLOCK_MONOTONIC when it was whole
 
     @property
     def function(self) -> int:
@@ -124,7 +125,8 @@ class Device:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             while header := connection.recv(7, socket.MSG_WAITALL):
                 transaction, _, length, unit = struct.unpack(">HHHB", header)
-                request = Request(number, transaction, unit, connection.recv(length - 1, socket.MSG_WAITALL))
+                pdu = connection.recv(length - 1, socket.MSG_WAITALL)
+                request = Request(number, transaction, unit, pdu, time.monotonic_ns())
                 self.requests.append(request)
                 answer = self.rule(request)
                 if answer is None:

@@ -225,6 +225,27 @@ def test_polls_keep_to_the_grid() -> None:
     assert sorted(steps)[len(steps) // 2] == pytest.approx(1.0, abs=0.25)  # the median: this machine may pause
 
 
+def test_a_device_that_needs_a_rest_gets_it() -> None:
+    with device(WORDS) as d, polled(d, replace(PLAN, min_gap_ms=5)) as (bus, _):
+        wait(lambda: len(d.requests) > 15)
+        answered = bus.stats().answers
+    assert answered >= 14
+    # from the device's side: its answer leaves after the request came, so the next request is a whole gap later
+    assert all(b.t_ns - a.t_ns >= 5_000_000 for a, b in pairwise(d.requests))
+
+
+def test_a_quantity_from_two_answers_is_as_old_as_the_older_one() -> None:
+    plan = replace(PLAN, decodes=(*PLAN.decodes, Decode(1, 0, "f32", 0.1, 0, 400, 6, V.V2)))
+    with device(WORDS) as d, polled(d, plan) as (bus, out):
+        newest = Newest(out)
+        wait(lambda: newest.get().valid == ALL | V.V2)
+        d.rule = lambda request: reply(request, b"\x84\x04") if request.address == POWER else None
+        wait(lambda: bus.stats().exceptions > 0)
+        held, answers = newest.get(), bus.stats().answers
+        wait(lambda: bus.stats().answers > answers + 5 and newest.get().t_f_ns > held.t_f_ns)
+        assert newest.value.t_v_ns == held.t_p_ns  # V1 comes with f, V2 with P
+
+
 def test_statistics_add_up() -> None:
     with device(WORDS) as d, polled(d) as (bus, _):
         wait(lambda: bus.stats().answers > 20)
