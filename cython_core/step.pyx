@@ -241,6 +241,8 @@ cdef double stage_wish(core_state_t* st, const settings_t* cfg, const inputs_t* 
     slow_target = hard[0]
     ramped_span(&slow_target, st, cfg, inputs, t_ns, rec)
     slow_span(&st.limits.slow, &slow_target, st.p_cmd_w, rate_pu_s * cfg.limits.p_rated_w * dt_s)
+    if st.limits.slow.lo != slow_target.lo or st.limits.slow.hi != slow_target.hi:
+        rec.reasons |= RAMP
     narrow(hard, st.limits.slow.lo, st.limits.slow.hi)
     st.limits.slow = hard[0]                            # what a hard limit took comes back at the ramp rate
     economic = hard[0]

@@ -183,7 +183,7 @@ def _raw(words: Sequence[int], word: int, kind: str) -> int:
 
 
 def encode(write: Write, values: Mapping[str, float]) -> tuple[int, ...]:
-    """The words of a write request for p_w and q_var. Halves go to the even neighbour, as in C; a float keeps its fraction.
+    """The words of a write request for p_w and q_var. Halves go to the even neighbour, as in C; a float is not rounded.
 
     Raises ValueError where a value is not finite or leaves its type's range: such a frame is not sent.
     """

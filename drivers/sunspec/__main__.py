@@ -1,4 +1,4 @@
-"""python -m drivers.sunspec HOST PORT UNIT REVERSION_S TIMEOUT_S TIMEOUT_MS: the plan of a device as one JSON line."""
+"""HOST PORT UNIT REVERSION_S TIMEOUT_S TIMEOUT_MS MAP: the plan of a device as one JSON line."""
 
 import sys
 

@@ -15,7 +15,6 @@ BASES = (40000, 0, 50000)
 MARK = (0x5375, 0x6E53)  # "SunS"
 END = 0xFFFF
 MAX_MODELS = 100  # known devices have fewer than 40
-MAX_READ = 125
 
 ReadWords = Callable[[int, int], Sequence[int]]  # (address, count) -> words; raises BusError
 
@@ -92,12 +91,12 @@ def _header(read: ReadWords, at: int, models: Sequence[Model], base: int) -> tup
     return model_id, length
 
 
-def fetch(read: ReadWords, models: Iterable[Model]) -> dict[int, int]:
-    """The words of whole models, by address, read in pieces the protocol allows."""
+def fetch(read: ReadWords, models: Iterable[Model], max_words: int = 125) -> dict[int, int]:
+    """The words of whole models, by address, read in pieces the device accepts."""
     words: dict[int, int] = {}
     for model in models:
         end = model.at + 2 + model.length
-        for at in range(model.at, end, MAX_READ):
-            count = min(MAX_READ, end - at)
+        for at in range(model.at, end, max_words):
+            count = min(max_words, end - at)
             words.update(zip(range(at, at + count), read(at, count), strict=True))
     return words

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from drivers.base import DiscoveryError
+from drivers.base import DiscoveryError, MapError
 from drivers.devicemap import DeviceMap, Point
 from drivers.sunspec.chain import Chain, Model
 from drivers.tables import TYPES
@@ -16,6 +16,14 @@ from drivers.tables import TYPES
 # raw pattern of "not implemented" (SunSpec Device Information Model Specification)
 ABSENT = {"u16": 0xFFFF, "s16": 0x8000, "u32": 0xFFFFFFFF, "s32": 0x80000000, "u64": (1 << 64) - 1, "s64": 1 << 63}
 FACTOR_LIMIT = 10  # a sunssf is -10 ... 10
+
+# What a layout must describe, besides what its quantities name: without these nobody can command safely.
+STATUS_POINTS = {701: ("St", "InvSt", "ConnSt", "Alrm")}
+AXIS_POINTS = ("Ena", "Mod", "", "Rvrt", "Pct", "PctRvrt", "EnaRvrt", "RvrtTms")
+CONTROL_POINTS = {
+    704: (*(f"{a}{p}" for a in ("WSet", "VarSet") for p in AXIS_POINTS), "VarSetPri", "PFWInjEna", "PFWAbsEna")
+}
+OPTIONAL_POINTS = {713: ("Sta",), 715: ("LocRemCtl",)}  # if the layout has the model
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +67,26 @@ class Device:
         return exponent
 
 
+def check_layout(layout: DeviceMap) -> None:
+    """A map of one's own may leave nothing out that the plan needs."""
+    if layout.kind != "inverter":
+        raise MapError(f"{layout.file}:1: {layout.device} is a map of kind {layout.kind}; allowed: inverter")
+    wanted = STATUS_POINTS | CONTROL_POINTS | {m: p for m, p in OPTIONAL_POINTS.items() if m in layout.models}
+    problems = []
+    for model, names in wanted.items():
+        found = layout.models.get(model)
+        missing = [n for n in names if found is None or n not in found.points]
+        if found is None or (not found.needed and model not in OPTIONAL_POINTS):
+            problems.append(f"{layout.file}:1: model {model} must be under models, with needed: true")
+        elif missing:
+            problems.append(f"{layout.file}:1: model {model} lacks the points {', '.join(missing)}")
+    if problems:
+        raise MapError("\n".join(problems))
+
+
 def inspect(layout: DeviceMap, chain: Chain, words: Mapping[int, int]) -> Device:
     """Check the chain against the layout; every mistake is named, one line each."""
+    check_layout(layout)
     problems: list[str] = []
     found: dict[int, Model] = {}
     for model_id, model in layout.models.items():

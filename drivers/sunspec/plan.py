@@ -59,9 +59,7 @@ def inverter_plan(
 
 def _contract(device: Device, reversion_s: int) -> WriteContract:
     contract, file = device.layout.writes, device.layout.file
-    if contract is None:
-        raise MapError(f"{file}:1: 'writes' is missing: the device cannot be commanded")
-    if contract.storage == "flash":
+    if contract is None or contract.storage == "flash":
         raise MapError(f"{file}:1: storage = 'flash': cyclic set-points would wear it out; allowed: ram, unknown")
     if not contract.timer_low_s <= reversion_s <= contract.timer_high_s:
         allowed = f"{contract.timer_low_s} ... {contract.timer_high_s} s ({file})"

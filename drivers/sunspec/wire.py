@@ -24,6 +24,7 @@ from drivers.sunspec.chain import RefusedError, fetch, walk
 from drivers.sunspec.plan import inverter_plan
 
 READ_HOLDING = 3
+CHILD_START_S = 20.0  # an interpreter on a busy Pi with a slow card
 EXCEPTIONS = {
     1: "illegal function", 2: "illegal address", 3: "illegal value", 4: "device failure", 6: "device busy",
     10: "gateway: no path", 11: "gateway: the device behind it does not answer",
@@ -98,14 +99,22 @@ def _reason(error: OSError) -> str:
     return error.strerror or str(error) or type(error).__name__
 
 
-def discover(host: str, port: int, unit: int, reversion_s: int, timeout_s: float, timeout_ms: int = 300) -> Plan:
+def discover(
+    host: str,
+    port: int,
+    unit: int,
+    reversion_s: int,
+    timeout_s: float,
+    timeout_ms: int = 300,
+    map_name: str = "sunspec-7xx",
+) -> Plan:
     """Walk the device's chain and compile its Plan. timeout_s bounds the whole of it; timeout_ms goes into the Plan."""
-    used = load_map("sunspec-7xx").models
+    layout = load_map(map_name)
     reader = TcpReader(host, port, unit, timeout_s)
     try:
         chain = walk(reader.read)
-        words = fetch(reader.read, [m for m in chain.models if m.id in used])
-        return inverter_plan(chain, words, unit, reversion_s, timeout_ms)
+        words = fetch(reader.read, [m for m in chain.models if m.id in layout.models], layout.max_words)
+        return inverter_plan(chain, words, unit, reversion_s, timeout_ms, map_name)
     except DiscoveryError as error:
         lines = "\n".join(f"{host}:{port} unit {unit}: {line}" for line in str(error).splitlines())
         raise DiscoveryError(lines) from error
@@ -114,26 +123,26 @@ def discover(host: str, port: int, unit: int, reversion_s: int, timeout_s: float
 
 
 def discover_in_child(
-    host: str, port: int, unit: int, reversion_s: int, timeout_s: float, timeout_ms: int = 300
+    host: str,
+    port: int,
+    unit: int,
+    reversion_s: int,
+    timeout_s: float,
+    timeout_ms: int = 300,
+    map_name: str = "sunspec-7xx",
 ) -> Plan:
     """discover() in a process of its own, which is ended when it takes longer than timeout_s and its start."""
-    start_s = 20.0  # an interpreter on a busy Pi with a slow card
     root = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join(p for p in (root, os.environ.get("PYTHONPATH")) if p)
-    command = [
-        sys.executable,
-        "-m",
-        "drivers.sunspec",
-        host,
-        *map(str, (port, unit, reversion_s, timeout_s, timeout_ms)),
-    ]
+    arguments = [host, *map(str, (port, unit, reversion_s, timeout_s, timeout_ms)), map_name]
+    command = [sys.executable, "-m", "drivers.sunspec", *arguments]
+    environment = {**os.environ, "PYTHONPATH": path}
+    where, limit_s = f"{host}:{port} unit {unit}", timeout_s + CHILD_START_S
     try:
-        child = subprocess.run(
-            command, capture_output=True, text=True, timeout=timeout_s + start_s, env={**os.environ, "PYTHONPATH": path}
-        )
+        child = subprocess.run(command, capture_output=True, text=True, timeout=limit_s, env=environment)
     except subprocess.TimeoutExpired as error:
-        raise BusError(f"{host}:{port} unit {unit}: discovery took longer than {error.timeout:g} s") from error
-    return _result(child, f"{host}:{port} unit {unit}")
+        raise BusError(f"{where}: discovery took longer than {limit_s:g} s and was ended") from error
+    return _result(child, where)
 
 
 def _result(child: subprocess.CompletedProcess[str], where: str) -> Plan:
@@ -155,10 +164,10 @@ DRIVER_ERRORS: dict[str, type[DriverError]] = {c.__name__: c for c in DriverErro
 
 
 def main(arguments: list[str]) -> int:
-    """The child: host port unit reversion_s timeout_s timeout_ms."""
-    host, port, unit, reversion_s, timeout_s, timeout_ms = arguments
+    """The child: host port unit reversion_s timeout_s timeout_ms map."""
+    host, port, unit, reversion_s, timeout_s, timeout_ms, map_name = arguments
     try:
-        plan = discover(host, int(port), int(unit), int(reversion_s), float(timeout_s), int(timeout_ms))
+        plan = discover(host, int(port), int(unit), int(reversion_s), float(timeout_s), int(timeout_ms), map_name)
     except DriverError as error:
         kind = next(name for name, c in DRIVER_ERRORS.items() if isinstance(error, c))
         print(json.dumps({"error": kind, "text": str(error)}))

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from drivers.base import MapError
 from drivers.sunspec.device import Device, power_of_ten
 from drivers.tables import TYPES, Encode, Write
 
@@ -111,7 +112,9 @@ def _frame(device: Device, points: tuple[str, ...], values: Mapping[str, int], e
     for name in points:
         kind = device.point(MODEL, name).type
         if device.address(MODEL, name) != address + len(words):
-            raise AssertionError(f"{name} does not follow its neighbour in model {MODEL}")
+            raise MapError(
+                f"{device.layout.file}:1: model {MODEL}: {name} must follow its neighbour in {', '.join(points)}"
+            )
         if encoded is not None and name == encoded.name:
             scale = power_of_ten(-(device.exponent(MODEL, name) or 0))
             encodes.append(Encode(len(words), kind, scale, encoded.source))

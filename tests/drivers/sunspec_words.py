@@ -65,12 +65,18 @@ class WordReader:
 
 
 @contextmanager
-def serve(words: Mapping[int, int], silent: bool = False) -> Iterator[int]:
-    """A Modbus TCP server on a loopback port that the system chooses: holding registers, reads only."""
+def serve(words: Mapping[int, int], silent: bool = False, answer: bytes = b"") -> Iterator[int]:
+    """A Modbus TCP server on a loopback port that the system chooses: holding registers, reads only.
+
+    answer: these bytes to the first request, then the end of the connection.
+    """
 
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
             while request := self.request.recv(12):
+                if answer:
+                    self.request.sendall(answer)
+                    return
                 if not silent:
                     self.request.sendall(_answer(request, words))
 

@@ -216,6 +216,11 @@ def test_odd_yaml_is_a_map_error_and_nothing_else(text: str) -> None:
         parse_map(text, "m.yaml")
 
 
+def test_neighbours_in_any_order_do_not_overlap() -> None:
+    turned = METER.replace("registers:\n", "registers:\n  v2_v: {at: 0x0002, type: f32, unit: V, range: [0, 400]}\n")
+    assert set(parse_map(turned, "m.yaml").registers) == {"f_hz", "v1_v", "v2_v", "p_w"}
+
+
 def test_all_mistakes_at_once_in_the_order_of_the_file() -> None:
     wrong = (
         METER.replace("function: 4", "function: 5")
@@ -275,3 +280,22 @@ def test_a_mistake_in_an_inverter_map(old: str, new: str, line: str) -> None:
     with pytest.raises(MapError) as error:
         parse_map(INVERTER.replace(old, new, 1), "i.yaml")
     assert f"i.yaml:{line}" in str(error.value).splitlines()
+
+
+@pytest.mark.parametrize("name", map_names())
+def test_a_damaged_map_is_a_map_error_and_nothing_else(name: str) -> None:
+    """Each line in turn left out, cut in half, or moved one level in."""
+    [file] = MAPS.glob(f"*/{name}.yaml")
+    lines = file.read_text().splitlines()
+    for i, line in enumerate(lines):
+        for damaged in ([], [line[: len(line) // 2]], ["  " + line]):
+            told = complaints("\n".join([*lines[:i], *damaged, *lines[i + 1 :]]))
+            assert all(line.startswith("m.yaml:") for line in told)
+
+
+def complaints(text: str) -> list[str]:
+    try:
+        parse_map(text, "m.yaml")
+    except MapError as error:
+        return str(error).splitlines()
+    return []

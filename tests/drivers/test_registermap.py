@@ -39,6 +39,7 @@ REQUESTS = [
     (FAR,                                 60,  20.0, 9600, FAR,                      "48 words 100, request 41 ms"),
     (NEAR,                                60,  20.0, 9600, [(0, 12, 1)],             "8 words 17, request 41 ms"),
     (FAR,                                 51,  2.0,  0,    FAR,                      "52 words: too many at once"),
+    (FAR,                                 52,  2.0,  0,    [(0, 52, 1)],             "52 words: just allowed"),
     ([(0, 2, 1), (40, 2, 1), (80, 2, 1)], 60,  2.0,  0,    [(0, 2, 1), (40, 42, 1)], "two requests, not three"),
     ([(0, 2, 1), (20, 2, 9)],             60,  2.0,  0,    [(0, 2, 1), (20, 2, 9)],  "slow ones do not stretch it"),
     ([(0, 2, 1), (30, 2, 1), (20, 2, 9)], 60,  2.0,  0,    [(0, 32, 1)],             "a slow one inside is free"),

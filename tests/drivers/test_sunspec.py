@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -18,9 +19,11 @@ from typing import Any
 
 import pytest
 
+import drivers.mapfile
 import drivers.sunspec.plan
+import drivers.sunspec.wire
 from cython_core.records import DeviceState, DeviceStatus, DeviceValid
-from drivers.base import BusError, DiscoveryError, MapError
+from drivers.base import BusError, DiscoveryError, DriverError, MapError
 from drivers.mapfile import load_map
 from drivers.registermap import Plan, decode, encode, plan_to_json
 from drivers.sunspec import Chain, Model, discover, discover_in_child, fetch, inverter_plan, walk
@@ -111,6 +114,7 @@ def test_fetch_reads_long_models_in_pieces() -> None:
     reader = WordReader(lay_out([(1, 66, {}), (701, 153, {116: 3})]))
     words = fetch(reader, [Model(701, 40070, 153)])
     assert reader.asked == [(40070, 125), (40195, 30)]
+    assert fetch(WordReader(reader.words), [Model(701, 40070, 153)], max_words=40) == words
     assert words[40070 + 116] == 3
     assert len(words) == 155
 
@@ -264,6 +268,7 @@ def test_status(changed: dict[int, int], names: tuple[str, ...], why: str) -> No
 def test_status_without_st_or_without_invst() -> None:
     both = DeviceStatus.RUNNING | DeviceStatus.CONNECTED
     assert state_of(inverter(m701={3: 0xFFFF}))["status"] == both
+    assert state_of(inverter(m701={3: 0xFFFF}), {AT_701 + 4: 4})["status"] == both  # throttled
     assert state_of(inverter(m701={4: 0xFFFF}))["status"] == both
     assert state_of(inverter(m701={4: 0xFFFF}), {AT_701 + 3: 0})["status"] == DeviceStatus.CONNECTED
 
@@ -543,12 +548,95 @@ def test_an_address_that_is_not_there_is_a_refusal() -> None:
             reader.close()
 
 
+# fmt: off
+WRONG = "the answer is not for this question"
+
+ANSWERS = [
+    # answer to transaction 1, unit 1, two words  message                                         why
+    ("0002 0000 0007 01 03 04 5375 6e53", WRONG,                                           "another transaction"),
+    ("0001 0000 0007 02 03 04 5375 6e53", WRONG,                                           "another unit"),
+    ("0001 0001 0007 01 03 04 5375 6e53", WRONG,                                           "not the Modbus protocol"),
+    ("0001 0000 0002 01 03",              WRONG,                                           "too short for any answer"),
+    ("0001 0000 0005 01 03 02 5375",      "a garbled answer of 4 bytes",                   "one word instead of two"),
+    ("0001 0000 0007 01 04 04 5375 6e53", "a garbled answer of 6 bytes",                   "another function"),
+    ("0001 0000 0006 01 03 04 5375 6e",   "a garbled answer of 5 bytes",                   "byte count against length"),
+    ("0001 0000 0003 01 83 0b",           r"exception 11 \(gateway: the device behind it", "gateway"),
+    ("0001 0000 0003 01 83 63",           r"exception 99 \(unknown code\)",                "a code nobody knows"),
+    ("0001 0000 0007 01 03",              "the device closed the connection",              "half an answer"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("answer", "message", "why"), ANSWERS, ids=[a[-1] for a in ANSWERS])
+def test_a_wrong_answer_is_a_bus_error_and_never_a_refusal(answer: str, message: str, why: str) -> None:
+    with serve({}, answer=bytes.fromhex(answer.replace(" ", ""))) as port:
+        reader = TcpReader("127.0.0.1", port, 1, 5.0)
+        try:
+            with pytest.raises(BusError, match=message) as error:
+                reader.read(40000, 2)
+            assert not isinstance(error.value, RefusedError), why
+        finally:
+            reader.close()
+
+
 def test_a_child_that_dies_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(
         DiscoveryError, match=r"^h:1 unit 1: the discovery process failed with exit code 1: nothing on stderr$"
     ):
         discover_in_child("h", 1, 1, REVERSION_S, 1.0)
+
+
+def test_a_child_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    hanging = tmp_path / "python"
+    hanging.write_text("#!/bin/sh\nexec sleep 60\n")
+    hanging.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(hanging))
+    monkeypatch.setattr(drivers.sunspec.wire, "CHILD_START_S", 0.1)
+    with pytest.raises(BusError, match=r"^h:1 unit 1: discovery took longer than 0\.2 s and was ended$"):
+        discover_in_child("h", 1, 1, REVERSION_S, 0.1)
+
+
+def test_a_map_of_ones_own_is_used_and_checked(tmp_path: Path) -> None:
+    shipped = (Path(drivers.mapfile.__file__).parent / "maps" / "inverters" / "sunspec-7xx.yaml").read_text()
+    own = tmp_path / "mine.yaml"
+    own.write_text(shipped.replace("quantum_p_w: 10 ", "quantum_p_w: 50 "))
+    with serve(lay_out(inverter())) as port:
+        assert discover_in_child("127.0.0.1", port, 1, REVERSION_S, 5.0, map_name=str(own)).quantum_p_w == 50.0
+    own.write_text(shipped.replace("WSetRvrtTms:", "Tms:").replace("ConnSt:", "Conn:"))
+    with pytest.raises(MapError) as error:
+        plan_of(inverter(), map_name=str(own))
+    assert str(error.value).splitlines() == [
+        f"{own}:1: model 701 lacks the points ConnSt",
+        f"{own}:1: model 704 lacks the points WSetRvrtTms",
+    ]
+    with pytest.raises(MapError, match="eastron-sdm630 is a map of kind meter; allowed: inverter"):
+        plan_of(inverter(), map_name="eastron-sdm630")
+    own.write_text(shipped.replace("WSetPct:       {at: 28", "WSetPct:       {at: 60"))
+    with pytest.raises(MapError, match=r"model 704: WSetPct must follow its neighbour in WSetMod, WSet, "):
+        plan_of(inverter(), map_name=str(own))
+
+
+def test_garbled_devices_give_a_plan_or_a_driver_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two words of a good device changed at random: whatever comes, it is one of our errors, and no write changes."""
+    monkeypatch.setattr(drivers.sunspec.plan, "load_map", lambda _: LAYOUT)  # parsed once, not a thousand times
+    chance = random.Random(1547)
+    good = lay_out(inverter())
+    plans = 0
+    for _ in range(1000):
+        words = dict(good)
+        for _ in range(2):
+            words[chance.choice(list(good))] = chance.choice([0, 1, 2, 0x7FFF, 0x8000, 0xFFFF, chance.getrandbits(16)])
+        reader = WordReader(words)
+        try:
+            chain = walk(reader)
+            found = fetch(reader, [m for m in chain.models if m.id in LAYOUT.models])
+            plan = inverter_plan(chain, found, 1, REVERSION_S)
+        except DriverError:
+            continue
+        plans += 1
+        assert {w.address for w in plan.setpoint} <= {AT_704 + 22, AT_704 + 23, AT_704 + 35, AT_704 + 36}
+    assert 500 < plans < 1000
 
 
 def test_discovery_loads_no_modbus_library() -> None:

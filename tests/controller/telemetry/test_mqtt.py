@@ -19,7 +19,7 @@ import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from controller.telemetry.broker import Broker, find_mosquitto, start_broker
+from controller.telemetry.broker import Broker, start_broker
 from controller.telemetry.publisher import MqttDelivery
 from controller.telemetry.store import read_points
 
@@ -179,16 +179,3 @@ def test_no_broker_is_one_clear_line(tmp_path: Path, caplog: pytest.LogCaptureFi
     assert f"127.0.0.1:{broker.port}" in caplog.text
     assert not delivery.connected
     assert time.monotonic() - began < 10.0
-
-
-@pytest.mark.skipif(find_mosquitto() is None, reason="amqtt is what all tests of this file ran against")
-def test_amqtt_carries_every_row_too(tmp_path: Path) -> None:
-    pytest.importorskip("amqtt")
-    rig = Rig(tmp_path, kind="amqtt")
-    try:
-        rig.start_bridge()
-        assert rig.start_publisher().wait(PATIENCE_S) == 0
-        assert rig.stored() == list(range(1, TOTAL + 1))
-        assert rig.broker.name == "demo broker (amqtt)"
-    finally:
-        rig.close()

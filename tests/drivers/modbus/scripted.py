@@ -1,7 +1,7 @@
 """A Modbus TCP device that follows a script, on a raw socket: what no well-behaved server can be made to do.
 
-It answers by the specification from `words` (address -> word) unless a rule says otherwise. A rule takes the request and
-returns the bytes to send instead (b"": silence), or None for the ordinary answer; HANG_UP closes the connection.
+It answers by the specification from `words` (address -> word) unless a rule says otherwise. A rule takes the request
+and returns the bytes to send instead (b"": silence), or None for the ordinary answer; HANG_UP closes the connection.
 Every request is kept, and `wait` waits for a claim about them, so that no test measures time.
 """
 
@@ -58,12 +58,16 @@ def reply(request: Request, pdu: bytes, *, transaction: int | None = None, unit:
     return struct.pack(">HHHB", number, 0, len(pdu) + 1, request.unit if unit is None else unit) + pdu
 
 
-def wait(claim: Callable[[], object], timeout_s: float = 5.0) -> None:
-    """Until the claim holds. The bound is generous and never what is tested."""
+def wait(
+    claim: Callable[[], object], *, meanwhile: Callable[[], object] = lambda: None, timeout_s: float = 5.0
+) -> None:
+    """Until the claim holds, doing something meanwhile. The bound is generous and never what is tested."""
     deadline = time.monotonic() + timeout_s
+    meanwhile()
     while not claim():
         assert time.monotonic() < deadline, "the claim never came true"
         time.sleep(0.002)
+        meanwhile()
 
 
 @dataclass
