@@ -27,7 +27,7 @@ NAN = float("nan")
 SIDES = (-1, 1)
 NOT_SEEN = "frequency never stayed outside the dead band on this side"
 MIN_READINGS = 10
-DELAYS_S = np.arange(0.0, 5.0, 0.05)
+LONGEST_DELAY_MS, COARSE_MS, FINE_MS = 5000, 100, 5  # 0.1 Hz/s x 5 ms is half a millihertz of dead band
 INTERFERING = (
     Reason.DROOP_LIMITED
     | Reason.F_HELD
@@ -153,13 +153,16 @@ def _columns(lags: Sequence[OpenLoop], t_ns: Ints) -> Floats:
 
 
 def _best_delay_ns(ideals: Sequence[OpenLoop], t_ns: Ints, dp_w: Floats) -> int:
-    """The delay with which the ideal answers, each scaled, resemble the measured one most."""
-    unexplained = []
-    for delay_s in DELAYS_S:
-        x = _columns(ideals, t_ns - round(delay_s * 1e9))
+    """The delay with which the ideal answers, each scaled, resemble the measured one most: coarse, then fine."""
+
+    def unexplained(delay_ms: int) -> float:
+        x = _columns(ideals, t_ns - delay_ms * 1_000_000)
         coefficients, *_ = np.linalg.lstsq(x, dp_w, rcond=None)
-        unexplained.append(float(np.sum((dp_w - x @ coefficients) ** 2)))
-    return round(float(DELAYS_S[int(np.argmin(unexplained))]) * 1e9)
+        return float(np.sum((dp_w - x @ coefficients) ** 2))
+
+    coarse = min(range(0, LONGEST_DELAY_MS, COARSE_MS), key=unexplained)
+    fine = range(max(coarse - COARSE_MS, 0), coarse + COARSE_MS + 1, FINE_MS)
+    return 1_000_000 * min(fine, key=unexplained)
 
 
 def _dead_band(run: Run, side: int, t_ns: Ints, dp_w: Floats, others: Floats) -> tuple[float, float, float]:
