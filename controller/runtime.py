@@ -186,7 +186,7 @@ class Runtime:
         """Feed systemd while step and bus threads advance; log changes. A silent device keeps its bus attempting."""
         before: tuple[int, int, int] = (-1, -1, -1)
         while not self.stopping.wait(WATCH_S):
-            now = (self.loop.steps, self.meter_bus.stats().attempts, self.inverter_bus.stats().attempts)
+            now = (self.loop.steps, self.meter_bus.stats().beats, self.inverter_bus.stats().beats)
             if all(n > b for n, b in zip(now, before, strict=True)):
                 notify("WATCHDOG=1")
                 before = now

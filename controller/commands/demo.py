@@ -118,4 +118,4 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(as_json(judged, report)))
     else:
         print("\n".join([*lines(judged), f"report: {report}"]))
-    return 0 if judged.passed else 1
+    return 0 if judged.verdict.passed else 1
