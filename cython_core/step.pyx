@@ -11,7 +11,7 @@ import struct
 
 from libc.math cimport NAN, isfinite
 from libc.stdint cimport int64_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memcmp, memcpy, memset
 
 from cython_core.arbiter cimport arbiter_accept, arbiter_power, narrow
 from cython_core.codes cimport *
@@ -40,7 +40,8 @@ cdef int64_t freshness(int64_t age_ns, const ages_cfg_t* ages) noexcept nogil:
 
 
 cdef int same_values(const measurement_t* a, const measurement_t* b) noexcept nogil:
-    return a.f_hz == b.f_hz and a.v1_v == b.v1_v and a.p_w == b.p_w and a.q_var == b.q_var
+    """Bit for bit, f_hz ... q_var: an absent quantity is NaN and equal to itself only that way."""
+    return memcmp(&a.f_hz, &b.f_hz, 6 * sizeof(double)) == 0
 
 
 cdef void take_frequency(signals_t* st, const settings_t* cfg, const measurement_t* m, int64_t* reasons) noexcept nogil:
