@@ -215,10 +215,14 @@ cdef int writes_echoed(const core_state_t* st, const settings_t* cfg, int64_t t_
     return st.device.t_echo_ns != 0 and t_ns - st.device.t_echo_ns <= cfg.device.held_ns
 
 
+cdef int soc_known(const device_state_t* device) noexcept nogil:
+    return (device.valid & D_SOC) != 0 and isfinite(device.soc_pu)
+
+
 cdef void ramped_span(span_t* target, const core_state_t* st, const settings_t* cfg, const inputs_t* inputs,
                       int64_t t_ns, step_record_t* rec) noexcept nogil:
-    """What is approached at the ramp rate: stop, lost and stale signals, the battery."""
-    cdef int soc_known = (st.device.valid & D_SOC) != 0 and isfinite(st.device.soc_pu)
+    """What is approached at the ramp rate: the battery, stop, lost and stale signals."""
+    battery_span(target, &cfg.limits, st.device.soc_pu, soc_known(&st.device), &rec.reasons)
     if inputs.order.stop == STOP_RAMP:
         rec.reasons |= STOP
         narrow(target, 0.0, 0.0)
@@ -228,7 +232,6 @@ cdef void ramped_span(span_t* target, const core_state_t* st, const settings_t* 
         narrow(target, 0.0, 0.0)
     if rec.fresh_v >= FRESH_STALE:
         narrow(target, -cfg.degraded_charge_w, 0.0)
-    battery_span(target, &cfg.limits, st.device.soc_pu, soc_known, &rec.reasons)
 
 
 cdef double stage_wish(core_state_t* st, const settings_t* cfg, const inputs_t* inputs, span_t* hard, double dt_s,
@@ -255,7 +258,7 @@ cdef double stage_wish(core_state_t* st, const settings_t* cfg, const inputs_t* 
     rec.p_lo_w = hard.lo
     rec.p_hi_w = hard.hi
     rec.p_wish_w = arbiter_power(&st.arbiter, &cfg.arbiter, economic, st.device.soc_pu,
-                                 (st.device.valid & D_SOC) != 0, t_ns, &rec.reasons)
+                                 soc_known(&st.device), t_ns, &rec.reasons)
     if st.droop.side == 0:
         st.p_base_w = approach(st.p_base_w, rec.p_wish_w, cfg.limits.ramp_pu_s * cfg.limits.p_rated_w * dt_s)
         if st.p_base_w != rec.p_wish_w:
