@@ -24,7 +24,7 @@ from cython_core.limits cimport battery_span, holdable, inside_capability, insid
 from cython_core.records import Order, StepRecord, kinds
 
 cdef int64_t NEVER_NS = 0x3FFFFFFFFFFFFFFF
-cdef double SAFE_PU_S = 0.2      # lost meter: from full discharge to full charge in 10 s
+cdef double SAFE_S = 10.0        # lost meter: from full discharge to full charge within this time
 
 
 # ---- 1 fresh: how old is each signal, and what is its last good value ----
@@ -238,13 +238,16 @@ cdef double stage_wish(core_state_t* st, const settings_t* cfg, const inputs_t* 
                        int64_t t_ns, step_record_t* rec) noexcept nogil:
     """Returns the wished power; leaves in *hard what also binds droop (all but the active power limit)."""
     cdef span_t slow_target, economic
-    cdef double rate_pu_s = max(cfg.limits.ramp_pu_s, SAFE_PU_S) if rec.reasons & METER_LOST else cfg.limits.ramp_pu_s
+    cdef double ramp_w = cfg.limits.ramp_pu_s * cfg.limits.p_rated_w * dt_s
+    cdef double slow_w = ramp_w
     cdef double ceiling_w
+    if rec.reasons & METER_LOST:
+        slow_w = max(ramp_w, (cfg.limits.p_rated_w + cfg.limits.p_charge_rated_w) / SAFE_S * dt_s)
     rec.reasons |= arbiter_accept(&st.arbiter, &cfg.arbiter, &inputs.wish, t_ns)
     hard_span(hard, st, cfg, inputs, rec)
     slow_target = hard[0]
     ramped_span(&slow_target, st, cfg, inputs, t_ns, rec)
-    slow_span(&st.limits.slow, &slow_target, st.p_cmd_w, rate_pu_s * cfg.limits.p_rated_w * dt_s)
+    slow_span(&st.limits.slow, &slow_target, st.p_cmd_w, slow_w)
     if st.limits.slow.lo != slow_target.lo or st.limits.slow.hi != slow_target.hi:
         rec.reasons |= RAMP
     narrow(hard, st.limits.slow.lo, st.limits.slow.hi)
@@ -260,7 +263,7 @@ cdef double stage_wish(core_state_t* st, const settings_t* cfg, const inputs_t* 
     rec.p_wish_w = arbiter_power(&st.arbiter, &cfg.arbiter, economic, st.device.soc_pu,
                                  soc_known(&st.device), t_ns, &rec.reasons)
     if st.droop.side == 0:
-        st.p_base_w = approach(st.p_base_w, rec.p_wish_w, cfg.limits.ramp_pu_s * cfg.limits.p_rated_w * dt_s)
+        st.p_base_w = approach(st.p_base_w, rec.p_wish_w, ramp_w)
         if st.p_base_w != rec.p_wish_w:
             rec.reasons |= RAMP
         st.p_base_w = clip(st.p_base_w, economic.lo, economic.hi)
