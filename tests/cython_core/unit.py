@@ -101,6 +101,13 @@ class Unit:
         self.silence = set()
         return self.last
 
+    def coast(self, seconds: float, **changes: Any) -> StepRecord:
+        """advance() with nine of ten grid points skipped: ten times quicker, where the way there is not looked at."""
+        self.change(**changes)
+        for _ in range(round(seconds * 1e8 / self.period_ns)):
+            self.step(k=10)
+        return self.last
+
     def change(self, **changes: Any) -> None:
         for name, value in changes.items():
             assert hasattr(self, name), f"a unit has no {name}"
@@ -157,8 +164,8 @@ class Unit:
 
 
 def running(p_w: float = 0.0, **more: Any) -> Unit:
-    """A unit in service that has held this wish long enough to deliver it."""
+    """A unit that has been in service for 10 s with this wish, and delivers it."""
     unit = Unit(wish_w=p_w, **more)
     unit.device_p_w = p_w
-    unit.advance(10.0 if unit.period_ns >= 10**7 else 2.0)
+    unit.coast(10.0)
     return unit
