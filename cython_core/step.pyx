@@ -20,7 +20,7 @@ from cython_core.functions.active_limit cimport active_limit_step
 from cython_core.functions.freq_droop cimport freq_droop_release, freq_droop_step
 from cython_core.functions.signals cimport approach, clip
 from cython_core.functions.volt_var cimport volt_var_release, volt_var_step
-from cython_core.limits cimport battery_span, holdable, inside_capability, inside_circle, slow_span
+from cython_core.limits cimport battery_span, holdable, inside_capability, inside_circle, limits_found, slow_span
 from cython_core.records import Order, StepRecord, kinds
 
 cdef int64_t NEVER_NS = 0x3FFFFFFFFFFFFFFF
@@ -153,7 +153,13 @@ cdef double present_w(const core_state_t* st, const inputs_t* inputs) noexcept n
     return 0.0
 
 
-cdef void start_bumpless(core_state_t* st, const settings_t* cfg, double p_w) noexcept nogil:
+cdef double present_q_pu(const core_state_t* st, const settings_t* cfg) noexcept nogil:
+    if st.device.valid & D_Q and isfinite(st.device.q_var):
+        return clip(st.device.q_var / cfg.limits.s_rated_va, -1.0, 1.0)
+    return 0.0
+
+
+cdef void start_from(core_state_t* st, double p_w, double q_pu) noexcept nogil:
     st.p_base_w = p_w
     st.p_cmd_w = p_w
     st.limits.slow.lo = min(p_w, 0.0)
@@ -161,9 +167,8 @@ cdef void start_bumpless(core_state_t* st, const settings_t* cfg, double p_w) no
     st.droop.side = 0
     st.droop.waiting = 0
     st.droop.dp_pu = 0.0
-    st.volt_var.q_pu = 0.0
-    if st.device.valid & D_Q and isfinite(st.device.q_var):
-        st.volt_var.q_pu = st.device.q_var / cfg.limits.s_rated_va
+    st.volt_var.q_pu = q_pu
+    limits_found(&st.limits, p_w)
 
 
 cdef void stage_state(core_state_t* st, const settings_t* cfg, const inputs_t* inputs,
@@ -181,7 +186,10 @@ cdef void stage_state(core_state_t* st, const settings_t* cfg, const inputs_t* i
             st.state = STATE_STARTING
             rec.reasons |= STARTING
             return
-        start_bumpless(st, cfg, present_w(st, inputs))
+        if st.state == STATE_OFF and rec.n > 0:         # we said 0; an older reading may still show what was before
+            start_from(st, 0.0, 0.0)
+        else:
+            start_from(st, present_w(st, inputs), present_q_pu(st, cfg))
     st.state = STATE_DEGRADED if degraded else STATE_IN_SERVICE
 
 
