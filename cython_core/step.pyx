@@ -178,8 +178,8 @@ cdef void stage_state(core_state_t* st, const settings_t* cfg, const inputs_t* i
         st.state = STATE_STARTING                       # and from the present power again once it can be commanded
         rec.reasons |= STARTING
         return
-    if inputs.order.permit == 0:
-        st.state = STATE_OFF
+    if inputs.order.permit == 0 or inputs.order.stop == STOP_EMERGENCY and st.state < STATE_IN_SERVICE:
+        st.state = STATE_OFF                            # commanded to 0, whatever the meter says
         return
     if st.state == STATE_OFF or st.state == STATE_STARTING:
         if rec.fresh_f or rec.fresh_v or rec.fresh_d:
@@ -331,6 +331,7 @@ cdef void stage_limits(core_state_t* st, const settings_t* cfg, const inputs_t* 
     st.q_cmd_var = inside_capability(q_var, &cfg.limits, s_max_va)
     if inputs.order.stop == STOP_EMERGENCY or inputs.order.permit == 0:
         st.q_cmd_var = 0.0
+        st.volt_var.q_pu = 0.0                          # and it comes back by its lag
     elif st.q_cmd_var != q_var:
         rec.reasons |= REACTIVE_LIMIT
     inside_w = inside_circle(p_w, st.q_cmd_var, s_max_va)
