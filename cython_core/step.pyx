@@ -326,8 +326,10 @@ cdef double stage_voltage(core_state_t* st, const settings_t* cfg, const inputs_
 
 cdef void stage_limits(core_state_t* st, const settings_t* cfg, const inputs_t* inputs, const span_t* hard, double p_w,
                        double q_var, double s_max_va, int64_t t_ns, step_record_t* rec) noexcept nogil:
-    cdef double smallest_w = st.device.p_min_abs_w if st.device.valid & D_P_MIN_ABS else 0.0
+    cdef double smallest_w = 0.0
     cdef double inside_w
+    if st.device.valid & D_P_MIN_ABS and isfinite(st.device.p_min_abs_w):
+        smallest_w = st.device.p_min_abs_w
     st.q_cmd_var = inside_capability(q_var, &cfg.limits, s_max_va)
     if inputs.order.stop == STOP_EMERGENCY or inputs.order.permit == 0:
         st.q_cmd_var = 0.0
@@ -338,6 +340,8 @@ cdef void stage_limits(core_state_t* st, const settings_t* cfg, const inputs_t* 
     if inside_w != p_w:
         rec.reasons |= APPARENT_POWER
     inside_w = holdable(&st.limits, &cfg.limits, inside_w, smallest_w, t_ns, &rec.reasons)
+    if rec.reasons & REVERSAL_DWELL and st.droop.side == 0:
+        st.p_base_w = 0.0                               # the ramp waits too: it begins at 0 when the direction may turn
     st.p_cmd_w = clip(inside_w, hard.lo, hard.hi)
     if st.device.valid & (D_P_MAX_CHARGE | D_P_MAX_DISCHARGE) and p_limited_by_device(st, cfg):
         rec.reasons |= DEVICE_LIMIT
