@@ -35,4 +35,6 @@ cdef double inside_capability(double q_var, const limits_cfg_t* cfg, double s_ma
 # Smallest power and reversal dwell.
 cdef double holdable(limits_t* st, const limits_cfg_t* cfg, double p_w, double p_min_abs_w, int64_t t_ns,
                      int64_t* reasons) noexcept nogil
+# The unit is found at this power: a direction it has taken itself is no reversal of ours.
+cdef void limits_found(limits_t* st, double p_w) noexcept nogil
 cdef void limits_init(limits_cfg_t* cfg, object settings)

@@ -91,6 +91,12 @@ cdef double holdable(limits_t* st, const limits_cfg_t* cfg, double p_w, double p
     return p_w
 
 
+cdef void limits_found(limits_t* st, double p_w) noexcept nogil:
+    if p_w != 0.0:
+        st.direction = (p_w > 0.0) - (p_w < 0.0)
+        st.t_zero_ns = 0
+
+
 cdef void limits_init(limits_cfg_t* cfg, object settings):
     """Settings (the whole) -> C struct, once, at load."""
     rating = settings.rating

@@ -11,7 +11,7 @@ import struct
 
 from libc.math cimport NAN, isfinite
 from libc.stdint cimport int64_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memcmp, memcpy, memset
 
 from cython_core.arbiter cimport arbiter_accept, arbiter_power, narrow
 from cython_core.codes cimport *
@@ -20,11 +20,11 @@ from cython_core.functions.active_limit cimport active_limit_step
 from cython_core.functions.freq_droop cimport freq_droop_release, freq_droop_step
 from cython_core.functions.signals cimport approach, clip
 from cython_core.functions.volt_var cimport volt_var_release, volt_var_step
-from cython_core.limits cimport battery_span, holdable, inside_capability, inside_circle, slow_span
+from cython_core.limits cimport battery_span, holdable, inside_capability, inside_circle, limits_found, slow_span
 from cython_core.records import Order, StepRecord, kinds
 
 cdef int64_t NEVER_NS = 0x3FFFFFFFFFFFFFFF
-cdef double SAFE_PU_S = 0.2      # lost meter: from full discharge to full charge in 10 s
+cdef double SAFE_S = 10.0        # lost meter: from full discharge to full charge within this time
 
 
 # ---- 1 fresh: how old is each signal, and what is its last good value ----
@@ -40,7 +40,8 @@ cdef int64_t freshness(int64_t age_ns, const ages_cfg_t* ages) noexcept nogil:
 
 
 cdef int same_values(const measurement_t* a, const measurement_t* b) noexcept nogil:
-    return a.f_hz == b.f_hz and a.v1_v == b.v1_v and a.p_w == b.p_w and a.q_var == b.q_var
+    """Bit for bit, f_hz ... q_var: an absent quantity is NaN and equal to itself only that way."""
+    return memcmp(&a.f_hz, &b.f_hz, 6 * sizeof(double)) == 0
 
 
 cdef void take_frequency(signals_t* st, const settings_t* cfg, const measurement_t* m, int64_t* reasons) noexcept nogil:
@@ -152,7 +153,13 @@ cdef double present_w(const core_state_t* st, const inputs_t* inputs) noexcept n
     return 0.0
 
 
-cdef void start_bumpless(core_state_t* st, const settings_t* cfg, double p_w) noexcept nogil:
+cdef double present_q_pu(const core_state_t* st, const settings_t* cfg) noexcept nogil:
+    if st.device.valid & D_Q and isfinite(st.device.q_var):
+        return clip(st.device.q_var / cfg.limits.s_rated_va, -1.0, 1.0)
+    return 0.0
+
+
+cdef void start_from(core_state_t* st, double p_w, double q_pu) noexcept nogil:
     st.p_base_w = p_w
     st.p_cmd_w = p_w
     st.limits.slow.lo = min(p_w, 0.0)
@@ -160,9 +167,8 @@ cdef void start_bumpless(core_state_t* st, const settings_t* cfg, double p_w) no
     st.droop.side = 0
     st.droop.waiting = 0
     st.droop.dp_pu = 0.0
-    st.volt_var.q_pu = 0.0
-    if st.device.valid & D_Q and isfinite(st.device.q_var):
-        st.volt_var.q_pu = st.device.q_var / cfg.limits.s_rated_va
+    st.volt_var.q_pu = q_pu
+    limits_found(&st.limits, p_w)
 
 
 cdef void stage_state(core_state_t* st, const settings_t* cfg, const inputs_t* inputs,
@@ -172,15 +178,18 @@ cdef void stage_state(core_state_t* st, const settings_t* cfg, const inputs_t* i
         st.state = STATE_STARTING                       # and from the present power again once it can be commanded
         rec.reasons |= STARTING
         return
-    if inputs.order.permit == 0:
-        st.state = STATE_OFF
+    if inputs.order.permit == 0 or inputs.order.stop == STOP_EMERGENCY and st.state < STATE_IN_SERVICE:
+        st.state = STATE_OFF                            # commanded to 0, whatever the meter says
         return
     if st.state == STATE_OFF or st.state == STATE_STARTING:
         if rec.fresh_f or rec.fresh_v or rec.fresh_d:
             st.state = STATE_STARTING
             rec.reasons |= STARTING
             return
-        start_bumpless(st, cfg, present_w(st, inputs))
+        if st.state == STATE_OFF and rec.n > 0:         # we said 0; an older reading may still show what was before
+            start_from(st, 0.0, 0.0)
+        else:
+            start_from(st, present_w(st, inputs), present_q_pu(st, cfg))
     st.state = STATE_DEGRADED if degraded else STATE_IN_SERVICE
 
 
@@ -214,10 +223,14 @@ cdef int writes_echoed(const core_state_t* st, const settings_t* cfg, int64_t t_
     return st.device.t_echo_ns != 0 and t_ns - st.device.t_echo_ns <= cfg.device.held_ns
 
 
+cdef int soc_known(const device_state_t* device) noexcept nogil:
+    return (device.valid & D_SOC) != 0 and isfinite(device.soc_pu)
+
+
 cdef void ramped_span(span_t* target, const core_state_t* st, const settings_t* cfg, const inputs_t* inputs,
                       int64_t t_ns, step_record_t* rec) noexcept nogil:
-    """What is approached at the ramp rate: stop, lost and stale signals, the battery."""
-    cdef int soc_known = (st.device.valid & D_SOC) != 0 and isfinite(st.device.soc_pu)
+    """What is approached at the ramp rate: the battery, stop, lost and stale signals."""
+    battery_span(target, &cfg.limits, st.device.soc_pu, soc_known(&st.device), &rec.reasons)
     if inputs.order.stop == STOP_RAMP:
         rec.reasons |= STOP
         narrow(target, 0.0, 0.0)
@@ -227,20 +240,22 @@ cdef void ramped_span(span_t* target, const core_state_t* st, const settings_t* 
         narrow(target, 0.0, 0.0)
     if rec.fresh_v >= FRESH_STALE:
         narrow(target, -cfg.degraded_charge_w, 0.0)
-    battery_span(target, &cfg.limits, st.device.soc_pu, soc_known, &rec.reasons)
 
 
 cdef double stage_wish(core_state_t* st, const settings_t* cfg, const inputs_t* inputs, span_t* hard, double dt_s,
                        int64_t t_ns, step_record_t* rec) noexcept nogil:
     """Returns the wished power; leaves in *hard what also binds droop (all but the active power limit)."""
     cdef span_t slow_target, economic
-    cdef double rate_pu_s = max(cfg.limits.ramp_pu_s, SAFE_PU_S) if rec.reasons & METER_LOST else cfg.limits.ramp_pu_s
+    cdef double ramp_w = cfg.limits.ramp_pu_s * cfg.limits.p_rated_w * dt_s
+    cdef double slow_w = ramp_w
     cdef double ceiling_w
+    if rec.reasons & METER_LOST:
+        slow_w = max(ramp_w, (cfg.limits.p_rated_w + cfg.limits.p_charge_rated_w) / SAFE_S * dt_s)
     rec.reasons |= arbiter_accept(&st.arbiter, &cfg.arbiter, &inputs.wish, t_ns)
     hard_span(hard, st, cfg, inputs, rec)
     slow_target = hard[0]
     ramped_span(&slow_target, st, cfg, inputs, t_ns, rec)
-    slow_span(&st.limits.slow, &slow_target, st.p_cmd_w, rate_pu_s * cfg.limits.p_rated_w * dt_s)
+    slow_span(&st.limits.slow, &slow_target, st.p_cmd_w, slow_w)
     if st.limits.slow.lo != slow_target.lo or st.limits.slow.hi != slow_target.hi:
         rec.reasons |= RAMP
     narrow(hard, st.limits.slow.lo, st.limits.slow.hi)
@@ -254,9 +269,9 @@ cdef double stage_wish(core_state_t* st, const settings_t* cfg, const inputs_t* 
     rec.p_lo_w = hard.lo
     rec.p_hi_w = hard.hi
     rec.p_wish_w = arbiter_power(&st.arbiter, &cfg.arbiter, economic, st.device.soc_pu,
-                                 (st.device.valid & D_SOC) != 0, t_ns, &rec.reasons)
+                                 soc_known(&st.device), t_ns, &rec.reasons)
     if st.droop.side == 0:
-        st.p_base_w = approach(st.p_base_w, rec.p_wish_w, cfg.limits.ramp_pu_s * cfg.limits.p_rated_w * dt_s)
+        st.p_base_w = approach(st.p_base_w, rec.p_wish_w, ramp_w)
         if st.p_base_w != rec.p_wish_w:
             rec.reasons |= RAMP
         st.p_base_w = clip(st.p_base_w, economic.lo, economic.hi)
@@ -311,17 +326,22 @@ cdef double stage_voltage(core_state_t* st, const settings_t* cfg, const inputs_
 
 cdef void stage_limits(core_state_t* st, const settings_t* cfg, const inputs_t* inputs, const span_t* hard, double p_w,
                        double q_var, double s_max_va, int64_t t_ns, step_record_t* rec) noexcept nogil:
-    cdef double smallest_w = st.device.p_min_abs_w if st.device.valid & D_P_MIN_ABS else 0.0
+    cdef double smallest_w = 0.0
     cdef double inside_w
+    if st.device.valid & D_P_MIN_ABS and isfinite(st.device.p_min_abs_w):
+        smallest_w = st.device.p_min_abs_w
     st.q_cmd_var = inside_capability(q_var, &cfg.limits, s_max_va)
     if inputs.order.stop == STOP_EMERGENCY or inputs.order.permit == 0:
         st.q_cmd_var = 0.0
+        st.volt_var.q_pu = 0.0                          # and it comes back by its lag
     elif st.q_cmd_var != q_var:
         rec.reasons |= REACTIVE_LIMIT
     inside_w = inside_circle(p_w, st.q_cmd_var, s_max_va)
     if inside_w != p_w:
         rec.reasons |= APPARENT_POWER
     inside_w = holdable(&st.limits, &cfg.limits, inside_w, smallest_w, t_ns, &rec.reasons)
+    if rec.reasons & REVERSAL_DWELL and st.droop.side == 0:
+        st.p_base_w = 0.0                               # the ramp waits too: it begins at 0 when the direction may turn
     st.p_cmd_w = clip(inside_w, hard.lo, hard.hi)
     if st.device.valid & (D_P_MAX_CHARGE | D_P_MAX_DISCHARGE) and p_limited_by_device(st, cfg):
         rec.reasons |= DEVICE_LIMIT
