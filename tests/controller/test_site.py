@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import controller.site
-from controller.groups import Origin
 from controller.site import Site, SiteError, load_settings, load_site
+from controller.sitedata import Origin
 from controller.sitewrite import site_text
 from controller.timing import ages, budgets
 
@@ -197,7 +197,7 @@ MISTAKES = [
     ("k_of: 0.04", "k_of: true", 23,                           "k_of = true is not a number; allowed: 0.02 ... 0.05"),
     ("p_rated_w: 7000", "p_rated_w: 50e3", 21,                 "p_rated_w = 50e3 is not a number: YAML reads it as"),
     ("p_rated_w: 7000", "p_rated_w: 07000", 21,                "p_rated_w = 07000 is read by YAML as 3584: quote it"),
-    ("  rating:", "  ratings:", 20,                            "unknown group 'ratings'; known: rating, freq_droop,"),
+    ("  rating:", "  ratings:", 20,                            "unknown key 'ratings'; known: active_limit, default_w"),
     ("poll_ms: 100", "poll_ms: 12:30", 10,                     "poll_ms = 12:30 is read by YAML as 750: quote it"),
     ("poll_ms: 100", "poll_ms: 100.5", 10,                     "poll_ms = 100.5 is not a whole number; allowed: 5"),
     ("poll_ms: 100", "poll_ms: &p 100", 10,                    "anchors (&) and aliases (*) are not used"),
@@ -418,7 +418,7 @@ def test_a_whole_site_file_gives_its_period(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("freq_drop:\n  k_of: 0.03\n", "site.yaml:1: unknown group 'freq_drop'; known: rating,"),
+        ("freq_drop:\n  k_of: 0.03\n", "site.yaml:1: unknown key 'freq_drop'; known: active_limit,"),
         ("freq_droop:\n  k_of: 3\n", "site.yaml:2: k_of = 3 is outside 0.02 ... 0.05 pu/pu"),
         ("", "site.yaml: is empty"),
         ("schema: 9\nsettings:\n  limits:\n    soc_min_pu: 0.1\n", "site.yaml:1: schema = 9 is newer"),
