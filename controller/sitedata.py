@@ -42,7 +42,7 @@ class MeterSite:
     phases: str = choice(("L1", "L1L2L3", "split"), "the wires it measures")
     poll_ms: int = integer("ms", 5, 5000, "from one reading to the next", 100)
     timeout_ms: int = integer("ms", 5, 5000, "wait for one answer", 300)
-    refresh_ms: int = integer("ms", 0, 5000, "how often the meter has a new value: default: its map's", 1000)
+    refresh_ms: int = integer("ms", 0, 5000, "how often it has a new value: measure it; default: its map's", 1000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -208,13 +208,14 @@ def _models(section: Section, problems: Problems) -> dict[int, ModelLayout]:
 def _points(section: Section, model: str, length: int, problems: Problems) -> dict[str, Point]:
     found: dict[str, Point] = {}
     for name, entry in _groups(section, problems).items():
-        values = _values(POINT_KEYS, entry, problems, f"{model} {name}")
-        _at_most("at", entry, values, length + 2 - TYPES[values.get("type", "u16")], problems, low=2)
+        values: dict[str, Any] = {"at": 2, "type": "u16"}  # a point that is wrong still has its name
+        values |= _values(POINT_KEYS, entry, problems, f"{model} {name}")
+        _at_most("at", entry, values, length + 2 - TYPES[values["type"]], problems, low=2)
         factor = values.get("factor", name)
         if factor not in section.entries:
             text = f"{model} {name}: factor '{factor}' is no point of this model"
             problems.add(entry.entries["factor"].line, text)
-        found[name] = Point(**({"at": 2, "type": "u16"} | values))  # a wrong one still has its name
+        found[name] = Point(**values)
     return found
 
 

@@ -43,8 +43,8 @@ class Problems:
         return len(self.found)
 
     def lines(self) -> list[str]:
-        """One line each, by file in the order met, then by line."""
-        files = list(dict.fromkeys(f for f, _, _ in self.found))
+        """One line each, this file first, the others in the order met; then by line."""
+        files = list(dict.fromkeys([self.file, *(f for f, _, _ in self.found)]))
         ordered = sorted(dict.fromkeys(self.found), key=lambda p: (files.index(p[0]), p[1]))
         return [f"{file}:{line}: {text}" if line else f"{file}: {text}" for file, line, text in ordered]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -379,6 +380,19 @@ def test_a_damaged_map_is_a_map_error_and_nothing_else(name: str) -> None:
         for damaged in ([], [line[: len(line) // 2]], ["  " + line]):
             told = complaints("\n".join([*lines[:i], *damaged, *lines[i + 1 :]]))
             assert all(line.startswith("m.yaml:") for line in told)
+
+
+@pytest.mark.parametrize("source", [METER, INVERTER], ids=["meter", "inverter"])
+@pytest.mark.parametrize(
+    "value", ["12:30", "", "[]", "{}", "[[1]]", "on", "-1", "1e99", "99999999999999999999999", "!x 1"]
+)
+def test_any_value_replaced_is_a_map_error_and_nothing_else(source: str, value: str) -> None:
+    """Each value in turn made something that YAML reads in its own way."""
+    places = list(re.finditer(r"(?<=: )(\[[^]]*\]|[^\s,{}\[]+)|(?<=\w:)\n(?= )", source))
+    assert len(places) > 20
+    for place in places:
+        told = complaints(source[: place.start()] + f" {value}\n" + source[place.end() :])
+        assert all(line.startswith("m.yaml:") for line in told)
 
 
 def complaints(text: str) -> list[str]:
