@@ -145,12 +145,16 @@ def test_a_damaged_journal_gets_a_clear_answer(
 
 
 def test_a_damaged_journal_gives_no_passing_report(
-    short: Played, answers: Callable[[str, bytes], tuple[int, str, str]]
+    short: Played, answers: Callable[[str, bytes], tuple[int, str, str]], tmp_path: Path
 ) -> None:
     code, out, _ = answers("report", one_byte_changed(short.journal.read_bytes()))
     assert code == 1
+    assert "FAIL       Damage and differences in the record: byte " in out
     assert "replay: NOT identical" in out
     assert "verdict: FAIL" in out
+    page = (tmp_path / "report.html").read_text()
+    assert '<p class="word">FAIL</p>' in page
+    assert "<title>DEMO: fail: " in page
 
 
 def test_steps_behind_the_damage_are_counted_never_guessed(
