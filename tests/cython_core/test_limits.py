@@ -129,6 +129,26 @@ def test_whose_smallest_power(site_w: float, inverter_w: float, asked_w: float, 
     assert bool(reasons(record) & Reason.SMALLEST_POWER) == (held_w == 0.0)
 
 
+# fmt: off
+BETWEEN = [
+    # said                            v_pu   p_w     why: 1000 W smallest, running at 5000 W, then only 900 W are permitted
+    ({"p_max_discharge_w": 1000.0},   1.00,  1000.0, "1000 W are permitted: held"),
+    ({"p_max_discharge_w": 900.0},    1.00,  0.0,    "the battery's limit is below the smallest: 0, never 1000"),
+    ({"s_max_va": 900.0},             1.00,  0.0,    "so is the apparent power"),
+    ({"s_max_va": 4490.0},            1.08,  0.0,    "so is what Q leaves of it: sqrt(4490^2 - 4400^2) = 894 W"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("said", "v_pu", "p_w", "why"), BETWEEN, ids=[c[-1] for c in BETWEEN])
+def test_holding_the_smallest_power_never_breaks_a_limit(said: dict[str, float], v_pu: float, p_w: float, why: str) -> None:
+    unit = running(5000.0, limits={**QUICK, "p_min_abs_w": 1000.0}, volt_var=volt_var(0.44, -0.44))
+    unit.coast(20.0, v_v=(230.0 * v_pu,))
+    assert unit.last.p_cmd_w == 5000.0
+    record = unit.advance(1.0, said=said)
+    assert record.p_cmd_w == p_w, why
+
+
 # --- reversal dwell ---
 
 # fmt: off

@@ -44,11 +44,19 @@ QUIET_GRID = "t_s,f_hz\n0,60\n600,60\n"
 NAME = "rig"
 P_RATED_W, CHARGE_W, RAMP_PU_S = 7000.0, 1400.0, 0.2
 
+# of the site file; v_nom_v of the simulated devices too
+CHOICES: dict[str, Any] = {
+    "profile": "ieee1547-2018-cat-b-iii",
+    "v_nom_v": 240,
+    "reversion_s": 3,
+    "frozen_after_s": 5,
+    "dead_band_hz": 0.036,
+}
 SITE = """\
 schema: 1
 name: {name}
 start_mode: demo
-profile: ieee1547-2018-cat-b-iii
+profile: {profile}
 runtime_dir: {folder}/run
 state_dir: {folder}/state
 meter: {{map: eastron-sdm630, host: 127.0.0.1, port: {meter}, location: inverter, phases: L1,
@@ -56,10 +64,11 @@ meter: {{map: eastron-sdm630, host: 127.0.0.1, port: {meter}, location: inverter
 inverter: {{map: sunspec-7xx, host: 127.0.0.1, port: {inverter}, poll_ms: 100, timeout_ms: 200,
             reversion_s: {reversion_s}, lag_ms: 300}}
 settings:
-  rating: {{v_nom_v: 240, p_rated_w: 7000, p_charge_rated_w: 7000, s_rated_va: 7000}}
+  rating: {{v_nom_v: {v_nom_v}, p_rated_w: 7000, p_charge_rated_w: 7000, s_rated_va: 7000}}
   limits: {{ramp_pu_s: 0.2}}
   default_wish: {{charge_w: 1400, soc_target_pu: 0.8}}
   fail_safe: {{frozen_after_s: {frozen_after_s}}}
+  freq_droop: {{db_uf_hz: {dead_band_hz}, db_of_hz: {dead_band_hz}}}
 telemetry:
   live_s: 1
   mqtt: {{host: 127.0.0.1, port: {broker}, keepalive_s: 5}}
@@ -67,15 +76,19 @@ telemetry:
 
 
 class Rig:
-    """start(), break things, look, stop(). The unit charges with 1400 W when nothing is wrong."""
+    """start(), break things, look, stop(). The unit charges with 1400 W when nothing is wrong.
 
-    def __init__(self, folder: Path, trace: str = QUIET_GRID, reversion_s: int = 3, frozen_after_s: int = 5) -> None:
+    trace: what the grid plays after play(), as the text of a CSV. choices: of CHOICES.
+    """
+
+    def __init__(self, folder: Path, trace: str = QUIET_GRID, **choices: Any) -> None:
         self.folder = folder.resolve()
         self.folder.mkdir(parents=True, exist_ok=True)
         self.family = Family(self.folder / "logs")
         self.site = self.folder / "site.yaml"
         self.bar = Bar(self.folder / "bar")
-        self.reversion_s, self.frozen_after_s = reversion_s, frozen_after_s
+        assert set(choices) <= set(CHOICES), choices
+        self.choices = CHOICES | choices
         self.ports = {name: free_port() for name in ("meter", "inverter", "broker")}
         self.runs: dict[int, Records] = {}  # epoch -> its steps
         self._reader: RingReader | None = None
@@ -86,8 +99,7 @@ class Rig:
 
     def start(self, *parts: str) -> None:
         """These parts (all), in order; with the controller among them until it is in service and its ramp over."""
-        ports = self.ports | {"reversion_s": self.reversion_s, "frozen_after_s": self.frozen_after_s}
-        self.site.write_text(SITE.format(name=NAME, folder=self.folder, **ports))
+        self.site.write_text(SITE.format(name=NAME, folder=self.folder, **self.ports, **self.choices))
         for part in parts or PARTS:
             self.restart(part)
         if "controller" in (parts or PARTS):
@@ -112,11 +124,12 @@ class Rig:
         port_file = str(self.folder / f"{part}.port")
         bar = ("--bar", str(self.folder / "bar"))
         listen = (*bar, "--port", str(self.ports.get(part, 0)), "--port-file", port_file)
+        v_nom = ("--v-nom", str(self.choices["v_nom_v"]))
         server, cli, site = "drivers.sim.server", "controller.cli", (str(self.site), "--parent-death")
         return {
-            "grid": (server, "grid", *bar, "--trace", str(self.folder / "grid.csv"), "--v-nom", "240"),
+            "grid": (server, "grid", *bar, "--trace", str(self.folder / "grid.csv"), *v_nom),
             "meter": (server, "meter", *listen),
-            "inverter": (server, "inverter", *listen, "--v-nom", "240"),
+            "inverter": (server, "inverter", *listen, *v_nom),
             "bridge": (cli, "bridge", *site),
             "telemetry": (cli, "telemetry", *site),
             "controller": (cli, "run", *site),
@@ -261,4 +274,4 @@ class Rig:
         self.bar.close()
 
 
-__all__ = ["CHARGE_W", "PARTS", "P_RATED_W", "RAMP_PU_S", "ProcessError", "Records", "Rig"]
+__all__ = ["CHARGE_W", "CHOICES", "PARTS", "P_RATED_W", "RAMP_PU_S", "ProcessError", "Records", "Rig"]

@@ -149,7 +149,7 @@ def test_a_damaged_journal_gives_no_passing_report(
 ) -> None:
     code, out, _ = answers("report", one_byte_changed(short.journal.read_bytes()))
     assert code == 1
-    assert "FAIL       Damage and differences in the record: byte " in out
+    assert "FAIL       Steps that replay did not compute to equal bits: NOT identical; byte " in out
     assert "replay: NOT identical" in out
     assert "verdict: FAIL" in out
     page = (tmp_path / "report.html").read_text()

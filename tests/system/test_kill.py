@@ -10,9 +10,10 @@ import pytest
 
 from cython_core.records import Mode, Reason, State
 from tests.faults.checks import assert_no_jump, assert_nothing_lost, assert_starts_from_present_power, assert_whole
-from tests.faults.rig import CHARGE_W, P_RATED_W, Rig
+from tests.faults.rig import CHARGE_W, CHOICES, P_RATED_W, Rig
 
 SMALL_W = 0.01 * P_RATED_W
+REVERSION_S = CHOICES["reversion_s"]
 LONG_S = 40.0  # reconnecting and sending anew have pauses of their own
 
 
@@ -46,8 +47,8 @@ def test_controller_killed_the_inverters_own_timer_brings_it_to_0_still_enabled(
     bar = rig.bar
     assert bar.get("p_w") == pytest.approx(-CHARGE_W, abs=SMALL_W)
     rig.kill("controller")
-    assert 0.0 < bar.get("p_left_s") <= rig.reversion_s, "the timer runs, and never for longer than it was told"
-    rig.wait_for(lambda: bar.get("p_left_s") == 0.0, rig.reversion_s + 1.0, "the inverter's own timer")
+    assert 0.0 < bar.get("p_left_s") <= REVERSION_S, "the timer runs, and never for longer than it was told"
+    rig.wait_for(lambda: bar.get("p_left_s") == 0.0, REVERSION_S + 1.0, "the inverter's own timer")
     rig.wait_for(lambda: abs(bar.get("p_w")) < SMALL_W, 2.0, "0 W, by the inverter's lag of 0.15 s")
     rig.run_for(1.0)
     assert bar.get("p_enabled") == 1.0, "the set-point stays enabled, at 0 W: nothing else takes over"
