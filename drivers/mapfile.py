@@ -187,7 +187,7 @@ def _ranged(name: str, entry: Section, known: Mapping[str, Meta], problems: Prob
 
 def _at_most(name: str, entry: Section, values: Mapping[str, Any], high: int, problems: Problems, low: int = 0) -> None:
     """A limit that follows from the type of the value."""
-    if "type" in values and values.get(name, low) > high:
+    if name in entry.entries and "type" in values and values.get(name, low) > high:
         text = f"{name} = {values[name]} is outside {low} ... {high} (type {values['type']})"
         problems.add(entry.entries[name].line, text)
 

@@ -330,6 +330,8 @@ INVERTER_MISTAKES = [
         "10: length = 0 is outside 1 ... 65535 words (the L values for which this layout holds)",
     ),
     ("at: 116", "at: 155", "13: at = 155 is outside 2 ... 154 (type s16)"),
+    ("{at: 10, type: s16", "{type: u64", "12: model 701 W: missing key 'at': 2 ... 65535 words (from the model's ID)"),
+    ("length: 153", "length: 1", "12: at = 10 is outside 2 ... 2 (type s16)"),
     ("at: 10", "at: 1", "12: at = 1 is outside 2 ... 65535 words (from the model's ID)"),
     ("factor: W_SF", "factor: A_SF", "12: model 701 W: factor 'A_SF' is no point of this model"),
     ("needed: true", "needed: on", "14: needed = on is not true or false (a device without it is refused)"),
@@ -393,6 +395,11 @@ def test_any_value_replaced_is_a_map_error_and_nothing_else(source: str, value: 
     for place in places:
         told = complaints(source[: place.start()] + f" {value}\n" + source[place.end() :])
         assert all(line.startswith("m.yaml:") for line in told)
+
+
+def test_a_point_without_address_in_a_model_too_short_for_its_type() -> None:
+    text = INVERTER.replace("{at: 10, type: s16", "{type: u64").replace("length: 153", "length: 1")
+    assert any("missing key 'at'" in line for line in complaints(text))
 
 
 def complaints(text: str) -> list[str]:
