@@ -1,4 +1,4 @@
-"""SIGKILL of any one process: the unit stays safe, nothing is lost, and what is started again goes on without a jump."""
+"""SIGKILL of any one process: the unit stays safe, nothing is lost, and what is restarted goes on without a jump."""
 
 from __future__ import annotations
 
