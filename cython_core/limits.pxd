@@ -32,9 +32,9 @@ cdef void battery_span(span_t* span, const limits_cfg_t* cfg, double soc_pu, int
 cdef double inside_circle(double p_w, double q_var, double s_max_va) noexcept nogil
 # Q inside its capability, before P (reactive priority inside Table 7).
 cdef double inside_capability(double q_var, const limits_cfg_t* cfg, double s_max_va) noexcept nogil
-# Smallest power and reversal dwell.
-cdef double holdable(limits_t* st, const limits_cfg_t* cfg, double p_w, double p_min_abs_w, int64_t t_ns,
-                     int64_t* reasons) noexcept nogil
+# Smallest power and reversal dwell. most_w: the largest magnitude the limits permit; holding never goes beyond it.
+cdef double holdable(limits_t* st, const limits_cfg_t* cfg, double p_w, double p_min_abs_w, double most_w,
+                     int64_t t_ns, int64_t* reasons) noexcept nogil
 # The unit is found at this power: a direction it has taken itself is no reversal of ours.
 cdef void limits_found(limits_t* st, double p_w) noexcept nogil
 cdef void limits_init(limits_cfg_t* cfg, object settings)

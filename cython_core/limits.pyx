@@ -7,7 +7,7 @@ State    limits_t; all zero is a valid start (the slow span opens from 0 W at th
 Errors   none: every limit was range-checked at load or is a finite answer of the device.
 """
 
-from libc.math cimport fabs, sqrt
+from libc.math cimport INFINITY, fabs, sqrt
 from libc.stdint cimport int64_t
 
 from cython_core.arbiter cimport narrow, span_t
@@ -64,14 +64,14 @@ cdef double inside_capability(double q_var, const limits_cfg_t* cfg, double s_ma
     return clip(q_var, -absorb_var, inject_var)
 
 
-cdef double holdable(limits_t* st, const limits_cfg_t* cfg, double p_w, double p_min_abs_w, int64_t t_ns,
-                     int64_t* reasons) noexcept nogil:
+cdef double holdable(limits_t* st, const limits_cfg_t* cfg, double p_w, double p_min_abs_w, double most_w,
+                     int64_t t_ns, int64_t* reasons) noexcept nogil:
     cdef double smallest_w = max(cfg.p_min_abs_w, p_min_abs_w)
     cdef int64_t direction = (p_w > 0.0) - (p_w < 0.0)
     cdef int running = st.direction != 0 and st.t_zero_ns == 0
     if fabs(p_w) < smallest_w and direction != 0:
         reasons[0] |= SMALLEST_POWER
-        if running and direction == st.direction and fabs(p_w) >= KEEP * smallest_w:
+        if running and direction == st.direction and fabs(p_w) >= KEEP * smallest_w and smallest_w <= most_w:
             return direction * smallest_w
         p_w = 0.0
         direction = 0
@@ -125,7 +125,7 @@ cdef class Holdable:
     def step(self, double p_w, int64_t t_ns):
         """Returns the power the inverter can hold."""
         cdef int64_t reasons = 0
-        return holdable(&self.state, &self.cfg, p_w, 0.0, t_ns, &reasons)
+        return holdable(&self.state, &self.cfg, p_w, 0.0, INFINITY, t_ns, &reasons)
 
     @property
     def reversals(self):

@@ -327,7 +327,7 @@ cdef double stage_voltage(core_state_t* st, const settings_t* cfg, const inputs_
 cdef void stage_limits(core_state_t* st, const settings_t* cfg, const inputs_t* inputs, const span_t* hard, double p_w,
                        double q_var, double s_max_va, int64_t t_ns, step_record_t* rec) noexcept nogil:
     cdef double smallest_w = 0.0
-    cdef double inside_w
+    cdef double inside_w, most_w
     if st.device.valid & D_P_MIN_ABS and isfinite(st.device.p_min_abs_w):
         smallest_w = st.device.p_min_abs_w
     st.q_cmd_var = inside_capability(q_var, &cfg.limits, s_max_va)
@@ -339,7 +339,8 @@ cdef void stage_limits(core_state_t* st, const settings_t* cfg, const inputs_t* 
     inside_w = inside_circle(p_w, st.q_cmd_var, s_max_va)
     if inside_w != p_w:
         rec.reasons |= APPARENT_POWER
-    inside_w = holdable(&st.limits, &cfg.limits, inside_w, smallest_w, t_ns, &rec.reasons)
+    most_w = inside_circle(hard.hi if inside_w > 0.0 else -hard.lo, st.q_cmd_var, s_max_va)
+    inside_w = holdable(&st.limits, &cfg.limits, inside_w, smallest_w, most_w, t_ns, &rec.reasons)
     if rec.reasons & REVERSAL_DWELL and st.droop.side == 0:
         st.p_base_w = 0.0                               # the ramp waits too: it begins at 0 when the direction may turn
     st.p_cmd_w = clip(inside_w, hard.lo, hard.hi)

@@ -55,13 +55,16 @@ cdef void sleep_until(int64_t t_ns) noexcept nogil:
 
 
 cdef void read_inputs(loop_t* loop, inputs_t* inputs) noexcept nogil:
-    """The newest of each mailbox; at most one wish a step, so that a record holds all that arrived."""
+    """The newest of each mailbox; at most one wish a step, so that a record holds all that arrived.
+
+    The strongest source comes first: a weaker one that wishes without pause does not keep the operator waiting.
+    """
     cdef int i
     mailbox_get(loop.meter, &inputs.meter, &loop.seen[0])
     mailbox_get(loop.device, &inputs.device, &loop.seen[1])
     mailbox_get(loop.order, &inputs.order, &loop.seen[2])
     inputs.wish.source = -1
-    for i in range(8):
+    for i in range(7, 0, -1):
         if loop.wishes[i] != NULL and mailbox_get(loop.wishes[i], &inputs.wish, &loop.seen[3 + i]):
             inputs.wish.source = i                      # the slot decides who speaks, not the text
             break

@@ -3,7 +3,8 @@
 # Words move as relaxed atomics between an odd and an even sequence (a seqlock): a torn read is seen and tried again,
 # at most TRIES times, so that a reader of high priority never spins on a pre-empted writer; after that it keeps its
 # last copy and that copy's age grows. Works between threads and, in shared memory, between processes.
-# A writer that attaches repairs the odd sequence of one that died in the middle.
+# A writer that died in the middle leaves an odd sequence: nobody reads that half. The next put() of its successor makes
+# it even again, with a whole value; attaching alone publishes nothing.
 
 from libc.stdint cimport int64_t, uint64_t
 

@@ -13,10 +13,7 @@ from cython_core.records import kinds
 
 
 cdef void mailbox_attach(mailbox_t* box, int n_words) noexcept nogil:
-    cdef int64_t seq = v2g_load_acquire(&box.seq)
     v2g_store(&box.n_words, n_words)
-    if seq & 1:                     # a writer died between the two sequences: what it wrote may be half of two values
-        v2g_store_release(&box.seq, seq + 1)
 
 
 cdef void mailbox_put(mailbox_t* box, const void* value) noexcept nogil:
