@@ -1,8 +1,8 @@
 """Runs of `v2g demo` as a user starts them: exit code, verdict, what they leave behind.
 
 A play is its options and, maybe, a signal in the middle. Demos(folder, plays) runs them two at a time, in order, in the
-background; of() waits for one. All processes of a run carry a mark in their environment, so that whatever outlives it is
-found, whoever its parent is now.
+background; of() waits for one. All processes of a run carry a mark in their environment, so that whatever outlives it
+is found, whoever its parent is now.
 """
 
 from __future__ import annotations

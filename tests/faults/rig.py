@@ -6,8 +6,8 @@
         rig.kill("telemetry"); rig.restart("telemetry")
         rig.wait_for(lambda: rig.newest().mode == Mode.SAFE, 10, "the safe mode")
 
-Processes  PARTS: grid, meter, inverter (drivers.sim.server), broker, bridge, telemetry, controller, by the commands that
-           run in a house. Nothing is injected into the controller: only its surroundings and its life.
+Processes  PARTS: grid, meter, inverter (drivers.sim.server), broker, bridge, telemetry, controller, by the commands
+           that run in a house. Nothing is injected into the controller: only its surroundings and its life.
 Readers    records() and runs from the ring, replayed() from the journal, rows() from the store, bar from the plant.
 Errors     AssertionError from wait_for, ProcessError when a part ends by itself or does not start.
 """

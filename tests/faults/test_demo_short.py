@@ -35,7 +35,7 @@ def answers(short: Played, tmp_path: Path) -> Callable[[str, bytes], tuple[int, 
         path = tmp_path / "journal.v2gj"
         path.write_bytes(content)
         done = v2g(command, path, cwd=tmp_path)
-        return done.returncode, *(text.replace(f"{tmp_path}/", "") for text in (done.stdout, done.stderr))
+        return done.returncode, done.stdout.replace(f"{tmp_path}/", ""), done.stderr.replace(f"{tmp_path}/", "")
 
     return ask
 
@@ -116,15 +116,20 @@ def other_machine_code(content: Content) -> Content:
 
 
 NOT_OURS = layout_hash() ^ 1
+CHANGED = "the checksum of this STEP frame does not fit"
+COMPUTES = "(recorded by build 0.0.9+0123456789ab, this is "
+LAYOUT = f"journal.v2gj: written by another build: record layout {NOT_OURS:016x}, here {layout_hash():016x}"
+NEWER = "journal.v2gj: schema 2 is newer than this program reads (1); update it"
+FOREIGN = "journal.v2gj: is no journal"
 # fmt: off
 DAMAGE = [
-    # what is done                     code  where   says                                                   why
-    (one_byte_changed,                 1, "out", "the checksum of this STEP frame does not fit",            "one byte changed"),
-    (truncated,                        1, "out", "frame (truncated)",                                       "truncated"),
-    (other_machine_code,               1, "out", "(recorded by build 0.0.9+0123456789ab, this is ",         "a build that computes otherwise"),
-    (header_of(1, NOT_OURS),           2, "err", f"journal.v2gj: written by another build: record layout {NOT_OURS:016x}, here", "another record layout"),
-    (header_of(2, layout_hash()),      2, "err", "journal.v2gj: schema 2 is newer than this program reads (1); update it", "a newer schema"),
-    (lambda _: b"t_s,f_hz\n0,50\n",    2, "err", "journal.v2gj: is no journal",                             "another file"),
+    # what is done                   code  where  says                 why
+    (one_byte_changed,               1,    "out", CHANGED,             "one byte changed"),
+    (truncated,                      1,    "out", "frame (truncated)", "truncated"),
+    (other_machine_code,             1,    "out", COMPUTES,            "a build that computes otherwise"),
+    (header_of(1, NOT_OURS),         2,    "err", LAYOUT,              "another record layout"),
+    (header_of(2, layout_hash()),    2,    "err", NEWER,               "a newer schema"),
+    (lambda _: b"t_s,f_hz\n0,50\n",  2,    "err", FOREIGN,             "another file"),
 ]
 # fmt: on
 

@@ -12,26 +12,31 @@ from tests.controller.test_site import FIVE, FIVE_LINES
 from tests.faults.demos import v2g
 from tests.faults.rig import ProcessError, Rig
 
-ALLOWED = "allowed: t_s,f_hz or t_s,f_hz,v_pu or t_s,f_hz,v1_pu,v2_pu"
-NUMBERS = "comma between columns, dot in numbers"
+ALLOWED = "t_s,f_hz or t_s,f_hz,v_pu or t_s,f_hz,v1_pu,v2_pu"
+COLUMNS = f"trace.csv:1: columns time,freq; allowed: {ALLOWED}"
+COMMAS = "trace.csv:1: columns are not separated by commas; allowed: comma between columns, dot in numbers"
+RANGE = "allowed: 40 ... 70"
+NO_TRACE = f"nosuch.csv: No such file or directory; allowed: a CSV file with {ALLOWED}"
+NO_FILE = "nosuch.v2gj: No such file or directory"
+BEHIND = "--start 400 is outside 0 ... 360 s, the length of the trace"
 
 # fmt: off
 TRACES = [
-    # file                                 line                                                                  why
-    ("time,freq\n0,50\n1,50\n",            f"trace.csv:1: columns time,freq; {ALLOWED}",                         "unknown columns"),
-    ("t_s;f_hz\n0;50,01\n1;50,02\n",       f"trace.csv:1: columns are not separated by commas; allowed: {NUMBERS}", "a spreadsheet's semicolons"),
-    ("t_s,f_hz\n0,50\n0,50\n",             "trace.csv:3: t_s = 0 after 0; allowed: rising times",                "time stands still"),
-    ("t_s,f_hz\n0,50\n1,5000\n",           "trace.csv:3: f_hz = 5000 is out of range; allowed: 40 ... 70",       "millihertz by mistake"),
-    ("t_s,f_hz\n0,50\n1,nan\n",            "trace.csv:3: f_hz = nan is out of range; allowed: 40 ... 70",        "not a number"),
-    ("",                                   f"trace.csv:1: no header; {ALLOWED}",                                 "an empty file"),
+    # file                            line                                                     why
+    ("time,freq\n0,50\n1,50\n",       COLUMNS,                                                 "unknown columns"),
+    ("t_s;f_hz\n0;50,01\n1;50,02\n",  COMMAS,                                                  "semicolons"),
+    ("t_s,f_hz\n0,50\n0,50\n",        "trace.csv:3: t_s = 0 after 0; allowed: rising times",   "time stands still"),
+    ("t_s,f_hz\n0,50\n1,5000\n",      f"trace.csv:3: f_hz = 5000 is out of range; {RANGE}",    "millihertz by mistake"),
+    ("t_s,f_hz\n0,50\n1,nan\n",       f"trace.csv:3: f_hz = nan is out of range; {RANGE}",     "not a number"),
+    ("",                              f"trace.csv:1: no header; allowed: {ALLOWED}",           "an empty file"),
 ]
 OPTIONS = [
-    # arguments                                       line                                                       why
-    (("demo", "--duration", "2"),                     "--duration 2 is outside 5 ... 3600 s",                    "too short to judge"),
-    (("demo", "--start", "400"),                      "--start 400 is outside 0 ... 360 s, the length of the trace", "behind the end"),
-    (("demo", "--trace", "nosuch.csv"),               f"nosuch.csv: No such file or directory; allowed: a CSV file with {ALLOWED[9:]}", "no such trace"),
-    (("report", "nosuch.v2gj"),                       "v2g report: nosuch.v2gj: No such file or directory",      "no such journal"),
-    (("replay", "nosuch.v2gj"),                       "v2g replay: nosuch.v2gj: No such file or directory",      "no such journal to replay"),
+    # arguments                        line                                        why
+    (("demo", "--duration", "2"),      "--duration 2 is outside 5 ... 3600 s",     "too short to judge"),
+    (("demo", "--start", "400"),       BEHIND,                                     "behind the end"),
+    (("demo", "--trace", "nosuch.csv"), NO_TRACE,                                  "no such trace"),
+    (("report", "nosuch.v2gj"),        f"v2g report: {NO_FILE}",                   "no such journal"),
+    (("replay", "nosuch.v2gj"),        f"v2g replay: {NO_FILE}",                   "no such journal to replay"),
 ]
 # fmt: on
 

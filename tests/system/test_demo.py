@@ -47,13 +47,13 @@ def test_its_terminal_lines_say_demo_and_where_the_report_is(played: Played) -> 
 
 # fmt: off
 STOPPED = [
-    # the play                                                       code  why
-    (Play((), signal.SIGINT, "DEMO 1/", group=True),                 130,  "Ctrl-C in a terminal: all of the group hear it"),
-    (Play((), signal.SIGTERM, "DEMO 1/"),                            143,  "kill, or the end of a CI job"),
-    (Play((), signal.SIGINT, "DEMO starting the simulated"),         130,  "before anything listens"),
-    (Play((), signal.SIGTERM, "DEMO starting telemetry"),            143,  "while half of it starts"),
-    (Play(("--duration", "5"), signal.SIGINT, "DEMO stopping"),      130,  "while it stops already"),
-    (Play((), signal.SIGKILL, "DEMO 1/"),                            -9,   "then each part sees that it is alone"),
+    # the play                                                     code  why
+    (Play((), signal.SIGINT, "DEMO 1/", group=True),               130,  "Ctrl-C in a terminal: the group hears it"),
+    (Play((), signal.SIGTERM, "DEMO 1/"),                          143,  "kill, or the end of a CI job"),
+    (Play((), signal.SIGINT, "DEMO starting the simulated"),       130,  "before anything listens"),
+    (Play((), signal.SIGTERM, "DEMO starting telemetry"),          143,  "while half of it starts"),
+    (Play(("--duration", "5"), signal.SIGINT, "DEMO stopping"),    130,  "while it stops already"),
+    (Play((), signal.SIGKILL, "DEMO 1/"),                          -9,   "then each part sees that it is alone"),
 ]
 # fmt: on
 

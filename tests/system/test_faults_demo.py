@@ -17,13 +17,17 @@ def play(fault: str) -> Play:
     return Play(("--fault", fault, "--duration", "15"))
 
 
+WRONG_WAY = r"the wrong way: -1\.0\d x the formula"
+HALF = r"k 0\.(09\d+|10\d+) measured, 0\.0500 set.*0\.5\d? x"
+SIGN, SLOPE = "Direction, under-frequency", "Droop, under-frequency"
+INITIATE, ARRIVAL = "Time to initiate", "Longest telemetry gap, by arrival"
 # fmt: off
 FAULTS = [
-    # fault           the check that must fail       its reason                                        may fail with it
-    ("droop_sign",    "Direction, under-frequency",  r"the wrong way: -1\.0\d x the formula",          {"Droop, under-frequency", "Time to initiate", OFFSET}),
-    ("wrong_slope",   "Droop, under-frequency",      r"k 0\.(09\d+|10\d+) measured, 0\.0500 set.*0\.5\d? x", {OFFSET, "Time to initiate"}),
-    ("late_meter",    "Time to initiate",            r"worst of 1 event.*the ideal answer needs 0\.", set()),
-    ("no_telemetry",  "Longest telemetry gap, by arrival", r"not one live frame",                      GAPS),
+    # fault           must fail   its reason                                         may fail with it
+    ("droop_sign",    SIGN,       WRONG_WAY,                                         {SLOPE, INITIATE, OFFSET}),
+    ("wrong_slope",   SLOPE,      HALF,                                              {OFFSET, INITIATE}),
+    ("late_meter",    INITIATE,   r"worst of 1 event.*the ideal answer needs 0\.",   set()),
+    ("no_telemetry",  ARRIVAL,    "not one live frame",                              GAPS),
 ]
 # fmt: on
 

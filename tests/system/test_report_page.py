@@ -52,7 +52,8 @@ addEventListener("load", () => {
 </script>"""
 FRAME = """<!doctype html><html><head><script>
 addEventListener("message", e => { document.documentElement.dataset.seen = JSON.stringify(e.data); });
-</script></head><body style="margin:0"><iframe src="%s" style="border:0;width:%dpx;height:900px"></iframe></body></html>"""
+</script></head><body style="margin:0">
+<iframe src="%s" style="border:0;width:%dpx;height:900px"></iframe></body></html>"""
 
 
 def look(page: str, folder: Path, width: int, scheme: str, verdict: str = VERDICT) -> tuple[dict[str, Any], list[str]]:
