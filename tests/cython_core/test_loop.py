@@ -1,4 +1,4 @@
-"""The loop: one step a grid point of the monotonic clock, skip and count, never catch up. Real time, no timed assertion."""
+"""The loop: one step a grid point of the monotonic clock, skip and count, never catch up. Real time, nothing timed."""
 
 from __future__ import annotations
 
@@ -77,11 +77,11 @@ def wish(source: int, p_w: float, seq: int = 1) -> Wish:
 def rig(tmp_path: Path) -> Iterator[Rig]:
     core = Core(settings(), PERIOD_NS / 1e9)
     ring = RingWriter(tmp_path / "ring", {"epoch": 1}, PERIOD_NS, depth_s=60.0)
-    boxes = [Mailbox(r) for r in (Measurement, DeviceState, Order, Command)]
+    meter, device, order, command = (Mailbox(r) for r in (Measurement, DeviceState, Order, Command))
     wishes = {source: Mailbox(Wish) for source in (1, 3, 6)}
-    loop = Loop(core, ring, *boxes, wishes, snapshot_s=0.1)
+    loop = Loop(core, ring, meter, device, order, command, wishes, snapshot_s=0.1)
     reader = RingReader(tmp_path / "ring")
-    rig = Rig(loop, core, reader, *boxes, wishes, from_bytes(b""))
+    rig = Rig(loop, core, reader, meter, device, order, command, wishes, from_bytes(b""))
     yield rig
     assert loop.stop()
 
@@ -180,7 +180,7 @@ def test_a_source_that_wishes_without_pause_does_not_keep_a_stronger_one_waiting
     thread.start()
     try:
         rig.loop.start()
-        rig.until(lambda: np.count_nonzero(rig.rows["i_source"] == 1) >= 5)
+        rig.until(lambda: bool(np.count_nonzero(rig.rows["i_source"] == 1) >= 5))
         rig.wishes[6].put(wish(6, 600.0))
         rig.until(lambda: bool(np.any(rig.rows["i_source"] == 6)))
     finally:
@@ -191,9 +191,9 @@ def test_a_source_that_wishes_without_pause_does_not_keep_a_stronger_one_waiting
 @pytest.mark.parametrize("source", [-1, 0, 8, 100])
 def test_a_wish_source_that_is_none_is_refused(tmp_path: Path, source: int) -> None:
     ring = RingWriter(tmp_path / "ring", {"epoch": 1}, PERIOD_NS, depth_s=0.1)
-    boxes = [Mailbox(r) for r in (Measurement, DeviceState, Order, Command)]
+    meter, device, order, command = (Mailbox(r) for r in (Measurement, DeviceState, Order, Command))
     with pytest.raises(ValueError, match=f"wish source {source} is outside 1 ... 7"):
-        Loop(Core(settings(), 0.002), ring, *boxes, {source: Mailbox(Wish)})
+        Loop(Core(settings(), 0.002), ring, meter, device, order, command, {source: Mailbox(Wish)})
 
 
 # --- the record of it ---

@@ -1,4 +1,4 @@
-"""The ring: one writer that never waits, readers that see whole steps or count them as lost, and files that are no ring."""
+"""The ring: one writer that never waits, readers that see whole steps or count what is lost, files that are no ring."""
 
 from __future__ import annotations
 
@@ -210,7 +210,7 @@ def put(name: str, value: int) -> Callable[[bytearray], bytes]:
 # fmt: off
 NO_RING = [
     # what was done to the file             message                                        why
-    (lambda raw: b"",                       "0 bytes are no ring",                         "empty"),
+    (lambda raw: raw[:0],                   "0 bytes are no ring",                         "empty"),
     (lambda raw: raw[:65535],               "65535 bytes are no ring",                     "shorter than a header"),
     (lambda raw: bytes(len(raw)),           "is no ring of step records",                  "zeros"),
     (put("magic", 1),                       "is no ring of step records",                  "something else"),
