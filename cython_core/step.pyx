@@ -248,7 +248,7 @@ cdef double stage_wish(core_state_t* st, const settings_t* cfg, const inputs_t* 
     cdef span_t slow_target, economic
     cdef double ramp_w = cfg.limits.ramp_pu_s * cfg.limits.p_rated_w * dt_s
     cdef double slow_w = ramp_w
-    cdef double ceiling_w
+    cdef double ceiling_w, down_w
     if rec.reasons & METER_LOST:
         slow_w = max(ramp_w, (cfg.limits.p_rated_w + cfg.limits.p_charge_rated_w) / SAFE_S * dt_s)
     rec.reasons |= arbiter_accept(&st.arbiter, &cfg.arbiter, &inputs.wish, t_ns)
@@ -271,6 +271,9 @@ cdef double stage_wish(core_state_t* st, const settings_t* cfg, const inputs_t* 
     rec.p_wish_w = arbiter_power(&st.arbiter, &cfg.arbiter, economic, st.device.soc_pu,
                                  soc_known(&st.device), t_ns, &rec.reasons)
     if st.droop.side == 0:
+        # a ceiling that came down during an event is approached as well, at its own pace when that is the quicker one
+        down_w = max(ramp_w, cfg.active_limit.rate_pu_s * cfg.limits.p_rated_w * dt_s)
+        economic.hi = clip(st.p_base_w - down_w, economic.hi, hard.hi)
         st.p_base_w = approach(st.p_base_w, rec.p_wish_w, ramp_w)
         if st.p_base_w != rec.p_wish_w:
             rec.reasons |= RAMP

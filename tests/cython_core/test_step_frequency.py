@@ -263,6 +263,23 @@ def test_the_active_power_limit_binds_again_after_the_event() -> None:
     assert unit.coast(20.0).p_cmd_w == pytest.approx(5000.0, abs=0.2)
 
 
+def test_a_limit_ordered_in_an_event_binds_after_it_by_the_ramp() -> None:
+    unit = running(9000.0)
+    unit.coast(30.0, f_hz=60.3)  # 0.264 / 3 = 0.088 pu
+    unit.coast(20.0, ap_limit=0.2)
+    assert unit.last.p_cmd_w == pytest.approx(8120.0, abs=0.1)  # the event goes on from what was before
+    start = len(unit.records)
+    unit.advance(20.0, f_hz=60.0)
+    assert unit.last.p_cmd_w == pytest.approx(2000.0, abs=0.2)
+    assert unit.largest_step_w(since=start) <= 20.0 + 1e-6
+
+
+@pytest.mark.parametrize("seconds", [1.0, 10.0])
+def test_a_limit_quicker_than_the_ramp_is_still_in_time(seconds: float) -> None:
+    unit = running(10000.0, limits={"ramp_pu_s": 0.01}, active_limit={"ramp_time_s": seconds})
+    assert unit.advance(seconds, ap_limit=0.0).p_cmd_w == pytest.approx(0.0, abs=1e-6)
+
+
 def test_droop_answers_on_a_50_hz_grid() -> None:
     unit = Unit(wish_w=0.0, rating={"f_nom_hz": 50.0}, freq_droop=UNEQUAL)
     unit.coast(10.0, f_hz=50.0)
