@@ -56,6 +56,16 @@ def test_frequency_fails(invalid_s: float, dp_w: float, p_w: float, state: State
     assert unit.largest_step_w(since=start) <= STEP_W
 
 
+def test_held_frequency_freezes_the_answer_where_its_lag_is() -> None:
+    unit = running(2000.0)
+    unit.advance(1.0, f_hz=60.336)
+    unit.advance(0.35, f_hz=float("nan"))  # the last good value still counts as fresh
+    frozen = unit.last.dp_w
+    assert -1000.0 < frozen < -100.0
+    assert unit.advance(0.6).dp_w == frozen
+    assert unit.advance(0.1).dp_w > frozen  # stale: on its way to 0
+
+
 def test_charging_goes_on_without_frequency() -> None:
     unit = running(-6000.0)
     assert unit.advance(30.0, f_hz=float("nan")).p_cmd_w == -6000.0
