@@ -211,12 +211,23 @@ def test_a_short_interruption_comes_back_by_the_ramp(order: dict[str, Any], why:
     assert unit.largest_step_w(since=start) <= STEP_W
 
 
-def test_permit_returns_only_on_fresh_inputs() -> None:
+# fmt: off
+OLD = [
+    # while it was off                      why
+    ({"f_hz": NAN},                         "frequency"),
+    ({"v_v": (NAN,)},                       "voltage"),
+    ({"silence": "inverter"},               "the inverter's state"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("inputs", "why"), OLD, ids=[c[-1] for c in OLD])
+def test_permit_returns_only_on_fresh_inputs(inputs: dict[str, Any], why: str) -> None:
     unit = running(6000.0)
-    unit.advance(1.0, permit=0, f_hz=NAN)
-    record = unit.advance(0.5, permit=1)
-    assert (record.state, record.mode) == (State.STARTING, Mode.SILENT)
-    assert unit.step(f_hz=60.0).p_cmd_w == pytest.approx(20.0)
+    unit.advance(1.01, permit=0, **inputs)
+    record = unit.advance(0.5, permit=1, **inputs)
+    assert (record.state, record.mode) == (State.STARTING, Mode.SILENT), why
+    assert unit.step(f_hz=60.0, v_v=(230.0,)).p_cmd_w == pytest.approx(20.0)
 
 
 def test_without_permit_frequency_moves_nothing() -> None:
