@@ -81,10 +81,10 @@ $(STAMPS)/dev: $(STAMPS)/run
 # --no-index: the build requirements are in the environment already, so this works offline
 $(STAMPS)/package: $(STAMPS)/run pyproject.toml setup.py
 	@echo "setup: compiling the core"
-	@$(PY) setup.py --quiet build_ext --inplace
+	@$(PY) setup.py --quiet build_ext --inplace --parallel 2
 	@$(PIP) install --quiet --no-index --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(STAMPS)/built: $(STAMPS)/package $(SOURCES)
-	@$(PY) setup.py --quiet build_ext --inplace
+	@$(PY) setup.py --quiet build_ext --inplace --parallel 2
 	@touch $@

@@ -45,15 +45,21 @@ def program_version() -> str:
 
 def overview() -> str:
     """The commands, one or two lines each, in 80 columns."""
-    lines = [textwrap.fill(line, 80, initial_indent=f"  {name:<11}", subsequent_indent=" " * 13)
-             for name, line in COMMANDS.items()]
+    lines = [
+        textwrap.fill(line, 80, initial_indent=f"  {name:<11}", subsequent_indent=" " * 13)
+        for name, line in COMMANDS.items()
+    ]
     return "\n".join(["commands:", *lines, "", "Try it without hardware: v2g demo", "More on one: v2g COMMAND --help"])
 
 
 def parser_for(chosen: str | None) -> argparse.ArgumentParser:
     """The parser, with the chosen command's own arguments."""
-    parser = argparse.ArgumentParser(prog="v2g", description="Grid-supporting V2G controller.", epilog=overview(),
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="v2g",
+        description="Grid-supporting V2G controller.",
+        epilog=overview(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--version", action="version", version=f"v2g {program_version()}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, line in COMMANDS.items():

@@ -25,6 +25,7 @@ from controller.site import Site, load_site
 from controller.sitedata import MqttSite
 from controller.sitewrite import site_text
 from controller.telemetry.broker import Broker, free_port, start_broker
+from controller.telemetry.store import SqliteStore
 from cython_core.bulk import STEP, from_bytes
 from cython_core.realtime.ring import RingReader
 from cython_core.records import Reason, State
@@ -206,9 +207,9 @@ class Demo:
         say("computing the run again from its journal, and drawing the report")
         state = self.folder / "state"
         store = state / "telemetry.sqlite"
-        judged = judge_journal(state / "journal.v2gj", store if store.exists() else None)
-        if judged.frames_ms is None:
-            judged = replace(judged, frames_ms=np.zeros((0, 2)))
+        if not store.exists():  # nobody stored anything: the verdict must say so, here and in a later report
+            SqliteStore(store).close()
+        judged = judge_journal(state / "journal.v2gj", store)
         report = self.folder / "report.html"
         write(judged, report, self.notes())
         return judged, report

@@ -86,8 +86,9 @@ def as_section(name: str, entry: Entry | None, file: str, problems: Problems) ->
     return None
 
 
-def read_values(group: type[Any], section: Section, file: str, problems: Problems, beside: tuple[str, ...] = ()
-                ) -> dict[str, tuple[Any, int]]:
+def read_values(
+    group: type[Any], section: Section, file: str, problems: Problems, beside: tuple[str, ...] = ()
+) -> dict[str, tuple[Any, int]]:
     """{key: (value, line)} of what is right; the rest are problems. beside: keys that others read."""
     known = keys_of(group)
     values: dict[str, tuple[Any, int]] = {}

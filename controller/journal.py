@@ -1,6 +1,6 @@
 """The journal: a log of every input of every step, so that a run can be computed again, bit by bit.
 
-File     one text line `V2G-JOURNAL <schema> <layout>`, then frames: kind (4 bytes), length, CRC-32, payload.
+File     one text line `v2g-journal <schema> <layout>`, then frames: kind (4 bytes), length, CRC-32, payload.
          INFO  facts and settings of a run (JSON): a new epoch begins
          STAT  n and the core's whole state before step n: a replay can start here
          STEP  up to 100 steps: their inputs column by column, and the CRC-32 of all their bits, outputs too; around
@@ -14,11 +14,13 @@ Errors   JournalError: the file is no journal, newer, or of another record layou
 
 from __future__ import annotations
 
+import errno
 import json
 import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from io import FileIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -32,6 +34,7 @@ from cython_core.records import Reason, State, layout_hash
 SCHEMA = 1
 CHUNK = 100
 KEEP_FULL = 10  # chunks after the last unusual step that keep their outputs
+MOST_WAITING = 12_000  # steps kept while the disk refuses: two minutes at 10 ms; older ones become a GAP
 MAX_BYTES = 256 * 1024 * 1024
 QUIET = int(Reason.DEFAULT_WISH | Reason.RAMP | Reason.WISH_CLAMPED)  # reasons of an ordinary day
 
@@ -47,7 +50,7 @@ class JournalError(InputError):
 
 def header() -> bytes:
     """The first line of a journal of this build."""
-    return f"V2G-JOURNAL {SCHEMA} {layout_hash():016x}\n".encode()
+    return f"v2g-journal {SCHEMA} {layout_hash():016x}\n".encode()
 
 
 def _pack_columns(records: NDArray[Any], names: list[str]) -> bytes:
@@ -183,8 +186,8 @@ def frames(file: BinaryIO, problems: list[Problem]) -> Iterator[tuple[int, bytes
 def check_header(path: Path, line: bytes) -> None:
     """Raise JournalError when this program cannot read a journal with this first line."""
     words = line.split()
-    if len(words) != 3 or words[0] != b"V2G-JOURNAL" or not words[1].isdigit():
-        raise JournalError(f"{path}: is no journal: it does not begin with 'V2G-JOURNAL'")
+    if len(words) != 3 or words[0] != b"v2g-journal" or not words[1].isdigit():
+        raise JournalError(f"{path}: is no journal: it does not begin with 'v2g-journal'")
     if int(words[1]) > SCHEMA:
         raise JournalError(f"{path}: schema {int(words[1])} is newer than this program reads ({SCHEMA}); update it")
     if words[2] != f"{layout_hash():016x}".encode():
@@ -234,12 +237,12 @@ class JournalWriter:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = self._open()
 
-    def _open(self) -> BinaryIO:
+    def _open(self) -> FileIO:
         if not self.path.exists() or self.path.stat().st_size == 0:
-            file = self.path.open("w+b")
+            file = self.path.open("w+b", buffering=0)
             file.write(header())
             return file
-        file = self.path.open("r+b")
+        file = self.path.open("r+b", buffering=0)
         check_header(self.path, file.readline(200))
         end = file.tell()
         for _, kind, payload in frames(file, []):
@@ -277,9 +280,7 @@ class JournalWriter:
         first = int(records["n"][0])
         if first > self._expected():
             self.flush()
-            self._frame(b"GAP ", struct.pack("<qq", self.next_n, first - 1))
-            self.next_n = first
-        self._pending = np.concatenate([self._pending, records])
+        self._pending = np.concatenate([self._pending, records])[-MOST_WAITING:]
         self._write_whole_chunks()
 
     def _expected(self) -> int:
@@ -293,6 +294,10 @@ class JournalWriter:
         return length
 
     def _write_whole_chunks(self) -> None:
+        first = int(self._pending["n"][0])
+        if first > self.next_n:
+            self._frame(b"GAP ", struct.pack("<qq", self.next_n, first - 1))
+            self.next_n = first
         while len(self._pending):
             if self._anchor is not None and self._anchor[0] <= self.next_n:
                 self._write_anchor(self._anchor)
@@ -301,7 +306,6 @@ class JournalWriter:
                 break
             self._write(self._pending[:length])
             self._pending = self._pending[length:]
-        self._file.flush()
 
     def _write_anchor(self, anchor: tuple[int, bytes]) -> None:
         self._anchor = None
@@ -323,14 +327,25 @@ class JournalWriter:
         self.next_n += len(records)
 
     def _frame(self, kind: bytes, payload: bytes) -> None:
-        self._file.write(_FRAME.pack(kind, len(payload), zlib.crc32(payload, zlib.crc32(kind))) + payload)
+        """Write one frame whole, or leave the file as it was and raise OSError."""
+        frame = _FRAME.pack(kind, len(payload), zlib.crc32(payload, zlib.crc32(kind))) + payload
+        before, written = self._file.tell(), 0
+        try:
+            written = self._file.write(frame)
+        finally:
+            if written != len(frame):
+                self._file.truncate(before)
+                self._file.seek(before)
+        if written != len(frame):
+            raise OSError(errno.ENOSPC, "the disk is full", str(self.path))
 
     def flush(self) -> None:
         """Write what is waiting, even a part of a chunk."""
         if len(self._pending):
+            self._write_whole_chunks()
+        if len(self._pending):
             self._write(self._pending)
             self._pending = self._pending[:0]
-        self._file.flush()
 
     def close(self) -> None:
         """Flush and close."""

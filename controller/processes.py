@@ -56,9 +56,12 @@ class Family:
             time.sleep(0.05)
 
     def stop(self, names: Sequence[str] = (), limit_s: float = 20.0) -> None:
-        """SIGTERM to these (all, last started first), wait, then SIGKILL. Members that have ended are forgotten."""
+        """SIGTERM to these (all, last started first), wait, then SIGKILL. Members that have ended are forgotten.
+
+        Interrupted while it waits, it still knows them: the next stop() waits for them again.
+        """
         for name in names or list(reversed(self.members)):
-            process = self.members.pop(name, None)
+            process = self.members.get(name)
             if process is None:
                 continue
             process.terminate()
@@ -67,3 +70,4 @@ class Family:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+            del self.members[name]

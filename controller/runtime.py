@@ -29,7 +29,18 @@ from cython_core.realtime.host import IdleStates, kernel_kind, lock_memory
 from cython_core.realtime.loop import Loop
 from cython_core.realtime.mailbox import Mailbox
 from cython_core.realtime.ring import RingReader, RingWriter
-from cython_core.records import Command, DeviceState, Measurement, Order, StepRecord, Stop, Wish, WishSource, kinds
+from cython_core.records import (
+    Command,
+    DeviceState,
+    Measurement,
+    Mode,
+    Order,
+    StepRecord,
+    Stop,
+    Wish,
+    WishSource,
+    kinds,
+)
 from cython_core.settings import to_mapping
 from cython_core.step import Core
 from drivers.base import DriverError
@@ -186,7 +197,7 @@ class Runtime:
         """Feed systemd while step and bus threads advance; log changes. A silent device keeps its bus attempting."""
         before: tuple[int, int, int] = (-1, -1, -1)
         while not self.stopping.wait(WATCH_S):
-            now = (self.loop.steps, self.meter_bus.stats().attempts, self.inverter_bus.stats().attempts)
+            now = (self.loop.steps, self.meter_bus.stats().beats, self.inverter_bus.stats().beats)
             if all(n > b for n, b in zip(now, before, strict=True)):
                 notify("WATCHDOG=1")
                 before = now
@@ -209,7 +220,9 @@ class Runtime:
         deadline = time.monotonic() + STOP_LIMIT_S
         while time.monotonic() < deadline and not self.is_at_rest():
             time.sleep(0.05)
-        if self.writes and not self.inverter_bus.hand_back(HAND_BACK_S):
+        newest = self.newest()
+        commanded = newest is not None and newest.mode != Mode.SILENT  # else nothing of ours is in force there
+        if self.writes and commanded and not self.inverter_bus.hand_back(HAND_BACK_S):
             log.warning("V2G-NOT-HANDED-BACK the inverter did not confirm; its own timer brings it to 0 W")
         self.halt()
 

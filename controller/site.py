@@ -21,8 +21,17 @@ from controller.timing import derived, reachable, unmet
 from controller.yamlfile import Items, Leaf, Problems, Section, read_yaml
 from cython_core.settings import SettingError, Settings
 
-__all__ = ["InverterSite", "MeterSite", "MqttSite", "Site", "SiteError", "StoreSite", "TelemetrySite", "load_settings",
-           "load_site"]
+__all__ = [
+    "InverterSite",
+    "MeterSite",
+    "MqttSite",
+    "Site",
+    "SiteError",
+    "StoreSite",
+    "TelemetrySite",
+    "load_settings",
+    "load_site",
+]
 
 USER_FILES = Path("/etc/v2g")
 GROUPS: dict[str, type[Any]] = get_type_hints(Settings)
@@ -121,8 +130,17 @@ class Reader:
         name = top["name"]
         folders = {"runtime_dir": Path("/run/v2g") / name, "state_dir": Path("/var/lib/v2g") / name}
         top = folders | top
-        site = Site(**top, path=path, profile_note=self.note, accepted=accepted, settings=settings, meter=meter,
-                    inverter=inverter, telemetry=with_store(telemetry, top["state_dir"]), origins=self.origins)
+        site = Site(
+            **top,
+            path=path,
+            profile_note=self.note,
+            accepted=accepted,
+            settings=settings,
+            meter=meter,
+            inverter=inverter,
+            telemetry=with_store(telemetry, top["state_dir"]),
+            origins=self.origins,
+        )
         self.cross_check(site)
         return site
 
@@ -130,8 +148,12 @@ class Reader:
         """The tree without a schema newer than ours, which is one clear mistake of its own."""
         schema = tree.entries.get("schema")
         if isinstance(schema, Leaf) and schema.kind == "int" and int(schema.text) > SCHEMA:
-            self.problems.add(self.file, schema.line, f"schema = {schema.text} is newer than this program, which reads "
-                              f"up to {SCHEMA}: update the program, or write the file for schema {SCHEMA}")
+            self.problems.add(
+                self.file,
+                schema.line,
+                f"schema = {schema.text} is newer than this program, which reads "
+                f"up to {SCHEMA}: update the program, or write the file for schema {SCHEMA}",
+            )
             return Section({k: v for k, v in tree.entries.items() if k != "schema"}, tree.line)
         return tree
 
@@ -184,8 +206,10 @@ class Reader:
             return []
         known = available("profiles")
         if name not in known:
-            self.add(f"profile = {name} is not there; known: {', '.join(known)} (a file in {USER_FILES}/profiles "
-                     "adds one)", "profile")
+            self.add(
+                f"profile = {name} is not there; known: {', '.join(known)} (a file in {USER_FILES}/profiles adds one)",
+                "profile",
+            )
             return []
         reader = Reader(str(known[name]), self.problems)
         groups = reader.profile_groups(read_yaml(known[name], self.problems))
@@ -203,8 +227,9 @@ class Reader:
         section = as_section("settings", tree.entries.get("settings"), self.file, self.problems)
         return section or Section({}, 1)
 
-    def settings(self, layers: list[tuple[str, str, Section]],
-                 derived_values: dict[str, dict[str, float]] | None = None) -> Settings | None:
+    def settings(
+        self, layers: list[tuple[str, str, Section]], derived_values: dict[str, dict[str, float]] | None = None
+    ) -> Settings | None:
         """Defaults, then what follows from the wires, then each layer over the one before."""
         merged: dict[str, dict[str, Any]] = {group: {} for group in GROUPS}
         broken: set[str] = set()
@@ -251,12 +276,18 @@ class Reader:
         self.check_map("inverter", "inverters", site.inverter.map)
         for role, host in (("meter", site.meter.host), ("inverter", site.inverter.host)):
             if site.start_mode == "demo" and not is_loopback(host):
-                self.add(f"host = {host} is not this machine: start_mode demo talks to simulated devices only "
-                         "(127.0.0.1); use start_mode: shadow to watch a real device", f"{role}.host")
+                self.add(
+                    f"host = {host} is not this machine: start_mode demo talks to simulated devices only "
+                    "(127.0.0.1); use start_mode: shadow to watch a real device",
+                    f"{role}.host",
+                )
         if site.start_mode == "live" and "real-power" not in site.accepted:
-            self.add(f"start_mode = live moves real power: prove first that the inverter goes to 0 W by its own timer "
-                     f"(reversion_s = {site.inverter.reversion_s}), then add the line `i_accept: real-power`; until "
-                     "then use start_mode: shadow", "start_mode")
+            self.add(
+                f"start_mode = live moves real power: prove first that the inverter goes to 0 W by its own timer "
+                f"(reversion_s = {site.inverter.reversion_s}), then add the line `i_accept: real-power`; until "
+                "then use start_mode: shadow",
+                "start_mode",
+            )
         for message, *keys in reachable(site):
             self.add(message, *keys)
         self.check_store(site.telemetry.store)

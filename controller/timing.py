@@ -60,8 +60,10 @@ def derived(meter: MeterSite, inverter: InverterSite) -> dict[str, dict[str, flo
 def ages(site: Site) -> list[Ages]:
     """The four freshness ages of each signal."""
     safe = site.settings.fail_safe
-    of_meter = {"inverter": ("frequency", "voltage", "inverter power"),
-                "connection": ("frequency", "voltage", "connection power")}[site.meter.location]
+    of_meter = {
+        "inverter": ("frequency", "voltage", "inverter power"),
+        "connection": ("frequency", "voltage", "connection power"),
+    }[site.meter.location]
     signals = [*((name, safe.t_meter_s) for name in of_meter), ("inverter state", safe.t_device_s)]
     return [Ages(name, t_s * 1e3, *(1e3 * age for age in ages_s(t_s, safe.lost_after_s))) for name, t_s in signals]
 
@@ -92,9 +94,11 @@ def unmet(site: Site) -> list[str]:
         if not budget.met:
             parts = " + ".join(f"{name} {ms:.0f}" for name, ms in budget.parts)
             where = site.where(f"{budget.function}.{budget.setting}", "meter.refresh_ms", "meter")
-            lines.append(f"{where}: {budget.setting} = {budget.allowed_ms / 1e3:.12g} s of {budget.function} cannot be "
-                         f"met: {parts} = {budget.total_ms:.0f} ms; raise {budget.setting}, use a faster meter or "
-                         "inverter, or add the line `i_accept: slow-response`")
+            lines.append(
+                f"{where}: {budget.setting} = {budget.allowed_ms / 1e3:.12g} s of {budget.function} cannot be "
+                f"met: {parts} = {budget.total_ms:.0f} ms; raise {budget.setting}, use a faster meter or "
+                "inverter, or add the line `i_accept: slow-response`"
+            )
     return lines
 
 
@@ -103,17 +107,32 @@ def reachable(site: Site) -> list[tuple[str, ...]]:
     safe, reversion_s = site.settings.fail_safe, site.inverter.reversion_s
     found: list[tuple[str, ...]] = []
     if safe.lost_after_s > reversion_s:
-        found.append((f"lost_after_s = {safe.lost_after_s:.12g} is above the inverter's own timer, reversion_s = "
-                      f"{reversion_s}: lower it, or leave it out", "fail_safe.lost_after_s"))
+        found.append(
+            (
+                f"lost_after_s = {safe.lost_after_s:.12g} is above the inverter's own timer, reversion_s = "
+                f"{reversion_s}: lower it, or leave it out",
+                "fail_safe.lost_after_s",
+            )
+        )
     if not 2 * site.period_ms / 1e3 <= safe.command_valid_s < reversion_s:
-        found.append((f"command_valid_s = {safe.command_valid_s:.12g} is outside {2 * site.period_ms / 1e3:.12g} ... "
-                      f"{reversion_s} s (two steps ... below the inverter's own timer, reversion_s)",
-                      "fail_safe.command_valid_s", "inverter.reversion_s"))
+        found.append(
+            (
+                f"command_valid_s = {safe.command_valid_s:.12g} is outside {2 * site.period_ms / 1e3:.12g} ... "
+                f"{reversion_s} s (two steps ... below the inverter's own timer, reversion_s)",
+                "fail_safe.command_valid_s",
+                "inverter.reversion_s",
+            )
+        )
     for role, t_s in (("meter", safe.t_meter_s), ("inverter", safe.t_device_s)):
         held_s = ages_s(t_s, safe.lost_after_s)[1]
         if held_s >= safe.lost_after_s:
             slow = "timeout_ms, poll_ms or refresh_ms" if role == "meter" else "timeout_ms or poll_ms"
-            found.append((f"the {role} would be held for {held_s:.12g} s but is lost after "
-                          f"{safe.lost_after_s:.12g} s: lower its {slow}, or raise reversion_s",
-                          f"{role}.timeout_ms", role))
+            found.append(
+                (
+                    f"the {role} would be held for {held_s:.12g} s but is lost after "
+                    f"{safe.lost_after_s:.12g} s: lower its {slow}, or raise reversion_s",
+                    f"{role}.timeout_ms",
+                    role,
+                )
+            )
     return found

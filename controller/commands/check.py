@@ -61,8 +61,14 @@ def run(args: argparse.Namespace) -> int:
 
 def rows(site: Site) -> Iterator[Row]:
     """Every setting, group by group."""
-    groups: dict[str, Any] = {"": site, "meter": site.meter, "inverter": site.inverter, "telemetry": site.telemetry,
-                              "telemetry.mqtt": site.telemetry.mqtt, "telemetry.store": site.telemetry.store}
+    groups: dict[str, Any] = {
+        "": site,
+        "meter": site.meter,
+        "inverter": site.inverter,
+        "telemetry": site.telemetry,
+        "telemetry.mqtt": site.telemetry.mqtt,
+        "telemetry.store": site.telemetry.store,
+    }
     groups |= {name: getattr(site.settings, name) for name in site.settings.__dataclass_fields__}
     for group, values in groups.items():
         for key, meta in keys_of(type(values)).items() if values is not None else ():
@@ -136,8 +142,10 @@ def response(site: Site) -> Iterator[str]:
         accepted = " (accepted: slow-response)" if not budget.met and "slow-response" in site.accepted else ""
         for name, ms in budget.parts:
             yield f" {name:<28}{ms:>8.0f}"
-        yield f" {budget.function + ' in all':<28}{budget.total_ms:>8.0f}  of {budget.allowed_ms:.0f} " \
-              f"({budget.setting}): {verdict}{accepted}"
+        yield (
+            f" {budget.function + ' in all':<28}{budget.total_ms:>8.0f}  of {budget.allowed_ms:.0f} "
+            f"({budget.setting}): {verdict}{accepted}"
+        )
     if not budgets(site):
         yield " no function with a response time is enabled"
 
@@ -153,10 +161,21 @@ def as_json(site: Site | None, problems: list[str]) -> dict[str, Any]:
         "start_mode": site.start_mode,
         "profile_note": site.profile_note,
         "settings": [setting_json(row) for row in rows(site)],
-        "ages": [{"signal": a.signal, "t_ms": a.t_ms, "fresh_ms": a.fresh_ms, "held_ms": a.held_ms,
-                  "lost_ms": a.lost_ms} for a in ages(site)],
-        "response": [{"function": b.function, "setting": b.setting, "allowed_ms": b.allowed_ms, "total_ms": b.total_ms,
-                      "met": b.met, "parts": dict(b.parts)} for b in budgets(site)],
+        "ages": [
+            {"signal": a.signal, "t_ms": a.t_ms, "fresh_ms": a.fresh_ms, "held_ms": a.held_ms, "lost_ms": a.lost_ms}
+            for a in ages(site)
+        ],
+        "response": [
+            {
+                "function": b.function,
+                "setting": b.setting,
+                "allowed_ms": b.allowed_ms,
+                "total_ms": b.total_ms,
+                "met": b.met,
+                "parts": dict(b.parts),
+            }
+            for b in budgets(site)
+        ],
     }
 
 

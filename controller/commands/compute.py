@@ -24,20 +24,38 @@ CHUNK = 20_000  # steps at a time: a step record is about 1 kB
 MAX_STEPS = 50_000_000
 PERIOD_MS = 10
 # column of the answer -> field of the step record
-COLUMNS = {"p_w": "p_cmd_w", "q_var": "q_cmd_var", "p_wish_w": "p_wish_w", "p_pre_w": "p_pre_w",
-           "dp_target_w": "dp_target_w", "dp_w": "dp_w", "q_target_var": "q_target_var"}
+COLUMNS = {
+    "p_w": "p_cmd_w",
+    "q_var": "q_cmd_var",
+    "p_wish_w": "p_wish_w",
+    "p_pre_w": "p_pre_w",
+    "dp_target_w": "dp_target_w",
+    "dp_w": "dp_w",
+    "q_target_var": "q_target_var",
+}
 GIVEN = ("f_hz", "v_pu", "p_demand_w")
 HEADER = ("t_s", *GIVEN, *COLUMNS, "state", "reasons", "reasons_text")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--settings", type=Path, required=True, metavar="FILE",
-                        help="YAML: groups of settings, a profile (also by name) or a whole site file")
-    parser.add_argument("--input", type=Path, required=True, metavar="FILE.csv",
-                        help="t_s, f_hz, v_pu, p_demand_w; optional permit (0|1), ap_limit_pu (empty: no order)")
+    parser.add_argument(
+        "--settings",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="YAML: groups of settings, a profile (also by name) or a whole site file",
+    )
+    parser.add_argument(
+        "--input",
+        type=Path,
+        required=True,
+        metavar="FILE.csv",
+        help="t_s, f_hz, v_pu, p_demand_w; optional permit (0|1), ap_limit_pu (empty: no order)",
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.csv", help="one row a step; - for stdout")
-    parser.add_argument("--period-ms", type=int, metavar="N",
-                        help="time of one step, 1 ... 100; default: the site file's, else 10")
+    parser.add_argument(
+        "--period-ms", type=int, metavar="N", help="time of one step, 1 ... 100; default: the site file's, else 10"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -51,8 +69,10 @@ def run(args: argparse.Namespace) -> int:
     table = read_table(args.input)
     steps = steps_in(table, period_ms)
     if steps > MAX_STEPS:
-        raise InputError(f"{args.input}: {steps:.9g} steps of {period_ms} ms, at most {MAX_STEPS}: is t_s in seconds? "
-                         "Else cut the table or raise --period-ms")
+        raise InputError(
+            f"{args.input}: {steps:.9g} steps of {period_ms} ms, at most {MAX_STEPS}: is t_s in seconds? "
+            "Else cut the table or raise --period-ms"
+        )
     with output(args.out) as out:
         write_answer(settings, table, period_ms, out, Progress(steps))
     span = f"t_s {table['t_s'][0]:.12g} ... {table['t_s'][-1]:.12g}"

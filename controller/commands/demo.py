@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import signal
 import sys
 import time
 from datetime import UTC, datetime
@@ -99,8 +100,9 @@ class View:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Exit 0 pass, 1 fail, 2 an option or trace is wrong, 3 a process did not start."""
+    """Exit 0 pass, 1 fail, 2 an option or trace is wrong, 3 a process did not start, 143 ended by SIGTERM."""
     plan = plan_of(args)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # by way of `finally`, as Ctrl-C does
     folder = args.folder or Path("v2g-demo") / datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     demo = Demo(plan, folder)
     view = View(demo, args.plain or args.json)
@@ -118,4 +120,4 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(as_json(judged, report)))
     else:
         print("\n".join([*lines(judged), f"report: {report}"]))
-    return 0 if judged.passed else 1
+    return 0 if judged.verdict.passed else 1

@@ -21,12 +21,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def lines(judged: Judged) -> list[str]:
-    """The verdict for a terminal: each check with value, limit and result."""
+    """The verdict for a terminal: each check with value and limit; the reason only where something is wrong."""
+    from controller.report.page import number, result, state
+
     rows = []
     for check in judged.verdict.checks:
-        result = {True: "pass", False: "FAIL", None: "not judged"}[check.passed]
-        rows.append(f"  {result:<10} {check.name}: {check.reason}")
-    return [*rows, f"replay: {judged.replay_line}", f"verdict: {'pass' if judged.passed else 'FAIL'}"]
+        word = state(check)
+        limit = f" (limit {number(check.limit, check.unit)})" if check.passed is not None else ""
+        why = f": {check.reason}" if word in ("fail", "not judged") else ""
+        rows.append(f"  {word.upper() if word == 'fail' else word:<10} {check.name} {result(check)}{limit}{why}")
+    return [*rows, f"replay: {judged.replay_line}", f"verdict: {'pass' if judged.verdict.passed else 'FAIL'}"]
 
 
 def run(args: argparse.Namespace) -> int:
@@ -41,4 +45,4 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(as_json(judged, out)))
     else:
         print("\n".join([*lines(judged), f"report: {out}"]))
-    return 0 if judged.passed else 1
+    return 0 if judged.verdict.passed else 1

@@ -18,6 +18,7 @@ from controller.build import build_id
 from controller.errors import InputError
 from controller.journal import read_journal
 from controller.replay import Replay, RunReplay, replay
+from controller.response.checks import Check
 from controller.response.judge import Verdict, judge
 
 
@@ -33,16 +34,19 @@ class Judged:
     @property
     def replay_line(self) -> str:
         """Whether the numbers rest on equal bits."""
-        run = self.run
-        if self.replay.notes or run.difference or run.adrift or run.lost:
-            what = run.difference or f"{run.lost} steps lost, {run.adrift} not computable"
-            return "; ".join(["NOT identical", *self.replay.notes, what])
-        return f"identical over {run.identical} steps (build {build_id()})"
+        return replay_check(self.replay, self.run).reason
 
-    @property
-    def passed(self) -> bool:
-        """The verdict stands only on records that could be computed again."""
-        return self.verdict.passed and self.run.difference == "" and not self.replay.notes
+
+def replay_check(result: Replay, run: RunReplay) -> Check:
+    """The verdict stands only on records that could be computed again, all of them."""
+    faults = [*result.notes, run.difference]
+    faults += [f"{run.lost} steps lost"] if run.lost else []
+    faults += [f"{run.adrift} steps not computable"] if run.adrift else []
+    faults = [f for f in faults if f]
+    text = f"identical over {run.identical} steps (build {build_id()})"
+    reason = "; ".join(["NOT identical", *faults]) if faults else text
+    return Check("Steps that replay did not compute to equal bits", len(run.records) - run.identical, "", 0.0,
+                 not faults, reason)  # fmt: skip
 
 
 def frames_of(store: Path, site: str, epoch: int) -> NDArray[np.float64]:
@@ -74,7 +78,8 @@ def judge_journal(
     if len(run.records) == 0:
         raise InputError(f"{path}: the run {run.info.get('epoch')} holds no step that could be computed")
     frames_ms = None if store is None else frames_of(store, str(run.info["site"]), int(run.info["epoch"]))
-    return Judged(result, run, frames_ms, judge(run.records, run.info, frames_ms))
+    verdict = judge(run.records, run.info, frames_ms).plus(replay_check(result, run))
+    return Judged(result, run, frames_ms, verdict)
 
 
 def write(judged: Judged, out: Path, notes: tuple[str, ...] = ()) -> None:
@@ -95,7 +100,6 @@ def as_json(judged: Judged, out: Path | None) -> dict[str, Any]:
 
     answer = to_json(judged.verdict)
     return answer | {
-        "passed": judged.passed,
         "replay": judged.replay_line,
         "steps": judged.run.identical,
         "report": None if out is None else str(out),

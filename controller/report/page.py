@@ -176,6 +176,8 @@ def number(value: float, unit: str = "") -> str:
         return DASH
     if value == 0.0:
         text = "0"
+    elif abs(value) < 1e-9:
+        text = "< 1e-9" if value > 0.0 else "> -1e-9"
     elif abs(value) < 1e-3:
         text = f"{value:.1e}"
     else:

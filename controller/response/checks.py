@@ -24,6 +24,7 @@ from controller.response.timing import Timing
 NAN = float("nan")
 SLOPE_TOLERANCE_PCT = 10.0
 DEAD_BAND_TOLERANCE_MHZ = 5.0
+SMALLEST_DIRECTION_PU = 0.002  # below it drift can look like an answer
 SMALLEST_ANSWER_PU = 0.01  # below it the inverter's own steps bend the slope
 OFFSET_TOLERANCE_PCT = 5.0
 GAP_LIMIT_S = 2.0
@@ -77,15 +78,16 @@ def side_checks(fit: SideFit, resolution_hz: float, rating_w: float) -> list[Che
     if fit.largest_w < SMALLEST_ANSWER_PU * rating_w:
         small = f"answers up to {fit.largest_w:.0f} W are below 1 % of rating, too small to tell"
     return [
-        _sign(fit, side),
+        _sign(fit, side, rating_w),
         _slope(fit, side, fit.why or small),
         _dead_band(fit, side, resolution_hz, fit.why or small),
     ]
 
 
-def _sign(fit: SideFit, side: str) -> Check:
+def _sign(fit: SideFit, side: str, rating_w: float) -> Check:
     name = f"Direction, {side}"
-    if fit.why or not abs(fit.gain) > 3.0 * fit.gain_se:
+    drowned = fit.largest_w < SMALLEST_DIRECTION_PU * rating_w or not abs(fit.gain) > 3.0 * fit.gain_se
+    if fit.why or drowned:
         return Check(name, fit.gain, "x", 0.0, None, fit.why or _blurred(fit), "above")
     if fit.gain > 0.0:
         return Check(name, fit.gain, "x", 0.0, True, f"power answers with {fit.gain:.2f} x the formula", "above")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -36,7 +36,7 @@ from controller.response.evidence import (
 )
 from controller.response.measure import EventResponse, measure_events
 from controller.response.run import Records, Run, prepare
-from controller.response.slope import SideFit, fit_side
+from controller.response.slope import SideFit, fit_sides
 
 COARSEST_HZ = 0.01  # a steady frequency shows no small step: that is no excuse
 
@@ -62,6 +62,10 @@ class Verdict:
     passed: bool
     checks: tuple[Check, ...]
     measured: Measured
+
+    def plus(self, check: Check) -> Verdict:
+        """The same verdict with one check more, from outside the records: a replay that must be identical, for one."""
+        return replace(self, passed=self.passed and check.passed is not False, checks=(*self.checks, check))
 
     @property
     def failed(self) -> tuple[Check, ...]:
@@ -95,7 +99,7 @@ def judge(records: Records, info: Mapping[str, Any], frames_ms: ArrayLike | None
     window = run_window_ms(records, int(info["wall_offset_ns"]))
     measured = Measured(
         events=events,
-        sides=tuple(fit_side(run, events, side) for side in (-1, 1)),
+        sides=fit_sides(run, events),
         formula=compare_formula(run),
         lag=compare_lag(run),
         gaps=None if frames_ms is None else telemetry_gaps(frames_ms, *window),

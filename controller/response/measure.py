@@ -110,6 +110,7 @@ def _case(run: Run, event: GridEvent, t_stop_ns: int, threshold_w: float, offset
         threshold_w=threshold_w,
         t_stop_ns=t_stop_ns,
         cut_short=cut_short,
+        began_before=event.n_start == int(run.records["n"][0]) and bool(run.records["reasons"][0] & Reason.DROOP),
     )
 
 
@@ -169,6 +170,7 @@ def held(run: Run, event: GridEvent) -> tuple[Held, ...]:
     """What stood in the way during the event: every limiting reason with its seconds, longest first."""
     n = run.records["n"]
     rows = run.records[np.searchsorted(n, event.n_start) : np.searchsorted(n, event.n_end, side="right")]
+    rows = rows[rows["o_stop"] == 0]  # an operator who stops the unit does not limit its answer
     period_s = float(np.median(np.diff(rows["t_ns"]) / rows["k"][1:])) / 1e9 if len(rows) > 1 else 0.0
     found = []
     for reason in Reason:

@@ -3,7 +3,8 @@
 The core runs faster than the meter: one reading stands in many records. Here each stands once, at its own time
 (m_t_f_ns, m_t_p_ns, d_t_ns), so that no delay of the wire counts as an answer and none is hidden.
 Power    the meter's when it sits at the inverter's terminals and reads power, else the inverter's own.
-base_w   the power without droop: p_pre_w while the core answers an event, else the wish. dP is measured against it.
+base_w   the power without droop: p_pre_w, frozen by the core while it answers an event, else on its ramp to the wish;
+         without p_pre_w the wish itself. dP is measured against it.
 Ideal    the formula (formula.py) at each reading, through the lag, while the unit is in service; then cut by the
          limits the core recorded (p_lo_w, p_hi_w).
 Errors   RecordsError: the caller gave no records, or those of two runs.
@@ -97,7 +98,7 @@ def prepare(records: Records, info: Mapping[str, Any]) -> Run:
         power_from=power_from,
         target_w=target_w,
         ideal=open_loop(frequency.t_ns, target_w, settings.freq_droop.t_response_s, start_w),
-        base_w=np.where(records["reasons"] & Reason.DROOP != 0, records["p_pre_w"], records["p_wish_w"]),
+        base_w=np.where(np.isfinite(records["p_pre_w"]), records["p_pre_w"], records["p_wish_w"]),
         lo_w=np.nan_to_num(records["p_lo_w"], nan=-np.inf, neginf=-np.inf, posinf=np.inf),
         hi_w=np.nan_to_num(records["p_hi_w"], nan=np.inf, neginf=-np.inf, posinf=np.inf),
     )

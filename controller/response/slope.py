@@ -13,7 +13,7 @@ Errors   none: a SideFit without a number says why. Standard errors count neighb
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +24,10 @@ from controller.response.run import Run, in_service
 from cython_core.records import Reason
 
 NAN = float("nan")
+SIDES = (-1, 1)
+NOT_SEEN = "frequency never stayed outside the dead band on this side"
 MIN_READINGS = 10
-DELAYS_S = np.arange(0.0, 5.0, 0.05)
+LONGEST_DELAY_MS, COARSE_MS, FINE_MS = 5000, 100, 5  # 0.1 Hz/s x 5 ms is half a millihertz of dead band
 INTERFERING = (
     Reason.DROOP_LIMITED
     | Reason.F_HELD
@@ -65,40 +67,41 @@ class SideFit:
     why: str
 
 
-def fit_side(run: Run, events: Sequence[EventResponse], side: int) -> SideFit:
-    """Fit all events of one side (+1 over, -1 under) together."""
-    own = [e for e in events if e.event.side == side]
-    if not own:
-        return _nothing(run, side, 0, "frequency never stayed outside the dead band on this side")
-    t_ns, dp_w = _samples(run, own)
+def fit_sides(run: Run, events: Sequence[EventResponse]) -> tuple[SideFit, SideFit]:
+    """Under- and over-frequency, fitted together: in an oscillation each side's answer rings on into the other's."""
+    counts = {side: sum(e.event.side == side for e in events) for side in SIDES}
+    seen = [side for side in SIDES if counts[side]]
+    t_ns, dp_w = _samples(run, events)
+    why = {side: "" if counts[side] else NOT_SEEN for side in SIDES}
     if len(t_ns) < MIN_READINGS:
-        return _nothing(run, side, len(own), f"only {len(t_ns)} readings free of limits, ramps and late inputs")
-    answer = -side * dp_w
-    ideal = _one_side(run, side, run.target_w * -side)
-    delay_s = _best_delay(ideal, t_ns, answer)
-    x = ideal.at(t_ns - round(delay_s * 1e9))
-    if not np.any(x):
-        return _nothing(run, side, len(own), "the ideal answer is 0 in every usable reading")
-    coefficients, covariance = least_squares(x[:, None], answer)
-    gain = float(coefficients[0])
-    db_hz, db_se_hz, span_hz = _dead_band(run, side, t_ns - round(delay_s * 1e9), answer)
-    k_set, db_set_hz = _settings(run, side)
-    return SideFit(
-        side=side,
-        events=len(own),
-        readings=len(t_ns),
-        delay_s=delay_s,
-        gain=gain,
-        gain_se=float(np.sqrt(covariance[0, 0])),
-        k_set=k_set,
-        k_measured=k_set / gain if gain else NAN,
-        db_set_hz=db_set_hz,
-        db_measured_hz=db_hz,
-        db_se_hz=db_se_hz,
-        span_hz=span_hz,
-        largest_w=float(np.max(x)),
-        why="",
-    )
+        few = f"{len(t_ns)} readings free of limits, ramps and late inputs are too few"
+        why, seen = {side: why[side] or few for side in SIDES}, []
+    fits = {side: _nothing(run, side, counts[side], why[side]) for side in SIDES}
+    if not seen:
+        return fits[-1], fits[1]
+    answers = [_one_side(run, side, run.target_w) for side in seen]
+    delay_ns = _best_delay_ns(answers, t_ns, dp_w)
+    x = _columns(answers, t_ns - delay_ns)
+    gains, covariance = least_squares(x, dp_w)
+    for i, side in enumerate(seen):
+        if not np.isfinite(gains[i]) or not np.any(x[:, i]):
+            fits[side] = replace(fits[side], why="the ideal answer is 0 in every usable reading")
+            continue
+        db_hz, db_se_hz, span_hz = _dead_band(run, side, t_ns - delay_ns, dp_w, np.delete(x, i, axis=1))
+        size_w = np.abs(x[:, i])
+        fits[side] = replace(
+            fits[side],
+            readings=int(np.count_nonzero(size_w > 1e-3 * size_w.max())),
+            delay_s=delay_ns / 1e9,
+            gain=float(gains[i]),
+            gain_se=float(np.sqrt(covariance[i, i])),
+            k_measured=fits[side].k_set / float(gains[i]) if gains[i] else NAN,
+            db_measured_hz=db_hz,
+            db_se_hz=db_se_hz,
+            span_hz=span_hz,
+            largest_w=float(size_w.max()),
+        )
+    return fits[-1], fits[1]
 
 
 def least_squares(x: Floats, y: Floats) -> tuple[Floats, Floats]:
@@ -145,30 +148,30 @@ def _one_side(run: Run, side: int, target: Floats) -> OpenLoop:
     return open_loop(run.frequency.t_ns, np.where(over, target, 0.0), run.settings.freq_droop.t_response_s)
 
 
-def _best_delay(ideal: OpenLoop, t_ns: Ints, answer: Floats) -> float:
-    """The delay with which the ideal answer, scaled, resembles the measured one most."""
-    unexplained = []
-    for delay_s in DELAYS_S:
-        x = ideal.at(t_ns - round(delay_s * 1e9))
-        xx = float(x @ x)
-        unexplained.append(-(float(x @ answer) ** 2) / xx if xx else 0.0)
-    return float(DELAYS_S[int(np.argmin(unexplained))])
+def _columns(lags: Sequence[OpenLoop], t_ns: Ints) -> Floats:
+    return np.column_stack([lag.at(t_ns) for lag in lags])
 
 
-def _dead_band(run: Run, side: int, t_ns: Ints, answer: Floats) -> tuple[float, float, float]:
-    """Dead band, its standard error and the span of frequencies outside, all Hz."""
-    outside = run.target_w * -side > 0.0
-    if not outside.any():
-        return NAN, np.inf, 0.0
+def _best_delay_ns(ideals: Sequence[OpenLoop], t_ns: Ints, dp_w: Floats) -> int:
+    """The delay with which the ideal answers, each scaled, resemble the measured one most: coarse, then fine."""
+
+    def unexplained(delay_ms: int) -> float:
+        x = _columns(ideals, t_ns - delay_ms * 1_000_000)
+        coefficients, *_ = np.linalg.lstsq(x, dp_w, rcond=None)
+        return float(np.sum((dp_w - x @ coefficients) ** 2))
+
+    coarse = min(range(0, LONGEST_DELAY_MS, COARSE_MS), key=unexplained)
+    fine = range(max(coarse - COARSE_MS, 0), coarse + COARSE_MS + 1, FINE_MS)
+    return 1_000_000 * min(fine, key=unexplained)
+
+
+def _dead_band(run: Run, side: int, t_ns: Ints, dp_w: Floats, others: Floats) -> tuple[float, float, float]:
+    """Dead band, its standard error and the span of frequencies outside, all Hz. others: the other side's answer."""
+    outside = (run.target_w * -side > 0.0).astype(float)
     deviation_hz = side * (run.frequency.value - run.settings.rating.f_nom_hz)
-    span_hz = float(np.ptp(deviation_hz[outside]))
-    x = np.column_stack(
-        [
-            _one_side(run, side, np.where(outside, deviation_hz, 0.0)).at(t_ns),
-            -_one_side(run, side, outside.astype(float)).at(t_ns),
-        ]
-    )
-    (a, b), c = least_squares(x, answer)
+    span_hz = float(np.ptp(deviation_hz[outside > 0.0])) if outside.any() else 0.0
+    lags = [_one_side(run, side, outside * deviation_hz), _one_side(run, side, -outside)]
+    (a, b, *_), c = least_squares(np.column_stack([_columns(lags, t_ns), others]), -side * dp_w)
     if not np.isfinite(c).all() or a == 0.0:
         return NAN, np.inf, span_hz
     db_hz = float(b / a)

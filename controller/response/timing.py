@@ -29,6 +29,7 @@ LAG_SHARE_S = 1.0  # of the 2 s: what the set lag alone may take
 LEVELS = np.linspace(0.05, 1.0, 20)
 DELIVERED = 0.9
 CLEAR_OF_THRESHOLD = 1.5
+BEGAN_BEFORE = "the event began before the data do"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +66,13 @@ class Case:
     threshold_w: float
     t_stop_ns: int
     cut_short: bool  # the data end here, not the event
+    began_before: bool  # the data start inside the event: when the formula first asked is not known
 
 
 def time_to_initiate(case: Case, t_response_s: float) -> Timing:
     """See the module's head."""
+    if case.began_before:
+        return not_measured(BEGAN_BEFORE)
     most_w, peak_w = largest(case.formula_w), largest(case.ideal_w)
     clock_w = case.threshold_w / (1.0 - float(remaining(LAG_SHARE_S, t_response_s)))
     t0 = first(case.t_f_ns, case.formula_w >= clock_w)
@@ -81,6 +85,8 @@ def time_to_initiate(case: Case, t_response_s: float) -> Timing:
 
 def time_to_deliver(case: Case) -> Timing:
     """See the module's head."""
+    if case.began_before:
+        return not_measured(BEGAN_BEFORE)
     lowest_w = CLEAR_OF_THRESHOLD * case.threshold_w / DELIVERED
     most_w = most_standing(case)
     if not most_w >= lowest_w:

@@ -74,4 +74,4 @@ class Bridge:
         """One line a topic: a publisher that is wrong once is wrong every second."""
         if topic not in self._refusals and len(self._refusals) < 1000:
             self._refusals.add(topic)
-            log.warning("V2G-MESSAGE-%s %s", "NEWER" if error.newer else "REFUSED", error)
+            log.warning("%s %s", "V2G-MESSAGE-NEWER" if error.newer else "V2G-MESSAGE-REFUSED", error)

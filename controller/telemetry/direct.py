@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Sequence
@@ -9,7 +10,9 @@ from queue import SimpleQueue
 
 from controller.telemetry.batches import drain
 from controller.telemetry.store import Store, write_until_stored
-from controller.telemetry.wire import Arrival, Ranges, Row, decode, encode, to_ranges, topic
+from controller.telemetry.wire import Arrival, MessageError, Ranges, Row, by_outbox, decode, encode, to_ranges, topic
+
+log = logging.getLogger(__name__)
 
 
 class StoreDelivery:
@@ -49,13 +52,20 @@ class StoreDelivery:
     def _run(self) -> None:
         while not self._stopping.is_set():
             rows = drain(self._rows, 500, wait_s=0.1)
-            if rows and write_until_stored(self.store, self._arrivals(rows), self._stopping, self._change):
-                for outbox in {row.outbox for row in rows}:
-                    self._acks.put((outbox, to_ranges(row.seq for row in rows if row.outbox == outbox)))
+            arrivals = self._arrivals(rows)
+            if arrivals and write_until_stored(self.store, arrivals, self._stopping, self._change):
+                for (_, outbox), seqs in by_outbox(arrivals).items():
+                    self._acks.put((outbox, to_ranges(seqs)))
 
     def _arrivals(self, rows: Sequence[Row]) -> list[Arrival]:
-        now_ms = time.time_ns() // 1_000_000
-        return [decode(topic(self.site, row.kind), encode(row), now_ms) for row in rows]
+        """The same door as the bridge's. What is refused stays in the outbox."""
+        arrivals, now_ms = [], time.time_ns() // 1_000_000
+        for row in rows:
+            try:
+                arrivals.append(decode(topic(self.site, row.kind), encode(row), now_ms))
+            except MessageError as error:
+                log.error("V2G-MESSAGE-REFUSED seq %d: %s", row.seq, error)
+        return arrivals
 
     def _change(self, connected: bool) -> None:
         self.connection += connected and not self.connected

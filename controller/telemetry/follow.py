@@ -57,11 +57,10 @@ class Journal(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Records of one epoch, raw and as rows. lost: steps missing before the first. snapshot: the core's state."""
+    """Records of one epoch, raw and as rows (what is lost shows as a hole in n). snapshot: the core's state."""
 
     raw: bytes
     records: NDArray[Any]
-    lost: int
     snapshot: tuple[int, bytes] | None
 
 
@@ -92,9 +91,9 @@ class RingFollower:
             return
         replaced = self.reader.replaced()  # asked first: a replaced ring gets no further records
         for _ in range(READS):
-            raw, lost = self.reader.read(MOST)
+            raw, _ = self.reader.read(MOST)
             if raw:
-                yield Chunk(raw, bulk.from_bytes(raw), lost, self.reader.snapshot())
+                yield Chunk(raw, bulk.from_bytes(raw), self.reader.snapshot())
             elif replaced:
                 self.reader = None
                 return

@@ -97,7 +97,7 @@ def read_points(path: Path, site: str, kind: str) -> list[Arrival]:
     """What a SqliteStore holds of one site, in order of source time: for reports and tests."""
     query = """SELECT site, kind, epoch, t_ms, name, outbox, seq, arrived_ms, body FROM points
                WHERE site = ? AND kind = ? ORDER BY t_ms, seq"""
-    database = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    database = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
     try:
         rows: list[tuple[Any, ...]] = database.execute(query, (site, kind)).fetchall()
         return [Arrival(*[*row[:8], json.loads(row[8])]) for row in rows]

@@ -6,6 +6,7 @@ import logging
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from controller.journal import JournalError, JournalWriter
@@ -44,9 +45,10 @@ def run_telemetry(site: Site, parent_death: bool) -> int:
         return complain(str(error))
     telemetry = make_telemetry(site, outbox, delivery)
     delivery.start()
+    clock = steady_clock()
     while not stopping.wait(TURN_S):
-        telemetry.turn(time.time_ns() // 1_000_000)
-    say_goodbye(telemetry, delivery)
+        telemetry.turn(clock())
+    say_goodbye(telemetry, delivery, clock)
     outbox.close()
     lock.close()
     return EXIT_OK
@@ -108,7 +110,7 @@ def make_store(choice: StoreSite | None, state_dir: Path) -> Store:
     """Raises WiringError or DatabaseRefusedError."""
     if choice is None or choice.kind == "sqlite":
         path = choice.sqlite_path if choice is not None else None
-        return SqliteStore(path or state_dir / "store.sqlite")
+        return SqliteStore(path or state_dir / "telemetry.sqlite")
     from controller.telemetry.influx import InfluxStore
     from controller.telemetry.quarantine import Quarantine
 
@@ -120,15 +122,21 @@ def make_store(choice: StoreSite | None, state_dir: Path) -> Store:
     return InfluxStore(choice.url or "", choice.org or "", choice.bucket or "", token, quarantine)
 
 
-def say_goodbye(telemetry: Telemetry, delivery: Delivery) -> None:
+def say_goodbye(telemetry: Telemetry, delivery: Delivery, clock: Callable[[], int]) -> None:
     """Flush; wait a little for the last acknowledgements (what stays is sent after the next start)."""
-    telemetry.finish(time.time_ns() // 1_000_000)
+    telemetry.finish(clock())
     deadline = time.monotonic() + FAREWELL_S
     while delivery.connected and telemetry.outbox.counters().waiting and time.monotonic() < deadline:
         time.sleep(0.05)
-        telemetry.deliver(time.time_ns() // 1_000_000)
-    telemetry.write_status(time.time_ns() // 1_000_000)
+        telemetry.deliver(clock())
+    telemetry.write_status(clock())
     delivery.stop()
+
+
+def steady_clock() -> Callable[[], int]:
+    """Unix ms as it was when we began, plus elapsed time: pauses and ages do not jump when the clock is set."""
+    offset_ns = time.time_ns() - time.monotonic_ns()
+    return lambda: (offset_ns + time.monotonic_ns()) // 1_000_000
 
 
 def start(parent_death: bool) -> threading.Event:

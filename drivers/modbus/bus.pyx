@@ -13,13 +13,13 @@ cimport cython
 from libc.stdint cimport int64_t
 from libc.string cimport memset
 
-from cython_core.realtime.mailbox cimport Mailbox, v2g_load_acquire, v2g_store, v2g_store_release
+from cython_core.realtime.mailbox cimport Mailbox, v2g_load, v2g_load_acquire, v2g_store, v2g_store_release
 from drivers.modbus cimport posix
-from drivers.modbus.poller cimport ASKED, HANDED_BACK, NOT_ASKED, poller_body
-from drivers.modbus.posix cimport pthread_t
+from drivers.modbus.poller cimport ASKED, HANDED_BACK, NOT_ASKED, bus_t, poller_turn
+from drivers.modbus.posix cimport now_ns, pthread_t
 from drivers.modbus.setpoint cimport setpoint_init
 from drivers.modbus.tables cimport fill_tables
-from drivers.modbus.wire cimport resolved, stats_of, wire_init
+from drivers.modbus.wire cimport resolved, stats_of, wire_close, wire_init
 
 from cython_core.realtime.host import fifo_text
 from cython_core.records import Command, DeviceState, Measurement
@@ -27,6 +27,17 @@ from drivers.base import BusError
 
 cdef int64_t MS = 1000000
 cdef size_t STACK_BYTES = 262144        # 8 MiB, the default, would be locked into memory
+
+
+cdef void* body(void* arg) noexcept nogil:
+    """The thread, from its start to stop()."""
+    cdef bus_t* b = <bus_t*> arg
+    b.t_due_ns = now_ns()
+    while not v2g_load(&b.wire.stop):
+        poller_turn(b)
+    wire_close(&b.wire)
+    v2g_store_release(&b.done, 1)
+    return NULL
 
 
 cdef str granted(pthread_t thread, int priority, int cpu):
@@ -78,7 +89,7 @@ cdef class Bus:
         posix.pthread_sigmask(posix.SIG_SETMASK, &every, &before)   # signals belong to the main thread
         posix.pthread_attr_init(&attr)
         posix.pthread_attr_setstacksize(&attr, STACK_BYTES)
-        error = posix.pthread_create(&self.thread, &attr, poller_body, &self.b)
+        error = posix.pthread_create(&self.thread, &attr, body, &self.b)
         posix.pthread_attr_destroy(&attr)
         posix.pthread_sigmask(posix.SIG_SETMASK, &before, NULL)
         if error:

@@ -1,4 +1,4 @@
-# The body of a bus thread and all it knows. One wire, one thread, one bus_t.
+# What a bus thread does, and all it knows. One wire, one thread, one bus_t.
 
 from libc.stdint cimport int64_t
 
@@ -40,4 +40,5 @@ cdef struct bus_t:
     int64_t done
     int64_t hand_back
 
-cdef void* poller_body(void* arg) noexcept nogil         # arg: a bus_t, whole before the thread starts
+# One round of reads with its writes, and the wait for the next; or, when asked, the hand-back.
+cdef void poller_turn(bus_t* b) noexcept nogil

@@ -1,1 +1,1 @@
-# The body of a bus thread has no Python face: see bus.pyi.
+# What a bus thread does has no Python face: see bus.pyi.

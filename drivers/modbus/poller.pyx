@@ -1,4 +1,4 @@
-"""What a bus thread does: ask what is due, publish what is answered, write what the rules allow. No interpreter.
+"""One turn of a bus thread: ask what is due, publish what is answered, write what the rules allow. No interpreter.
 
 Reads    on an absolute grid of period_ns (0: back to back); each answer is published at once. An exception reply is
          silence: nothing is published and ages grow. A slow read that fails three times leaves the record.
@@ -16,7 +16,7 @@ from drivers.modbus.setpoint cimport (
     Due, setpoint_acknowledged, setpoint_due, setpoint_forget, setpoint_read, setpoint_tried,
 )
 from drivers.modbus.tables cimport answer_t, decode_record, encode_write, read_t, write_t, writes_t
-from drivers.modbus.wire cimport NAP_NS, count_up, wire_ask, wire_can_mend, wire_close, wire_data, wire_rest, wire_try
+from drivers.modbus.wire cimport NAP_NS, count_up, wire_ask, wire_can_mend, wire_data, wire_rest, wire_try
 
 cdef int64_t LOOK_NS = 1000000          # how often an idle bus looks for a new command
 
@@ -215,15 +215,9 @@ cdef void wait_for_next(bus_t* b) noexcept nogil:
         now = now_ns()
 
 
-cdef void* poller_body(void* arg) noexcept nogil:
-    cdef bus_t* b = <bus_t*> arg
-    b.t_due_ns = now_ns()
-    while not v2g_load(&b.wire.stop):
-        one_round(b)
-        if v2g_load_acquire(&b.hand_back) == ASKED:
-            hand_back_now(b)
-        else:
-            wait_for_next(b)
-    wire_close(&b.wire)
-    v2g_store_release(&b.done, 1)
-    return NULL
+cdef void poller_turn(bus_t* b) noexcept nogil:
+    one_round(b)
+    if v2g_load_acquire(&b.hand_back) == ASKED:
+        hand_back_now(b)
+    else:
+        wait_for_next(b)

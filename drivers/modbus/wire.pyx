@@ -276,7 +276,8 @@ cdef object stats_of(counters_t* c):
     cdef int64_t answers = v2g_load(&c.answers) + v2g_load(&c.exceptions)
     cdef int64_t connects = v2g_load(&c.connects)
     return BusStats(
-        beats=v2g_load(&c.beats), attempts=v2g_load(&c.attempts), answers=v2g_load(&c.answers), timeouts=v2g_load(&c.timeouts),
+        beats=v2g_load(&c.beats), attempts=v2g_load(&c.attempts),
+        answers=v2g_load(&c.answers), timeouts=v2g_load(&c.timeouts),
         exceptions=v2g_load(&c.exceptions), bad_frames=v2g_load(&c.bad_frames), late=v2g_load(&c.late),
         reconnects=max(connects - 1, 0), connected=bool(v2g_load(&c.connected)),
         writes=v2g_load(&c.writes), write_errors=v2g_load(&c.write_errors),

@@ -41,12 +41,14 @@ def test_every_command_file_is_in_the_table() -> None:
 
 
 def test_help_imports_no_command_and_nothing_heavy() -> None:
-    code = ("import sys; from controller import cli\n"
-            "try: cli.main(['--help'])\n"
-            "except SystemExit as e: assert e.code == 0\n"
-            "heavy = {'numpy', 'yaml', 'pymodbus', 'paho', 'influxdb_client', 'rich', 'matplotlib'}\n"
-            "found = [m for m in sys.modules if m.startswith('controller.commands.') or m in heavy]\n"
-            "print(found, file=sys.stderr)")
+    code = (
+        "import sys; from controller import cli\n"
+        "try: cli.main(['--help'])\n"
+        "except SystemExit as e: assert e.code == 0\n"
+        "heavy = {'numpy', 'yaml', 'pymodbus', 'paho', 'influxdb_client', 'rich', 'matplotlib'}\n"
+        "found = [m for m in sys.modules if m.startswith('controller.commands.') or m in heavy]\n"
+        "print(found, file=sys.stderr)"
+    )
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
     assert done.stderr.strip() == "[]"
@@ -105,8 +107,9 @@ RAISED = [
 
 
 @pytest.mark.parametrize(("raised", "code", "text"), RAISED, ids=[type(c[0]).__name__ for c in RAISED])
-def test_trouble_is_one_clear_line(raised: BaseException, code: int, text: str, monkeypatch: pytest.MonkeyPatch,
-                                   capsys: pytest.CaptureFixture[str]) -> None:
+def test_trouble_is_one_clear_line(
+    raised: BaseException, code: int, text: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def run(_args: argparse.Namespace) -> int:
         raise raised
 
@@ -130,8 +133,9 @@ def test_a_commands_own_code_is_handed_on(code: int, monkeypatch: pytest.MonkeyP
     assert cli.main(["run"]) == code
 
 
-def test_a_missing_command_module_says_what_to_do(monkeypatch: pytest.MonkeyPatch,
-                                                  capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_command_module_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def absent(name: str) -> None:
         raise ModuleNotFoundError(name, name=name)
 
@@ -144,7 +148,14 @@ def test_a_reader_that_has_enough_is_no_error() -> None:
     reading, writing = os.pipe()
     os.close(reading)  # what is written now meets a broken pipe
     with os.fdopen(writing, "wb") as closed:
-        done = subprocess.run([sys.executable, "-m", "controller.cli", "check", "demo-50hz"], cwd=ROOT, stdout=closed,
-                              stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+        done = subprocess.run(
+            [sys.executable, "-m", "controller.cli", "check", "demo-50hz"],
+            cwd=ROOT,
+            stdout=closed,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
     assert done.stderr == ""
     assert done.returncode == 141

@@ -26,8 +26,18 @@ def compute(folder: Path, table: str, settings: str = "rating:\n  p_rated_w: 700
     (folder / "settings.yaml").write_text(settings)
     (folder / "in.csv").write_text(table)
     out = folder / "out.csv"
-    code = cli.main(["compute", "--settings", str(folder / "settings.yaml"), "--input", str(folder / "in.csv"),
-                     "--out", str(out), *more])
+    code = cli.main(
+        [
+            "compute",
+            "--settings",
+            str(folder / "settings.yaml"),
+            "--input",
+            str(folder / "in.csv"),
+            "--out",
+            str(out),
+            *more,
+        ]
+    )
     assert code == 0
     with out.open(newline="") as stream:
         return list(csv.DictReader(stream))
@@ -51,10 +61,12 @@ STEADY = [
 # fmt: on
 
 
-@pytest.mark.parametrize(("f_hz", "v_pu", "demand_w", "groups", "p_w", "q_var", "why"), STEADY,
-                         ids=[c[-1] for c in STEADY])
-def test_after_many_response_times(tmp_path: Path, f_hz: float, v_pu: float, demand_w: float, groups: str, p_w: float,
-                                   q_var: float, why: str) -> None:
+@pytest.mark.parametrize(
+    ("f_hz", "v_pu", "demand_w", "groups", "p_w", "q_var", "why"), STEADY, ids=[c[-1] for c in STEADY]
+)
+def test_after_many_response_times(
+    tmp_path: Path, f_hz: float, v_pu: float, demand_w: float, groups: str, p_w: float, q_var: float, why: str
+) -> None:
     table = f"{HEAD}\n0,60,1,{demand_w}\n1,{f_hz},{v_pu},{demand_w}\n41,{f_hz},{v_pu},{demand_w}\n"
     last = compute(tmp_path, table, f"rating:\n  p_rated_w: 7000\n{groups}", "--period-ms", "20")[-1]
     assert (float(last["p_w"]), float(last["q_var"])) == pytest.approx((p_w, q_var), abs=0.2), why
@@ -211,8 +223,13 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("given", "text"), REFUSED, ids=[c[-1] for c in REFUSED])
-def test_refusals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
-                  given: dict[str, str], text: str) -> None:
+def test_refusals(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    given: dict[str, str],
+    text: str,
+) -> None:
     monkeypatch.chdir(tmp_path)
     Path("in.csv").write_text(f"{HEAD}\n0,60,1,0\n")
     Path("latin1.csv").write_bytes(f"{HEAD}\n0,60,1,0 \xb5\n".encode("latin-1"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+import signal
 import struct
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import controller.journal as journal_module
 from controller.build import build_id
 from controller.commands.replay import summary
 from controller.journal import JournalError, JournalWriter, read_journal
@@ -118,7 +121,7 @@ DAMAGE = [
     # what happens to the file                         part of the answer                  why
     (lambda b: b[:-5],                                 "in the middle of a STEP frame",    "the plug was pulled"),
     (lambda b: b[:500] + b"\0" * 40 + b[540:],         "checksum",                         "a bad sector"),
-    (lambda b: b.replace(b"JOURNAL 1", b"JOURNAL 2"),  "schema 2 is newer",                "a later program"),
+    (lambda b: b.replace(b"journal 1", b"journal 2"),  "schema 2 is newer",                "a later program"),
     (lambda b: b[:14] + b"0" * 16 + b[30:],            "another build: record layout 00",  "other fields"),
     (lambda b: b"PK\3\4" + b,                          "is no journal",                    "some other file"),
 ]
@@ -164,9 +167,7 @@ def test_a_killed_writer_goes_on_where_it_stopped(tmp_path: Path, thousand: Step
     assert (result.identical, result.runs[0].identical) == (True, 1000)
 
 
-def test_a_gap_is_counted_and_the_next_state_is_the_place_to_go_on(
-    tmp_path: Path, thousand: Steps
-) -> None:
+def test_a_gap_is_counted_and_the_next_state_is_the_place_to_go_on(tmp_path: Path, thousand: Steps) -> None:
     raw, states = thousand
     writer = JournalWriter(tmp_path / "j.v2gj")
     writer.begin(info())
@@ -189,9 +190,7 @@ def test_a_new_epoch_is_a_new_run(tmp_path: Path) -> None:
     assert [(r.info["epoch"], r.identical) for r in result.runs] == [(7, 200), (8, 200)]
 
 
-def test_the_file_is_bounded_and_each_part_can_be_replayed(
-    tmp_path: Path, thousand: Steps
-) -> None:
+def test_the_file_is_bounded_and_each_part_can_be_replayed(tmp_path: Path, thousand: Steps) -> None:
     raw, states = thousand
     path = tmp_path / "j.v2gj"
     writer = JournalWriter(path, max_bytes=20_000)
@@ -212,3 +211,42 @@ def test_an_empty_file_and_a_missing_one(tmp_path: Path) -> None:
         read_journal(tmp_path / "none.v2gj")
 
 
+def test_a_full_disk_leaves_whole_frames_and_a_counted_gap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """/dev/full cannot be truncated, so the disk is a file whose size limit the kernel enforces."""
+    raw, states = steps(1000)
+    path = tmp_path / "j.v2gj"
+    writer = JournalWriter(path)
+    writer.begin(info())
+    writer.append(raw[: 200 * RECORD], (0, states[0]))
+    room = path.stat().st_size + 100
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    monkeypatch.setattr(journal_module, "MOST_WAITING", 300)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
+        for at in range(200, 700, 100):
+            with pytest.raises(OSError, match=r"full|large"):
+                writer.append(raw[at * RECORD : (at + 100) * RECORD])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    writer.append(raw[700 * RECORD :], (750, states[750]))
+    writer.close()
+    run = replay(read_journal(path)).runs[0]
+    assert read_journal(path).problems == []
+    assert (run.identical, run.lost, run.difference) == (200 + 250, 500, "")
+
+
+def test_a_quiet_day_costs_less_than_150_mb(tmp_path: Path) -> None:
+    """10 min of noisy readings, a meter poll each 5 steps, lateness of every step: 8.64 million steps a day at 10 ms."""
+    n, rng = 60_000, np.random.default_rng(1)
+    core = Core(Settings(), 0.01, in_service=True)
+    noise = np.repeat(60.0 + rng.normal(0.0, 0.003, n // 5), 5)
+    table = {"f_hz": noise, "v_pu": np.repeat(1.0 + rng.normal(0.0, 0.001, n // 5), 5), "p_demand_w": np.full(n, 2000.0)}
+    records = core.run(table).copy()
+    taken_ns = np.repeat(records["t_ns"][::5] - rng.integers(0, 2_000_000, n // 5), 5)
+    for name in ("m_t_f_ns", "m_t_v_ns", "m_t_p_ns"):
+        records[name] = taken_ns
+    records["d_t_ns"] = np.repeat(records["t_ns"][::10] - rng.integers(0, 2_000_000, n // 10), 10)
+    records["lateness_ns"] = rng.integers(20_000, 60_000, n)
+    write(tmp_path / "j.v2gj", records.tobytes())
+    assert (tmp_path / "j.v2gj").stat().st_size / n * 8.64e6 < 150e6

@@ -23,6 +23,8 @@ T0_NS = 1_000_000_000_000
 WALL_OFFSET_NS = 1_700_000_000_000_000_000
 RATING_W = 7000.0
 
+Trace = Callable[[float], float]  # t_s -> f_hz
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -33,6 +35,8 @@ class Fault:
     plant_sign: float = 1.0  # -1: power reads the wrong way round
     late_s: float = 0.0  # the meter's readings are this old and do not say so
     delay_s: float = 0.2  # dead time of the inverter
+    lag_s: float = 0.0  # and the time constant of its power
+    quantum_w: float = 0.0  # smallest step of its set-point
     offset_w: float = 0.0
     noise_w: float = 5.0
     db_off_hz: float = 0.0  # the plant's dead band is this much wider
@@ -41,7 +45,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class Plant:
-    f_of_t: Callable[[float], float]
+    f_of_t: Trace
     seconds: float = 60.0
     wish_w: float = -1400.0  # charging
     lo_w: float = -7000.0
@@ -135,7 +139,11 @@ def run(plant: Plant) -> NDArray[Any]:
         shift = -np.sign(dp) * fault.db_off_hz / (plant.f_nom_hz * plant.k) * RATING_W
         drooped = command[max(i - delay, 0)] - plant.wish_w
         drooped = drooped + (shift if abs(drooped) > abs(shift) else -drooped)
-        power[i] = fault.plant_sign * (plant.wish_w + fault.gain * drooped) + fault.offset_w
+        if fault.quantum_w:
+            drooped = round(drooped / fault.quantum_w) * fault.quantum_w
+        wanted = fault.plant_sign * (plant.wish_w + fault.gain * drooped) + fault.offset_w
+        share = PERIOD_NS / 1e9 / (fault.lag_s + PERIOD_NS / 1e9)
+        power[i] = wanted if i == 0 else power[i - 1] + share * (wanted - power[i - 1])
     return rows
 
 
@@ -146,11 +154,11 @@ def frames(rows: NDArray[Any], every_s: float = 1.0, latency_ms: float = 40.0) -
     return np.column_stack([source, source + latency_ms])
 
 
-def step_to(f_hz: float, at_s: float = 20.0, f0_hz: float = 60.0) -> Callable[[float], float]:
+def step_to(f_hz: float, at_s: float = 20.0, f0_hz: float = 60.0) -> Trace:
     return lambda t: f_hz if t >= at_s else f0_hz
 
 
-def through(points: Mapping[float, float]) -> Callable[[float], float]:
+def through(points: Mapping[float, float]) -> Trace:
     """Straight lines through {t_s: f_hz}."""
     t, f = list(points), list(points.values())
     return lambda x: float(np.interp(x, t, f))

@@ -11,8 +11,8 @@ import sys
 import time
 from pathlib import Path
 
+from controller.lifetime import die_with_parent, stop_on_signals
 from controller.telemetry.bridge import Bridge
-from controller.telemetry.lifetime import die_with_parent, stop_on_signals
 from controller.telemetry.outbox import Outbox
 from controller.telemetry.publisher import MqttDelivery
 from controller.telemetry.pump import Pump

@@ -20,8 +20,9 @@ PERIOD_NS = 100_000_000  # ten steps a second
 
 def info(epoch: int = 7, site: str = "home") -> dict[str, Any]:
     """What a ring says of its run."""
-    return {"site": site, "start_mode": "demo", "epoch": epoch, "period_ns": PERIOD_NS, "wall_offset_ns": WALL_MS * 1_000_000,
-            "build": "0.1.0+test", "boot_id": "boot", "settings_digest": 5}  # fmt: skip
+    return {"site": site, "start_mode": "demo", "epoch": epoch, "period_ns": PERIOD_NS,
+            "wall_offset_ns": WALL_MS * 1_000_000, "build": "0.1.0+test", "boot_id": "b",
+            "settings_digest": 5}  # fmt: skip
 
 
 def records(first: int, count: int, **columns: Any) -> NDArray[Any]:
@@ -112,8 +113,8 @@ class MemoryJournal:
     def resume_n(self, epoch: int) -> int | None:
         return self.steps[epoch][-1] + 1 if self.steps.get(epoch) else None
 
-    def append(self, raw: bytes, lost: int = 0, snapshot: object = None) -> None:
-        del lost, snapshot
+    def append(self, raw: bytes, snapshot: object = None) -> None:
+        del snapshot
         if self.full:
             raise OSError(28, "No space left on device")
         expected = self.resume_n(self.epoch) or 0

@@ -1,4 +1,4 @@
-"""The outbox: numbers, order, bound, damage. Time is an argument; the disk is a real one, the full disk a bounded file."""
+"""The outbox: numbers, order, bound, damage. Time is an argument, the disk is real, the full disk a bounded file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The telemetry process, turn by turn: ring, restarts, outages. The ring and the journal are in memory, time is an argument."""
+"""The telemetry process, turn by turn: ring, restarts, outages. Ring and journal in memory, time is an argument."""
 
 from __future__ import annotations
 
@@ -186,8 +186,8 @@ def test_status_file(rig: Rig) -> None:
     for _ in range(3):
         rig.turn(1000)
     status = rig.status()
-    expected = {"v": 1, "epoch": 7, "frames": 3, "sent": 5, "acknowledged": 5, "waiting": 0, "dropped": 0, "lost_records": 0,
-                "newest_n": 29, "connected": True, "delivery": "listener"}  # fmt: skip
+    expected = {"v": 1, "epoch": 7, "frames": 3, "sent": 5, "acknowledged": 5, "waiting": 0, "dropped": 0,
+                "lost_records": 0, "newest_n": 29, "connected": True, "delivery": "listener"}  # fmt: skip
     assert {key: status[key] for key in expected} == expected  # 3 frames, the start and the first state
     assert not (rig.folder / "telemetry.tmp").exists()
 

@@ -106,11 +106,19 @@ def test_a_restarted_process_sends_everything_again(box: Outbox) -> None:
 def test_memory_of_what_was_sent_is_bounded(box: Outbox) -> None:
     pump = Pump(box)
     pump.connected(0)
-    for second in range(5_000):
+    for second in range(2_500):
         box.add([live(second)], now_ms=1000 * second)
         pump.due(1000 * second)
     assert len(pump._sent) <= 2_000
 
 
 def test_pauses() -> None:
-    assert [silence_ms(4_000, n) for n in (1, 2, 3, 4, 5, 6, 50)] == [4_000, 8_000, 16_000, 32_000, 64_000, 64_000, 64_000]
+    assert [silence_ms(4_000, n) for n in (1, 2, 3, 4, 5, 6, 50)] == [
+        4_000,
+        8_000,
+        16_000,
+        32_000,
+        64_000,
+        64_000,
+        64_000,
+    ]

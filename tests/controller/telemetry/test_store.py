@@ -77,7 +77,7 @@ LINES = [
     # body                                     fields                              why
     ({"f_hz": {"newest": 50.0, "min": 49.5}},  "f_hz=50.0,f_hz_min=49.5",          "newest has the bare name"),
     ({"n_last": 3},                            "n_last=3i",                        "whole numbers keep their type"),
-    ({"p_w": 0.0},                             "p_w=0.0",                          "a float stays one, also when whole"),
+    ({"p_w": 0.0},                             "p_w=0.0",                          "a float stays a float"),
     ({"p_w": {"newest": None, "max": 1.5}},    "p_w_max=1.5",                      "null is no field"),
     ({"ok": True},                             "ok=true",                          "truth"),
     ({"why": ["RAMP", "STOP"]},                r'why="[\"RAMP\",\"STOP\"]"',       "lists as JSON text"),

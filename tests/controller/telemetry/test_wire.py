@@ -17,7 +17,13 @@ def test_a_row_arrives_as_it_left() -> None:
     for draft in (live(5), event(5)):
         row = Row("ab", 3, draft.kind, WALL_MS, json.dumps(draft.body))
         arrival = decode(topic("home", draft.kind), encode(row), arrived_ms=9)
-        assert (arrival.site, arrival.kind, arrival.name, arrival.epoch, arrival.t_ms) == ("home", draft.kind, draft.name, 7, draft.t_ms)
+        assert (arrival.site, arrival.kind, arrival.name, arrival.epoch, arrival.t_ms) == (
+            "home",
+            draft.kind,
+            draft.name,
+            7,
+            draft.t_ms,
+        )
         assert (arrival.outbox, arrival.seq, arrival.arrived_ms) == ("ab", 3, 9)
 
 

@@ -1,7 +1,7 @@
 """A Modbus TCP device that follows a script, on a raw socket: what no well-behaved server can be made to do.
 
-It answers by the specification from `words` (address -> word) unless a rule says otherwise. A rule takes the request and
-returns the bytes to send instead (b"": silence), or None for the ordinary answer; HANG_UP closes the connection.
+It answers by the specification from `words` (address -> word) unless a rule says otherwise. A rule takes the request
+and returns the bytes to send instead (b"": silence), or None for the ordinary answer; HANG_UP closes the connection.
 Every request is kept, and `wait` waits for a claim about them, so that no test measures time.
 """
 
@@ -26,6 +26,7 @@ class Request:
     transaction: int
     unit: int
     pdu: bytes
+    t_ns: int = 0  # CLOCK_MONOTONIC when it was whole
 
     @property
     def function(self) -> int:
@@ -58,12 +59,16 @@ def reply(request: Request, pdu: bytes, *, transaction: int | None = None, unit:
     return struct.pack(">HHHB", number, 0, len(pdu) + 1, request.unit if unit is None else unit) + pdu
 
 
-def wait(claim: Callable[[], object], timeout_s: float = 5.0) -> None:
-    """Until the claim holds. The bound is generous and never what is tested."""
+def wait(
+    claim: Callable[[], object], *, meanwhile: Callable[[], object] = lambda: None, timeout_s: float = 5.0
+) -> None:
+    """Until the claim holds, doing something meanwhile. The bound is generous and never what is tested."""
     deadline = time.monotonic() + timeout_s
+    meanwhile()
     while not claim():
         assert time.monotonic() < deadline, "the claim never came true"
         time.sleep(0.002)
+        meanwhile()
 
 
 @dataclass
@@ -120,7 +125,8 @@ class Device:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             while header := connection.recv(7, socket.MSG_WAITALL):
                 transaction, _, length, unit = struct.unpack(">HHHB", header)
-                request = Request(number, transaction, unit, connection.recv(length - 1, socket.MSG_WAITALL))
+                pdu = connection.recv(length - 1, socket.MSG_WAITALL)
+                request = Request(number, transaction, unit, pdu, time.monotonic_ns())
                 self.requests.append(request)
                 answer = self.rule(request)
                 if answer is None:

@@ -1,4 +1,4 @@
-"""Modbus frames against the examples of the Modbus Application Protocol v1.1b3 (6.3, 6.4, 6.6, 6.12), MBAP by pencil."""
+"""Frames against the examples of the Modbus Application Protocol v1.1b3 (6.3, 6.4, 6.6, 6.12); MBAP by pencil."""
 
 from __future__ import annotations
 

@@ -25,7 +25,9 @@ PLAN = Plan(
 )
 
 
-def command(p_w: float, q_var: float = 0.0, mode: int = Mode.ACTIVE, at_ms: float = 0.0, valid_ms: int = 1000) -> Command:
+def command(
+    p_w: float, q_var: float = 0.0, mode: int = Mode.ACTIVE, at_ms: float = 0.0, valid_ms: int = 1000
+) -> Command:
     return Command(n=1, t_ns=T0 + round(at_ms * MS), p_w=p_w, q_var=q_var, mode=mode, valid_ms=valid_ms)
 
 
@@ -78,7 +80,9 @@ def after_a_write() -> WriteRules:
     return rules
 
 
-@pytest.mark.parametrize(("at_ms", "p_w", "q_var", "mode", "due", "why"), CASES, ids=[f"{c[-1]} ({c[0]} ms)" for c in CASES])
+@pytest.mark.parametrize(
+    ("at_ms", "p_w", "q_var", "mode", "due", "why"), CASES, ids=[f"{c[-1]} ({c[0]} ms)" for c in CASES]
+)
 def test_what_is_due(at_ms: float, p_w: float, q_var: float, mode: int, due: Due, why: str) -> None:
     assert after_a_write().due(command(p_w, q_var, mode, at_ms), T0 + round(at_ms * MS)) is due, why
 
@@ -143,7 +147,9 @@ def test_a_quantum_of_zero_means_any_change() -> None:
     assert rules.due(command(3000.001, at_ms=500), T0 + 500 * MS) is Due.WRITE
 
 
-@pytest.mark.parametrize("change", [{"quantum_p_w": -1.0}, {"quantum_q_var": math.nan}, {"min_write_interval_ms": 60_001}])
+@pytest.mark.parametrize(
+    "change", [{"quantum_p_w": -1.0}, {"quantum_q_var": math.nan}, {"min_write_interval_ms": 60_001}]
+)
 def test_rules_that_are_none_are_refused(change: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=f"plan: {next(iter(change))} = .* is outside"):
         WriteRules(replace(PLAN, **change))  # type: ignore[arg-type]

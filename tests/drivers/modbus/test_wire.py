@@ -33,28 +33,38 @@ def once(bad: Callable[[Request], bytes]) -> Callable[[Request], bytes | None]:
     return rule
 
 
+def unsent_id(request: Request) -> bytes:
+    return reply(request, b"\x03\x04\0\7\0\7", transaction=request.transaction ^ 0x5555)
+
+
+def other_unit(request: Request) -> bytes:
+    return reply(request, b"\x03\x04\0\7\0\7", unit=9)
+
+
 # what the device sends to the first of two tries; the second is answered rightly
 # fmt: off
 MISHAPS = [
-    # answer to the first try                                         counted as    new connection  why
-    (lambda r: b"",                                                   "timeouts",   False,          "silence"),
-    (lambda r: answer(r, *RIGHT)[:9],                                 "timeouts",   True,           "half an answer: its rest may still come"),
-    (lambda r: answer(r, *RIGHT)[:9] + HANG_UP,                       None,         True,           "closed in mid-frame"),
-    (lambda r: HANG_UP,                                               None,         True,           "closed"),
-    (lambda r: reply(r, answer(r, 7, 7)[7:], transaction=r.transaction ^ 0x5555), "bad_frames", True, "an id that was never sent"),
-    (lambda r: reply(r, answer(r, 7, 7)[7:], unit=9),                 "bad_frames", True,           "another unit"),
-    (lambda r: answer(r, 7),                                          "bad_frames", True,           "too few words"),
-    (lambda r: answer(r, 7, 7) + b"\0",                               "bad_frames", True,           "a byte too many"),
-    (lambda r: reply(r, b"\x04\x04\0\7\0\7"),                         "bad_frames", True,           "another function"),
-    (lambda r: b"\xff" * 30,                                          "bad_frames", True,           "garbage"),
-    (lambda r: b"HTTP/1.1 400 Bad Request\r\n\r\n",                   "bad_frames", True,           "a web server"),
-    (lambda r: b"\xff" * 900,                                         "bad_frames", True,           "more garbage than fits"),
+    # answer to the first try                   counted as    reconnects  why
+    (lambda _: b"",                             "timeouts",   False,      "silence"),
+    (lambda r: answer(r, *RIGHT)[:9],           "timeouts",   True,       "half an answer: its rest may still come"),
+    (lambda r: answer(r, *RIGHT)[:9] + HANG_UP, None,         True,       "closed in mid-frame"),
+    (lambda _: HANG_UP,                         None,         True,       "closed"),
+    (unsent_id,                                 "bad_frames", True,       "an id that was never sent"),
+    (other_unit,                                "bad_frames", True,       "another unit"),
+    (lambda r: answer(r, 7),                    "bad_frames", True,       "too few words"),
+    (lambda r: answer(r, 7, 7) + b"\0",         "bad_frames", True,       "a byte too many"),
+    (lambda r: reply(r, b"\x04\x04\0\7\0\7"),   "bad_frames", True,       "another function"),
+    (lambda _: b"\xff" * 30,                    "bad_frames", True,       "garbage"),
+    (lambda _: b"HTTP/1.1 400 Bad Request\r\n", "bad_frames", True,       "a web server"),
+    (lambda _: b"\xff" * 900,                   "bad_frames", True,       "more garbage than fits"),
 ]
 # fmt: on
 
 
 @pytest.mark.parametrize(("bad", "counter", "reconnects", "why"), MISHAPS, ids=[c[-1] for c in MISHAPS])
-def test_one_retry_mends_a_mishap(bad: Callable[[Request], bytes], counter: str | None, reconnects: bool, why: str) -> None:
+def test_one_retry_mends_a_mishap(
+    bad: Callable[[Request], bytes], counter: str | None, reconnects: bool, why: str
+) -> None:
     with device(WORDS, once(bad)) as d:
         wire = Wire("127.0.0.1", d.port, timeout_ms=60)
         assert wire.read(1, 3, 0, 2) == (Fault.OK, RIGHT), why
@@ -181,9 +191,9 @@ def test_transactions_wrap_around() -> None:
 
 
 def test_a_name_that_is_none() -> None:
-    with pytest.raises(BusError, match="no.such.host.invalid:502: no IPv4 address of this name"):
+    with pytest.raises(BusError, match=r"no.such.host.invalid:502: no IPv4 address of this name"):
         resolve("no.such.host.invalid", 502)
-    with pytest.raises(ValueError, match="127.0.0.1: port 0 is outside 1 ... 65535"):
+    with pytest.raises(ValueError, match=r"127.0.0.1: port 0 is outside 1 ... 65535"):
         Wire("127.0.0.1", 0)
 
 

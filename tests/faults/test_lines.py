@@ -1,0 +1,77 @@
+"""What a person sees who got something wrong: one clear line on stderr (five for five mistakes), and the exit code."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.controller.test_site import FIVE, FIVE_LINES
+from tests.faults.demos import v2g
+from tests.faults.rig import ProcessError, Rig
+
+ALLOWED = "allowed: t_s,f_hz or t_s,f_hz,v_pu or t_s,f_hz,v1_pu,v2_pu"
+NUMBERS = "comma between columns, dot in numbers"
+
+# fmt: off
+TRACES = [
+    # file                                 line                                                                  why
+    ("time,freq\n0,50\n1,50\n",            f"trace.csv:1: columns time,freq; {ALLOWED}",                         "unknown columns"),
+    ("t_s;f_hz\n0;50,01\n1;50,02\n",       f"trace.csv:1: columns are not separated by commas; allowed: {NUMBERS}", "a spreadsheet's semicolons"),
+    ("t_s,f_hz\n0,50\n0,50\n",             "trace.csv:3: t_s = 0 after 0; allowed: rising times",                "time stands still"),
+    ("t_s,f_hz\n0,50\n1,5000\n",           "trace.csv:3: f_hz = 5000 is out of range; allowed: 40 ... 70",       "millihertz by mistake"),
+    ("t_s,f_hz\n0,50\n1,nan\n",            "trace.csv:3: f_hz = nan is out of range; allowed: 40 ... 70",        "not a number"),
+    ("",                                   f"trace.csv:1: no header; {ALLOWED}",                                 "an empty file"),
+]
+OPTIONS = [
+    # arguments                                       line                                                       why
+    (("demo", "--duration", "2"),                     "--duration 2 is outside 5 ... 3600 s",                    "too short to judge"),
+    (("demo", "--start", "400"),                      "--start 400 is outside 0 ... 360 s, the length of the trace", "behind the end"),
+    (("demo", "--trace", "nosuch.csv"),               f"nosuch.csv: No such file or directory; allowed: a CSV file with {ALLOWED[9:]}", "no such trace"),
+    (("report", "nosuch.v2gj"),                       "v2g report: nosuch.v2gj: No such file or directory",      "no such journal"),
+    (("replay", "nosuch.v2gj"),                       "v2g replay: nosuch.v2gj: No such file or directory",      "no such journal to replay"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("text", "line", "why"), TRACES, ids=[c[-1] for c in TRACES])
+def test_a_trace_that_cannot_be_played(tmp_path: Path, text: str, line: str, why: str) -> None:
+    (tmp_path / "trace.csv").write_text(text)
+    done = v2g("demo", "--trace", "trace.csv", cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", line + "\n"), why
+    assert [p.name for p in tmp_path.iterdir()] == ["trace.csv"], "nothing was started, nothing written"
+
+
+@pytest.mark.parametrize(("arguments", "line", "why"), OPTIONS, ids=[c[-1] for c in OPTIONS])
+def test_an_option_that_cannot_be_met(tmp_path: Path, arguments: tuple[str, ...], line: str, why: str) -> None:
+    done = v2g(*arguments, cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", line + "\n"), why
+
+
+@pytest.mark.parametrize("command", ["check", "run", "telemetry", "bridge"])
+def test_five_mistakes_in_a_site_file_are_five_lines(tmp_path: Path, command: str) -> None:
+    (tmp_path / "site.yaml").write_text(FIVE)
+    done = v2g(command, "site.yaml", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines() == FIVE_LINES
+
+
+@pytest.fixture
+def busy_port() -> Iterator[int]:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        yield int(taken.getsockname()[1])
+
+
+def test_a_busy_port_is_one_line_with_the_address(tmp_path: Path, busy_port: int) -> None:
+    """Of a simulated device; the controller itself listens nowhere. Whoever started it says the same."""
+    line = f"127.0.0.1:{busy_port}: Address already in use; allowed: a free --port, or 0 for any"
+    with Rig(tmp_path / "rig") as rig:
+        rig.ports["meter"] = busy_port
+        with pytest.raises(ProcessError) as said:
+            rig.start("grid", "meter")
+        assert str(said.value) == f"meter ended with code 2: {line}"
+        assert rig.log("meter") == line + "\n"
