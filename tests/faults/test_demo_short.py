@@ -102,7 +102,7 @@ def truncated(content: Content) -> Content:
 
 
 def header_of(schema: int, layout: int) -> Callable[[Content], Content]:
-    return lambda content: f"V2G-JOURNAL {schema} {layout:016x}\n".encode() + content.partition(b"\n")[2]
+    return lambda content: f"v2g-journal {schema} {layout:016x}\n".encode() + content.partition(b"\n")[2]
 
 
 def other_machine_code(content: Content) -> Content:
@@ -154,7 +154,9 @@ def test_a_damaged_journal_gives_no_passing_report(
 ) -> None:
     code, out, _ = answers("report", one_byte_changed(short.journal.read_bytes()))
     assert code == 1
-    assert "FAIL       Steps that replay did not compute to equal bits: NOT identical; byte " in out
+    failed = next(line for line in out.splitlines() if "Steps that replay did not compute to equal bits" in line)
+    assert failed.startswith("  FAIL")
+    assert "NOT identical; byte " in failed
     assert "replay: NOT identical" in out
     assert "verdict: FAIL" in out
     page = (tmp_path / "report.html").read_text()
