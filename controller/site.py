@@ -14,12 +14,26 @@ from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 from controller.errors import InputError
-from controller.groups import Origin, as_section, report_missing
-from controller.groups import read_values as read_group
-from controller.sitedata import ACCEPT, SCHEMA, InverterSite, MeterSite, MqttSite, Site, StoreSite, TelemetrySite, place
-from controller.timing import derived, reachable, unmet
-from controller.yamlfile import Items, Leaf, Problems, Section, read_yaml
+from controller.sitedata import (
+    PROFILE_KEYS,
+    SITE_KEYS,
+    TELEMETRY_KEYS,
+    InverterSite,
+    MeterSite,
+    MqttSite,
+    Origin,
+    Site,
+    StoreSite,
+    TelemetrySite,
+    place,
+)
+from controller.sitemaps import device_map, follows
+from controller.timing import reachable, unmet
 from cython_core.settings import SettingError, Settings
+from drivers.base import MapError
+from drivers.devicemap import DeviceMap
+from drivers.yamlfile import Problems, Section, read_yaml
+from drivers.yamlkeys import allowed, keys_of, nested, read_values
 
 __all__ = [
     "InverterSite",
@@ -35,6 +49,7 @@ __all__ = [
 
 USER_FILES = Path("/etc/v2g")
 GROUPS: dict[str, type[Any]] = get_type_hints(Settings)
+GROUP_KEYS = {name: nested(f"{name}'s own keys", required=False) for name in GROUPS}
 Group = TypeVar("Group")
 
 
@@ -52,9 +67,9 @@ class SiteError(InputError):
 def load_site(path: Path) -> Site:
     """The site of a file, or of a name in /etc/v2g/sites or config/sites. SiteError lists every mistake."""
     path = find(path, "sites")
-    problems = Problems()
+    problems = Problems(str(path))
     tree = read_yaml(path, problems)
-    site = Reader(str(path), problems).site(path, tree) if tree.entries else None
+    site = Reader(problems).site(path, tree) if tree.entries else None
     if problems or site is None:
         raise SiteError("\n".join(problems.lines()))
     late = unmet(site)
@@ -66,16 +81,16 @@ def load_site(path: Path) -> Site:
 def load_settings(path: Path) -> tuple[Settings, int | None]:
     """Settings of a site file, a profile, or a file of groups alone; with the site's period_ms if it is one."""
     path = find(path, "profiles")
-    problems = Problems()
+    problems = Problems(str(path))
     tree = read_yaml(path, problems)
     if {"meter", "inverter"} & set(tree.entries):
         site = load_site(path)
         return site.settings, site.period_ms
-    reader = Reader(str(path), problems)
+    reader = Reader(problems)
     groups = tree
     if "settings" in tree.entries or "schema" in tree.entries:
         groups = reader.profile_groups(tree)
-    settings = reader.settings([("site", reader.file, groups)]) if groups.entries else None
+    settings = reader.settings([("site", problems, groups)]) if groups.entries else None
     if problems or settings is None:
         raise SiteError("\n".join(problems.lines() or [f"{path}:1: holds no settings"]))
     return settings, None
@@ -101,34 +116,33 @@ def available(folder: str) -> dict[str, Path]:
 class Reader:
     """One reading of one file; mistakes go to problems, places to origins."""
 
-    def __init__(self, file: str, problems: Problems) -> None:
-        self.file = file
+    def __init__(self, problems: Problems) -> None:
         self.problems = problems
         self.origins: dict[str, Origin] = {}
         self.note = ""
 
     def add(self, message: str, *keys: str) -> None:
         """A mistake at the first of these keys that stands in a file."""
-        file, line = place(self.origins, self.file, *keys)
-        self.problems.add(file, line, message)
+        file, line = place(self.origins, self.problems.file, *keys)
+        self.problems.add(line, message, file)
 
     def site(self, path: Path, tree: Section) -> Site | None:
         """The whole file."""
-        beside = ("i_accept", "settings", "meter", "inverter", "telemetry")
-        top = self.keep("", read_group(Site, self.versioned(tree), self.file, self.problems, beside))
-        report_missing(Site, "", tree, self.file, self.problems)
-        accepted = self.accepted(tree)
-        meter, inverter = self.group(MeterSite, "meter", tree), self.group(InverterSite, "inverter", tree)
-        telemetry = self.telemetry(tree)
+        top = self.keep("", read_values(SITE_KEYS, tree, self.problems))
+        meter = self.group(MeterSite, "meter", top.pop("meter", None))
+        inverter = self.group(InverterSite, "inverter", top.pop("inverter", None))
+        telemetry = self.telemetry(top.pop("telemetry", Section({}, 1)))
         layers = self.profile(top.get("profile"))
-        chosen = as_section("settings", tree.entries.get("settings"), self.file, self.problems)
-        if chosen:
-            layers.append(("site", self.file, chosen))
-        settings = self.settings(layers, derived(meter, inverter) if meter and inverter else {})
+        layers.append(("site", self.problems, top.pop("settings", Section({}, 1))))
+        device = self.device_map("meter", meter)
+        self.device_map("inverter", inverter)
+        meter = self.with_refresh(meter, device)
+        settings = self.settings(layers, follows(meter, inverter, device) if meter and inverter and device else {})
         if self.problems or not (meter and inverter and telemetry and settings):
             return None
         name = top["name"]
         folders = {"runtime_dir": Path("/run/v2g") / name, "state_dir": Path("/var/lib/v2g") / name}
+        accepted = top.pop("i_accept", ())
         top = folders | top
         site = Site(
             **top,
@@ -144,63 +158,47 @@ class Reader:
         self.cross_check(site)
         return site
 
-    def versioned(self, tree: Section) -> Section:
-        """The tree without a schema newer than ours, which is one clear mistake of its own."""
-        schema = tree.entries.get("schema")
-        if isinstance(schema, Leaf) and schema.kind == "int" and int(schema.text) > SCHEMA:
-            self.problems.add(
-                self.file,
-                schema.line,
-                f"schema = {schema.text} is newer than this program, which reads "
-                f"up to {SCHEMA}: update the program, or write the file for schema {SCHEMA}",
-            )
-            return Section({k: v for k, v in tree.entries.items() if k != "schema"}, tree.line)
-        return tree
-
     def keep(self, prefix: str, values: dict[str, tuple[Any, int]]) -> dict[str, Any]:
         """Remember where each value stands; hand back the values alone."""
         for name, (_, line) in values.items():
-            self.origins[prefix + name] = Origin("site", self.file, line)
+            self.origins[prefix + name] = Origin("site", self.problems.file, line)
         return {name: value for name, (value, _) in values.items()}
 
-    def group(self, kind: type[Group], name: str, tree: Section, required: bool = True) -> Group | None:
-        """One group of the site's own, or None with the reasons among the problems."""
-        before = len(self.problems.found)
-        label = name.split(".")[-1]
-        section = as_section(label, tree.entries.get(label), self.file, self.problems)
+    def group(self, kind: type[Group], name: str, section: Section | None) -> Group | None:
+        """One group of the site's own, or None when it is absent or with the reasons among the problems."""
         if section is None:
-            if required and label not in tree.entries:
-                self.problems.add(self.file, tree.line, f"missing group '{label}:'; see site.example.yaml")
             return None
-        self.origins[name] = Origin("site", self.file, section.line)
-        values = self.keep(f"{name}.", read_group(kind, section, self.file, self.problems))
-        report_missing(kind, name, section, self.file, self.problems)
-        return kind(**values) if len(self.problems.found) == before else None
+        before = len(self.problems)
+        values = self.keep(f"{name}.", read_values(keys_of(kind), section, self.problems, name))
+        return kind(**values) if len(self.problems) == before else None
 
-    def telemetry(self, tree: Section) -> TelemetrySite | None:
+    def device_map(self, kind: str, role: MeterSite | InverterSite | None) -> DeviceMap | None:
+        """The register map that the site names; what is wrong inside it is told at its own lines."""
+        try:
+            return device_map(kind, role.map, self.problems) if role else None
+        except MapError as error:
+            self.add(str(error), f"{kind}.map")
+            return None
+
+    def with_refresh(self, meter: MeterSite | None, device: DeviceMap | None) -> MeterSite | None:
+        """The map's refresh_ms, if the site has not measured its own."""
+        if meter is None or device is None or "meter.refresh_ms" in self.origins:
+            return meter
+        self.origins["meter.refresh_ms"] = Origin("map", device.file)
+        meta = keys_of(MeterSite)["refresh_ms"]
+        if device.refresh_ms > meta["high"]:
+            self.add(f"refresh_ms = {device.refresh_ms} of {device.file} is outside {allowed(meta)}", "meter.map")
+            return None
+        return replace(meter, refresh_ms=device.refresh_ms)
+
+    def telemetry(self, section: Section) -> TelemetrySite:
         """telemetry, mqtt and store; all may be absent: then one frame a second goes to SQLite on this machine."""
-        section = as_section("telemetry", tree.entries.get("telemetry"), self.file, self.problems)
-        section = section or Section({}, 1)
-        own = read_group(TelemetrySite, section, self.file, self.problems, ("mqtt", "store"))
-        values = self.keep("telemetry.", own)
-        mqtt = self.group(MqttSite, "telemetry.mqtt", section, required=False)
-        store = self.group(StoreSite, "telemetry.store", section, required=False)
+        values = self.keep("telemetry.", read_values(TELEMETRY_KEYS, section, self.problems))
+        mqtt = self.group(MqttSite, "telemetry.mqtt", values.pop("mqtt", None))
+        store = self.group(StoreSite, "telemetry.store", values.pop("store", None))
         return TelemetrySite(**values, mqtt=mqtt, store=store)
 
-    def accepted(self, tree: Section) -> tuple[str, ...]:
-        """i_accept: the risks the owner takes in words."""
-        entry = tree.entries.get("i_accept")
-        leaves = entry.items if isinstance(entry, Items) else (entry,) if isinstance(entry, Leaf) else ()
-        if entry is not None:
-            self.origins["i_accept"] = Origin("site", self.file, entry.line)
-        for leaf in leaves:
-            if leaf.text not in ACCEPT:
-                self.problems.add(self.file, leaf.line, f"i_accept = {leaf.text} is not one of {' | '.join(ACCEPT)}")
-        if isinstance(entry, Section):
-            self.problems.add(self.file, entry.line, f"i_accept takes a word or a list of {' | '.join(ACCEPT)}")
-        return tuple(leaf.text for leaf in leaves)
-
-    def profile(self, name: str | None) -> list[tuple[str, str, Section]]:
+    def profile(self, name: str | None) -> list[tuple[str, Problems, Section]]:
         """The named profile as a first layer of settings."""
         if name is None:
             return []
@@ -211,24 +209,20 @@ class Reader:
                 "profile",
             )
             return []
-        reader = Reader(str(known[name]), self.problems)
-        groups = reader.profile_groups(read_yaml(known[name], self.problems))
+        reader = Reader(self.problems.beside(str(known[name])))
+        groups = reader.profile_groups(read_yaml(known[name], reader.problems))
         self.note = reader.note
-        return [("profile", reader.file, groups)]
+        return [("profile", reader.problems, groups)]
 
     def profile_groups(self, tree: Section) -> Section:
-        """The settings of a profile file: schema, title, note (text) and settings."""
-        known = ("schema", "title", "note", "settings")
-        for name, entry in self.versioned(tree).entries.items():
-            if name not in known:
-                self.problems.add(self.file, entry.line, f"unknown key '{name}'; known: {', '.join(known)}")
-        note = tree.entries.get("note")
-        self.note = note.text if isinstance(note, Leaf) else ""
-        section = as_section("settings", tree.entries.get("settings"), self.file, self.problems)
-        return section or Section({}, 1)
+        """The settings of a profile file; its note is kept."""
+        values = self.keep("", read_values(PROFILE_KEYS, tree, self.problems))
+        self.note = values.get("note", "")
+        found: Section = values.get("settings", Section({}, 1))
+        return found
 
     def settings(
-        self, layers: list[tuple[str, str, Section]], derived_values: dict[str, dict[str, float]] | None = None
+        self, layers: list[tuple[str, Problems, Section]], derived_values: dict[str, dict[str, float]] | None = None
     ) -> Settings | None:
         """Defaults, then what follows from the wires, then each layer over the one before."""
         merged: dict[str, dict[str, Any]] = {group: {} for group in GROUPS}
@@ -236,27 +230,23 @@ class Reader:
         for group, values in (derived_values or {}).items():
             merged[group].update(values)
             self.origins.update({f"{group}.{name}": Origin("derived") for name in values})
-        for kind, file, tree in layers:
-            for group, entry in tree.entries.items():
-                if group not in GROUPS:
-                    self.problems.add(file, entry.line, f"unknown group '{group}'; known: {', '.join(GROUPS)}")
-                    continue
-                before = len(self.problems.found)
-                section = as_section(group, entry, file, self.problems)
-                merged[group].update(self.layer(kind, file, group, section) if section else {})
-                if len(self.problems.found) > before:
+        for kind, problems, tree in layers:
+            for group, (section, _) in read_values(GROUP_KEYS, tree, problems).items():
+                before = len(problems)
+                merged[group].update(self.layer(kind, problems, group, section))
+                if len(problems) > before:
                     broken.add(group)
         built = {group: self.build(group, merged[group]) for group in GROUPS if group not in broken}
         return None if self.problems else Settings(**built)
 
-    def layer(self, kind: str, file: str, group: str, section: Section) -> dict[str, Any]:
+    def layer(self, kind: str, problems: Problems, group: str, section: Section) -> dict[str, Any]:
         """One group of one layer; a value of the profile that the site overrides is remembered."""
-        self.origins[group] = Origin(kind, file, section.line)
-        values = read_group(GROUPS[group], section, file, self.problems)
+        self.origins[group] = Origin(kind, problems.file, section.line)
+        values = read_values(keys_of(GROUPS[group]), section, problems)
         for name, (_, line) in values.items():
             below = self.origins.get(f"{group}.{name}")
             over = f"{below.file}:{below.line}" if below and below.kind == "profile" else ""
-            self.origins[f"{group}.{name}"] = Origin(kind, file, line, over)
+            self.origins[f"{group}.{name}"] = Origin(kind, problems.file, line, over)
         return {name: value for name, (value, _) in values.items()}
 
     def build(self, group: str, values: dict[str, Any]) -> Any:
@@ -272,8 +262,6 @@ class Reader:
 
     def cross_check(self, site: Site) -> None:
         """What no single key can tell."""
-        self.check_map("meter", "meters", site.meter.map)
-        self.check_map("inverter", "inverters", site.inverter.map)
         for role, host in (("meter", site.meter.host), ("inverter", site.inverter.host)):
             if site.start_mode == "demo" and not is_loopback(host):
                 self.add(
@@ -291,17 +279,6 @@ class Reader:
         for message, *keys in reachable(site):
             self.add(message, *keys)
         self.check_store(site.telemetry.store)
-
-    def check_map(self, role: str, folder: str, name: str) -> None:
-        """A map by its name, or the path of the owner's own file."""
-        if "/" in name or name.endswith((".yaml", ".yml")):
-            if not Path(name).is_file():
-                self.add(f"map = {name} is not a file", f"{role}.map")
-            return
-        known = sorted(f.stem for f in Path(str(resources.files("drivers.maps"))).joinpath(folder).glob("*.yaml"))
-        if known and name not in known:
-            listed = ", ".join(known)
-            self.add(f"map = {name} is not there; known: {listed}, or the path of a .yaml file", f"{role}.map")
 
     def check_store(self, store: StoreSite | None) -> None:
         needs_influx = ("url", "org", "bucket", "token_file")

@@ -10,12 +10,24 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from controller.groups import Origin, choice, file_path, flag, integer, number, text
 from cython_core.settings import Settings
+from drivers.yamlkeys import choice, file_path, flag, integer, keys_of, nested, number, several, text, version
 
 SCHEMA = 1
-ACCEPT = ("real-power", "slow-response")
 NAME = r"[a-z0-9][a-z0-9-]{0,31}"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a value comes from; `over` is the place in the profile that the site overrides."""
+
+    kind: str  # "default" | "derived" | "map" | "profile" | "site"
+    file: str = ""
+    line: int = 0
+    over: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.line}" if self.line else self.kind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +42,7 @@ class MeterSite:
     phases: str = choice(("L1", "L1L2L3", "split"), "the wires it measures")
     poll_ms: int = integer("ms", 5, 5000, "from one reading to the next", 100)
     timeout_ms: int = integer("ms", 5, 5000, "wait for one answer", 300)
-    refresh_ms: int = integer("ms", 0, 5000, "how often the meter has a new value: measure it; 1000 is assumed", 1000)
+    refresh_ms: int = integer("ms", 0, 5000, "how often it has a new value: measure it; default: its map's", 1000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +94,7 @@ class Site:
     """Everything a site file says."""
 
     path: Path
-    schema: int = integer("", 1, SCHEMA, "version of this file's shape")
+    schema: int = version(SCHEMA, "version of this file's shape")
     name: str = text("1 ... 32 of a-z, 0-9 and -", pattern=NAME)
     start_mode: str = choice(("demo", "shadow", "live"), "simulated; computes but never writes; moves real power")
     require_realtime: bool = flag("refuse to start without real-time rights", False)
@@ -108,3 +120,29 @@ def place(origins: dict[str, Origin], file: str, *keys: str) -> tuple[str, int]:
     """File and line of the first of these keys or groups that stands in a file; else the top of the site file."""
     written = (origins[k] for k in keys if k in origins and origins[k].line)
     return next(((o.file, o.line) for o in written), (file, 1))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """What a profile file says beside its settings."""
+
+    schema: int = version(SCHEMA, "version of this file's shape", SCHEMA)
+    title: str = text("what the profile is", "", r".+")
+    note: str = text("what the profile is not", "", r".+")
+
+
+# the keys with keys of their own, and the one that is a list
+PROFILE_KEYS = {**keys_of(Profile), "settings": nested("groups of settings", required=False)}
+SITE_KEYS = {
+    **keys_of(Site),
+    "i_accept": several(choice(("real-power", "slow-response"), "a risk the owner takes in words", ())).metadata,
+    "settings": nested("groups of settings", required=False),
+    "meter": nested("the meter's own keys; see site.example.yaml"),
+    "inverter": nested("the inverter's own keys; see site.example.yaml"),
+    "telemetry": nested("live_s, mqtt, store", required=False),
+}
+TELEMETRY_KEYS = {
+    **keys_of(TelemetrySite),
+    "mqtt": nested("the broker's own keys", required=False),
+    "store": nested("the store's own keys", required=False),
+}

@@ -248,7 +248,7 @@ cdef double stage_wish(core_state_t* st, const settings_t* cfg, const inputs_t* 
     cdef span_t slow_target, economic
     cdef double ramp_w = cfg.limits.ramp_pu_s * cfg.limits.p_rated_w * dt_s
     cdef double slow_w = ramp_w
-    cdef double ceiling_w
+    cdef double ceiling_w, down_w
     if rec.reasons & METER_LOST:
         slow_w = max(ramp_w, (cfg.limits.p_rated_w + cfg.limits.p_charge_rated_w) / SAFE_S * dt_s)
     rec.reasons |= arbiter_accept(&st.arbiter, &cfg.arbiter, &inputs.wish, t_ns)
@@ -271,6 +271,9 @@ cdef double stage_wish(core_state_t* st, const settings_t* cfg, const inputs_t* 
     rec.p_wish_w = arbiter_power(&st.arbiter, &cfg.arbiter, economic, st.device.soc_pu,
                                  soc_known(&st.device), t_ns, &rec.reasons)
     if st.droop.side == 0:
+        # a ceiling that came down during an event is approached as well, at its own pace when that is the quicker one
+        down_w = max(ramp_w, cfg.active_limit.rate_pu_s * cfg.limits.p_rated_w * dt_s)
+        economic.hi = clip(st.p_base_w - down_w, economic.hi, hard.hi)
         st.p_base_w = approach(st.p_base_w, rec.p_wish_w, ramp_w)
         if st.p_base_w != rec.p_wish_w:
             rec.reasons |= RAMP
@@ -344,16 +347,17 @@ cdef void stage_limits(core_state_t* st, const settings_t* cfg, const inputs_t* 
     if rec.reasons & REVERSAL_DWELL and st.droop.side == 0:
         st.p_base_w = 0.0                               # the ramp waits too: it begins at 0 when the direction may turn
     st.p_cmd_w = clip(inside_w, hard.lo, hard.hi)
-    if st.device.valid & (D_P_MAX_CHARGE | D_P_MAX_DISCHARGE) and p_limited_by_device(st, cfg):
+    if limited_by_device(&st.device, st.p_base_w if st.droop.side else rec.w_p_w, rec.dp_w, st.p_cmd_w):
         rec.reasons |= DEVICE_LIMIT
 
 
-cdef int p_limited_by_device(const core_state_t* st, const settings_t* cfg) noexcept nogil:
-    cdef const device_state_t* device = &st.device
-    if st.p_cmd_w > 0.0 and device.valid & D_P_MAX_DISCHARGE:
-        return st.p_cmd_w >= device.p_max_discharge_w
-    if st.p_cmd_w < 0.0 and device.valid & D_P_MAX_CHARGE:
-        return -st.p_cmd_w >= device.p_max_charge_w
+cdef int limited_by_device(const device_state_t* device, double base_w, double dp_w, double p_w) noexcept nogil:
+    """More was asked for than the inverter says it can, and what it can is commanded."""
+    cdef double asked_w = base_w + dp_w
+    if device.valid & D_P_MAX_DISCHARGE and asked_w > device.p_max_discharge_w:
+        return p_w >= max(device.p_max_discharge_w, 0.0)
+    if device.valid & D_P_MAX_CHARGE and asked_w < -device.p_max_charge_w:
+        return p_w <= -max(device.p_max_charge_w, 0.0)
     return 0
 
 

@@ -1,6 +1,7 @@
 """What a map file says about a device: shapes and vocabulary. drivers.mapfile fills them, strictly.
 
 Quantities are named as the fields of Measurement (meters) and DeviceState (inverters), in the unit of their name.
+A field with metadata is a key of the file (drivers.yamlkeys); maps/TEMPLATE.yaml explains each.
 """
 
 from __future__ import annotations
@@ -9,9 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from cython_core.records import DeviceValid, MeasurementValid
-
-PROVEN = ("document", "capture", "bench")
-STORAGE = ("ram", "flash", "unknown")
+from drivers.tables import TYPES
+from drivers.yamlkeys import choice, flag, integer, number, text, version
 
 # quantity -> (its bit in `valid`, its unit)
 METER_QUANTITIES = {
@@ -35,41 +35,41 @@ DEVICE_QUANTITIES = {
 SIGNED = ("p_w", "q_var", "p_set_readback_w")  # their scale is written out, so that nobody forgets the direction
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Register:
     """One quantity of a meter: where it is, how it is packed, what it may be. resolution None: not known."""
 
     name: str
-    at: int
-    type: str
+    at: int = integer("", 0, 0xFFFF, "address on the wire, zero-based")
+    type: str = choice(tuple(TYPES), "how it is packed, high word first")
     low: float
     high: float
-    scale: float = 1.0
-    resolution: float | None = None
-    every: int = 1
-    absent: int | None = None
+    scale: float = number("", -1e9, 1e9, "value = raw * scale", 1.0)
+    resolution: float | None = number("", 1e-9, 1e6, "the smallest change the device shows, after the scale", None)
+    every: int = integer("polls", 1, 1000, "asked in each so many-th", 1)
+    absent: int | None = integer("", 0, 2**64 - 1, "the raw pattern for no value", None)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Point:
     """One point of a SunSpec model: words from the model's ID. factor: the point that holds its power of ten."""
 
-    at: int
-    type: str
-    factor: str | None = None
+    at: int = integer("words", 2, 0xFFFF, "from the model's ID")
+    type: str = choice(tuple(TYPES), "how it is packed, high word first")
+    factor: str | None = text("the name of a point", None)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelLayout:
     """The part of a SunSpec model that we use. lengths: the L values for which the layout holds."""
 
     id: int
     lengths: tuple[int, ...]
-    needed: bool = False
+    needed: bool = flag("a device without it is refused", False)
     points: Mapping[str, Point] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Quantity:
     """One quantity of a SunSpec device: the first of `points` (model, name) that the device implements."""
 
@@ -77,35 +77,36 @@ class Quantity:
     points: tuple[tuple[int, str], ...]
     low: float
     high: float
-    scale: float = 1.0
-    every: int = 1
-    needed: bool = False
+    scale: float = number("", -1e9, 1e9, "value = raw * scale", 1.0)
+    every: int = integer("polls", 1, 1000, "asked in each so many-th", 1)
+    needed: bool = flag("a device without it is refused", False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WriteContract:
-    """How a device wants to be written to. timer_s: what its own silence timer accepts."""
+    """How a device wants to be written to. timer: what its own silence timer accepts."""
 
-    storage: str
-    min_write_interval_ms: int
-    quantum_p_w: float
-    quantum_q_var: float
+    storage: str = choice(("ram", "flash", "unknown"), "where a set-point is kept")
+    min_write_interval_ms: int = integer("ms", 0, 3600000, "never write faster")
+    quantum_p_w: float = number("W", 0.001, 1e6, "a smaller change is not worth a write")
+    quantum_q_var: float = number("var", 0.001, 1e6, "a smaller change is not worth a write")
     timer_low_s: int
     timer_high_s: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceMap:
     """One map file. A meter has registers and refresh_ms, an inverter models, quantities and writes."""
 
     file: str
-    device: str
-    kind: str
-    source: str
-    proven: str
-    function: int
-    max_words: int
-    min_gap_ms: int = 0
+    schema: int = version(1, "version of this file's shape")
+    device: str = text("the name people will use", pattern=".+")
+    kind: str = choice(("meter", "inverter"), "decides which keys follow")
+    source: str = text("the document or capture a reviewer can open", pattern=".+")
+    proven: str = choice(("document", "capture", "bench"), "how the map is known to be right")
+    function: int = integer("", 3, 4, "Modbus function that reads")
+    max_words: int = integer("words", 1, 125, "Modbus allows 125")
+    min_gap_ms: int = integer("ms", 0, 1000, "rest between two requests", 0)
     refresh_ms: int = 0
     registers: Mapping[str, Register] = field(default_factory=dict)
     models: Mapping[int, ModelLayout] = field(default_factory=dict)

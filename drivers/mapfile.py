@@ -6,20 +6,16 @@ Raises MapError whose text holds all mistakes, one a line: `file:line: what; wha
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from drivers.base import MapError
 from drivers.devicemap import (
     DEVICE_QUANTITIES,
     METER_QUANTITIES,
-    PROVEN,
     SIGNED,
-    STORAGE,
     DeviceMap,
     ModelLayout,
     Point,
@@ -28,226 +24,227 @@ from drivers.devicemap import (
     WriteContract,
 )
 from drivers.tables import TYPES
-from drivers.yamlcheck import Checker, Item
+from drivers.yamlfile import Leaf, Problems, Section, parse_yaml, read_yaml
+from drivers.yamlkeys import Meta, choice, integer, keys_of, nested, number, read_values, several, text
 
 FOLDERS = {"meter": "meters", "inverter": "inverters"}
-HEAD = ("schema", "device", "kind", "source", "proven", "function", "max_words")
-KEYS = {
-    "meter": (*HEAD, "min_gap_ms", "refresh_ms", "registers"),
-    "inverter": (*HEAD, "min_gap_ms", "models", "quantities", "writes"),
+HEAD = keys_of(DeviceMap)
+KEYS: dict[str, dict[str, Meta]] = {
+    "meter": {
+        **HEAD,
+        "refresh_ms": integer("ms", 1, 60000, "how often the device renews its values").metadata,
+        "registers": nested("one key a quantity"),
+    },
+    "inverter": {
+        **HEAD,
+        "models": nested("one key a SunSpec model"),
+        "quantities": nested("one key a quantity"),
+        "writes": nested("how the device wants to be written to"),
+    },
 }
-OPTIONAL = ("min_gap_ms",)
-REGISTER_KEYS = ("at", "type", "unit", "range", "scale", "resolution", "every", "absent")
-QUANTITY_KEYS = ("point", "unit", "range", "scale", "every", "needed")
-MODEL_KEYS = ("length", "needed", "points")
-POINT_KEYS = ("at", "type", "factor")
-WRITE_KEYS = ("storage", "min_write_interval_ms", "quantum_p_w", "quantum_q_var", "timer_s")
+POINT_KEYS = keys_of(Point)
+WRITE_KEYS = {
+    **keys_of(WriteContract),
+    "timer_s": several(integer("s", 1, 86400, "[shortest, longest] of the device's own timer"), 2).metadata,
+}
+MODEL_KEYS = {
+    **keys_of(ModelLayout),
+    "length": several(integer("words", 1, 65535, "the L values for which this layout holds")).metadata,
+    "points": nested("one key a point", required=False),
+}
 
 
-def map_names() -> list[str]:
+def quantity_keys(name: str, unit: str, own: Mapping[str, Meta]) -> dict[str, Meta]:
+    """unit, range, and a scale that must be written where the direction matters: alike in meters and inverters."""
+    scale = {**own["scale"], "required": True, "clause": "1 if the device counts + out of the inverter, else -1"}
+    return {
+        **own,
+        "scale": scale if name in SIGNED else own["scale"],
+        "unit": choice((unit,), "the unit in the quantity's name").metadata,
+        "range": several(number(unit, -1e12, 1e12, "[low, high] after the scale"), 2).metadata,
+    }
+
+
+REGISTER_KEYS = {name: quantity_keys(name, unit, keys_of(Register)) for name, (_, unit) in METER_QUANTITIES.items()}
+QUANTITY_KEYS = {
+    name: quantity_keys(name, unit, keys_of(Quantity)) | {"point": several(text("model.point, like 701.W")).metadata}
+    for name, (_, unit) in DEVICE_QUANTITIES.items()
+}
+
+
+def map_names(kinds: Iterable[str] = FOLDERS) -> list[str]:
     """The maps that come with the product."""
     root = resources.files("drivers.maps")
-    folders = [root.joinpath(folder) for folder in FOLDERS.values()]
-    return sorted(f.name.removesuffix(".yaml") for d in folders for f in d.iterdir() if f.name.endswith(".yaml"))
+    files = (f.name for kind in kinds for f in root.joinpath(FOLDERS[kind]).iterdir())
+    return sorted(name.removesuffix(".yaml") for name in files if name.endswith(".yaml"))
+
+
+def is_own(name: str) -> bool:
+    """Whether it is the path of your own file, not the name of a map that comes with the product."""
+    return "/" in name or name.endswith((".yaml", ".yml"))
 
 
 def load_map(name: str) -> DeviceMap:
     """A map by its name, or by the path of your own file."""
-    if "/" in name or name.endswith((".yaml", ".yml")):
-        try:
-            return parse_map(Path(name).read_text(encoding="utf-8"), name)
-        except (OSError, UnicodeDecodeError) as error:
-            raise MapError(f"{name}:1: cannot be read: {getattr(error, 'strerror', None) or error}") from error
-    if name not in map_names():
-        raise MapError(f"unknown map '{name}'; known: {', '.join(map_names())}, or the path of a .yaml file")
-    for folder in FOLDERS.values():
-        file = resources.files("drivers.maps").joinpath(folder, f"{name}.yaml")
-        if file.is_file():
-            return parse_map(file.read_text(encoding="utf-8"), f"{name}.yaml")
-    raise AssertionError(name)  # map_names() has just listed it
+    problems = Problems(name if is_own(name) else f"{name}.yaml")
+    return _right(read_map(name, problems), problems)
 
 
 def parse_map(source: str, file: str) -> DeviceMap:
     """The text of a map file -> DeviceMap."""
-    check = Checker(file)
-    node = check.document(source)
-    found = _device(check, node) if node is not None else None
-    if check.problems or found is None:
-        raise MapError(check.text())
+    problems = Problems(file)
+    return _right(_device(parse_yaml(source, problems), problems), problems)
+
+
+def read_map(name: str, problems: Problems) -> DeviceMap | None:
+    """The same as load_map, but the file's mistakes are left among the problems."""
+    if is_own(name):
+        return _device(read_yaml(Path(name), problems), problems)
+    for folder in FOLDERS.values():
+        file = resources.files("drivers.maps").joinpath(folder, f"{name}.yaml")
+        if file.is_file():
+            return _device(parse_yaml(file.read_text(encoding="utf-8"), problems), problems)
+    raise MapError(f"unknown map '{name}'; known: {', '.join(map_names())}, or the path of a .yaml file")
+
+
+def _right(found: DeviceMap | None, problems: Problems) -> DeviceMap:
+    if problems or found is None:
+        raise MapError("\n".join(problems.lines()))
     return found
 
 
-def _device(check: Checker, node: yaml.Node) -> DeviceMap | None:
-    kind = _kind(node)
-    known = KEYS.get(kind, tuple(dict.fromkeys(k for keys in KEYS.values() for k in keys)))
-    needed = [k for k in KEYS.get(kind, HEAD) if k not in OPTIONAL]
-    items = check.mapping(node, "map", known, needed)
-    check.integer(items.get("schema"), 1, 1)
-    head: dict[str, Any] = {
-        "file": check.file,
-        "device": check.string(items.get("device")),
-        "kind": check.string(items.get("kind"), tuple(KEYS)),
-        "source": check.string(items.get("source")),
-        "proven": check.string(items.get("proven"), PROVEN),
-        "function": check.integer(items.get("function"), 3, 4),
-        "max_words": check.integer(items.get("max_words"), 1, 125, "words (Modbus allows 125)"),
-        "min_gap_ms": check.integer(items.get("min_gap_ms"), 0, 1000, "ms") or 0,
-    }
-    if kind == "meter":
-        head["refresh_ms"] = check.integer(items.get("refresh_ms"), 1, 60000, "ms")
-        head["registers"] = _registers(check, items.get("registers"), head["max_words"] or 125)
-    elif kind == "inverter":
-        head["models"] = _models(check, items.get("models"))
-        head["quantities"] = _quantities(check, items.get("quantities"), head["models"])
-        head["writes"] = _writes(check, items.get("writes"))
-    return None if check.problems else DeviceMap(**head)
+def _values(known: Mapping[str, Meta], section: Section, problems: Problems, where: str) -> dict[str, Any]:
+    return {name: value for name, (value, _) in read_values(known, section, problems, where).items()}
 
 
-def _kind(node: yaml.Node) -> str:
-    """What the file says it is: its keys depend on it."""
-    pairs = node.value if isinstance(node, yaml.MappingNode) else []
-    return next((v.value for k, v in pairs if k.value == "kind" and isinstance(v, yaml.ScalarNode)), "")
+def _groups(section: Section, problems: Problems) -> dict[str, Section]:
+    """A group whose keys the author names: each holds keys of its own."""
+    return _values(dict.fromkeys(section.entries, nested("keys of its own")), section, problems, "")
 
 
-def _registers(check: Checker, item: Item | None, max_words: int) -> dict[str, Register]:
-    if item is None:
-        return {}
+def _device(tree: Section, problems: Problems) -> DeviceMap | None:
+    if not tree.entries:
+        return None
+    before = len(problems)
+    kind = tree.entries.get("kind")  # what the file says it is: its keys depend on it
+    known = KEYS.get(kind.text if isinstance(kind, Leaf) else "")
+    if known is None:
+        others = {name: {**meta, "required": False} for keys in KEYS.values() for name, meta in keys.items()}
+        read_values(others | HEAD, tree, problems, "map")
+        return None
+    values = _values(known, tree, problems, "map")
+    nothing = Section({}, 0)
+    if known is KEYS["meter"]:
+        values["registers"] = _registers(values.get("registers", nothing), values.get("max_words", 125), problems)
+    else:
+        values["models"] = _models(values.get("models", nothing), problems)
+        values["quantities"] = _quantities(values.get("quantities", nothing), values["models"], problems)
+        values["writes"] = _writes(values["writes"], problems) if "writes" in values else None
+    return DeviceMap(file=problems.file, **values) if len(problems) == before else None
+
+
+def _registers(section: Section, max_words: int, problems: Problems) -> dict[str, Register]:
     found: dict[str, Register] = {}
-    lines: dict[str, int] = {}
-    for name, entry in check.mapping(item.node, "registers", METER_QUANTITIES, ("f_hz", "v1_v", "p_w")).items():
-        register = _register(check, name, entry, max_words)
+    known = {name: nested("the register that holds it", name in ("f_hz", "v1_v", "p_w")) for name in METER_QUANTITIES}
+    for name, entry in _values(known, section, problems, "registers").items():
+        register = _register(name, entry, max_words, problems)
         if register is None:
             continue
         for other in found.values():
             if register.at < other.at + TYPES[other.type] and other.at < register.at + TYPES[register.type]:
-                check.complain(entry.line, f"{name} overlaps {other.name} of line {lines[other.name]}")
-        found[name], lines[name] = register, entry.line
+                line = section.entries[other.name].line
+                problems.add(entry.line, f"{name} overlaps {other.name} of line {line}")
+        found[name] = register
     return found
 
 
-def _register(check: Checker, name: str, entry: Item, max_words: int) -> Register | None:
-    before = len(check.problems)
-    keys = check.mapping(entry.node, name, REGISTER_KEYS, ("at", "type", "unit", "range"))
-    kind = check.string(keys.get("type"), tuple(TYPES))
-    words = TYPES[kind] if kind else 1
-    at = check.integer(keys.get("at"), 0, 0x10000 - words)
+def _register(name: str, entry: Section, max_words: int, problems: Problems) -> Register | None:
+    before = len(problems)
+    values = _ranged(name, entry, REGISTER_KEYS[name], problems)
+    words = TYPES[values.get("type", "u16")]
     if words > max_words:
-        check.complain(entry.line, f"{name}: {kind} has {words} words, max_words = {max_words} cannot read it")
-    low, high = _common(check, name, keys, entry, METER_QUANTITIES[name][1])
-    resolution = check.number(keys.get("resolution"), 1e-9, 1e6)
-    absent = check.integer(keys.get("absent"), 0, (1 << 16 * words) - 1)
-    every = check.integer(keys.get("every"), 1, 1000, "polls") or 1
-    scale = _scale(check, keys)
-    if len(check.problems) > before or kind is None or at is None:
-        return None
-    return Register(name, at, kind, low, high, scale, resolution, every, absent)
+        text = f"{name}: {values['type']} has {words} words, max_words = {max_words} cannot read it"
+        problems.add(entry.line, text)
+    _at_most("at", entry, values, 0x10000 - words, problems)
+    _at_most("absent", entry, values, (1 << 16 * words) - 1, problems)
+    return Register(name=name, **values) if len(problems) == before else None
 
 
-def _common(check: Checker, name: str, keys: Mapping[str, Item], entry: Item, unit: str) -> tuple[float, float]:
-    """unit, range, and a written scale where the direction matters: alike in meters and inverters."""
-    check.string(keys.get("unit"), (unit,))
-    if name in SIGNED and "scale" not in keys:
-        check.complain(entry.line, f"{name}: 'scale' is missing; 1 if the device counts + out of the inverter, else -1")
-    item = keys.get("range")
-    values = check.items(item)
-    if item is not None and len(values) != 2:
-        check.complain(item.line, f"{name}: range must be [low, high], in {unit} after the scale")
-    numbers = [check.number(v, -1e12, 1e12, unit) for v in values[:2]]
-    low, high = (numbers[0], numbers[1]) if len(numbers) == 2 else (None, None)
-    if low is None or high is None:
-        return 0.0, 0.0
-    if item is not None and not low < high:
-        check.complain(item.line, f"{name}: range [{low:.12g}, {high:.12g}] is empty; low must be below high")
-    return low, high
+def _ranged(name: str, entry: Section, known: Mapping[str, Meta], problems: Problems) -> dict[str, Any]:
+    """The values of a quantity, its range as low and high."""
+    values = _values(known, entry, problems, name)
+    values.pop("unit", None)
+    if values.get("scale") == 0.0:
+        line = entry.entries["scale"].line
+        problems.add(line, "scale = 0 makes every value 0; any other number is allowed")
+    if "range" in values:
+        values["low"], values["high"] = low, high = values.pop("range")
+        if not low < high:
+            text = f"{name}: range [{low:.12g}, {high:.12g}] is empty; low must be below high"
+            problems.add(entry.entries["range"].line, text)
+    return values
 
 
-def _scale(check: Checker, keys: Mapping[str, Item]) -> float:
-    item = keys.get("scale")
-    value = check.number(item, -1e9, 1e9)
-    if item is not None and value == 0.0:
-        check.complain(item.line, "scale = 0 makes every value 0; any other number is allowed")
-    return 1.0 if value is None else value
+def _at_most(name: str, entry: Section, values: Mapping[str, Any], high: int, problems: Problems, low: int = 0) -> None:
+    """A limit that follows from the type of the value."""
+    if name in entry.entries and "type" in values and values.get(name, low) > high:
+        text = f"{name} = {values[name]} is outside {low} ... {high} (type {values['type']})"
+        problems.add(entry.entries[name].line, text)
 
 
-def _models(check: Checker, item: Item | None) -> dict[int, ModelLayout]:
-    if item is None:
-        return {}
+def _models(section: Section, problems: Problems) -> dict[int, ModelLayout]:
     found: dict[int, ModelLayout] = {}
-    for key, entry in check.mapping(item.node, "models").items():
+    for key, entry in _groups(section, problems).items():
         if not key.isdecimal() or not 1 <= int(key) <= 65534:
-            check.complain(entry.line, f"models: '{key}' is not a model number; 1 ... 65534")
+            problems.add(entry.line, f"models: '{key}' is not a model number; 1 ... 65534")
             continue
-        keys = check.mapping(entry.node, f"model {key}", MODEL_KEYS, ("length",))
-        lengths = tuple(n for i in check.items(keys.get("length")) if (n := check.integer(i, 1, 65535, "words")))
-        needed = check.boolean(keys.get("needed")) or False
-        points = _points(check, keys.get("points"), f"model {key}", max(lengths, default=0))
-        found[int(key)] = ModelLayout(int(key), lengths, needed, points)
+        values = _values(MODEL_KEYS, entry, problems, f"model {key}")
+        lengths = values.get("length", (65535,))
+        points = _points(values.get("points", Section({}, 0)), f"model {key}", max(lengths), problems)
+        found[int(key)] = ModelLayout(id=int(key), lengths=lengths, needed=values.get("needed", False), points=points)
     return found
 
 
-def _points(check: Checker, item: Item | None, model: str, length: int) -> dict[str, Point]:
-    if item is None:
-        return {}
+def _points(section: Section, model: str, length: int, problems: Problems) -> dict[str, Point]:
     found: dict[str, Point] = {}
-    entries = check.mapping(item.node, f"{model} points")
-    for name, entry in entries.items():
-        keys = check.mapping(entry.node, f"{model} {name}", POINT_KEYS, ("at", "type"))
-        kind = check.string(keys.get("type"), tuple(TYPES))
-        at = check.integer(keys.get("at"), 2, max(2, length + 2 - (TYPES[kind] if kind else 1)), "words from the ID")
-        factor = check.string(keys.get("factor"))
-        if factor is not None and factor not in entries:
-            check.complain(keys["factor"].line, f"{model} {name}: factor '{factor}' is no point of this model")
-        if kind is not None and at is not None:
-            found[name] = Point(at, kind, factor)
+    for name, entry in _groups(section, problems).items():
+        values: dict[str, Any] = {"at": 2, "type": "u16"}  # a point that is wrong still has its name
+        values |= _values(POINT_KEYS, entry, problems, f"{model} {name}")
+        _at_most("at", entry, values, length + 2 - TYPES[values["type"]], problems, low=2)
+        factor = values.get("factor", name)
+        if factor not in section.entries:
+            text = f"{model} {name}: factor '{factor}' is no point of this model"
+            problems.add(entry.entries["factor"].line, text)
+        found[name] = Point(**values)
     return found
 
 
-def _quantities(check: Checker, item: Item | None, models: Mapping[int, ModelLayout]) -> dict[str, Quantity]:
-    if item is None:
-        return {}
+def _quantities(section: Section, models: Mapping[int, ModelLayout], problems: Problems) -> dict[str, Quantity]:
     found: dict[str, Quantity] = {}
-    for name, entry in check.mapping(item.node, "quantities", DEVICE_QUANTITIES, ("p_w", "p_set_readback_w")).items():
-        keys = check.mapping(entry.node, name, QUANTITY_KEYS, ("point", "unit", "range"))
-        low, high = _common(check, name, keys, entry, DEVICE_QUANTITIES[name][1])
-        points = tuple(p for i in check.items(keys.get("point")) if (p := _point_name(check, i, models)))
-        every = check.integer(keys.get("every"), 1, 1000, "polls") or 1
-        needed = check.boolean(keys.get("needed")) or False
-        found[name] = Quantity(name, points, low, high, _scale(check, keys), every, needed)
+    known = {name: nested("the point that holds it", name in ("p_w", "p_set_readback_w")) for name in DEVICE_QUANTITIES}
+    for name, entry in _values(known, section, problems, "quantities").items():
+        before = len(problems)
+        values = _ranged(name, entry, QUANTITY_KEYS[name], problems)
+        line = entry.entries["point"].line if "point" in values else 0
+        points = tuple(_point_name(text, line, models, problems) for text in values.pop("point", ()))
+        if len(problems) == before:
+            found[name] = Quantity(name=name, points=points, **values)
     return found
 
 
-def _point_name(check: Checker, item: Item, models: Mapping[int, ModelLayout]) -> tuple[int, str] | None:
-    """`701.W` is text to us and to YAML."""
-    text = check.string(item)
-    if text is None:
-        return None
+def _point_name(text: str, line: int, models: Mapping[int, ModelLayout], problems: Problems) -> tuple[int, str]:
     model, _, point = text.partition(".")
-    if model.isdecimal() and int(model) in models and point in models[int(model)].points:
-        return int(model), point
-    check.complain(item.line, f"point '{text}' is not under models; write model.point, like 701.W")
-    return None
+    number = int(model) if model.isdecimal() else 0
+    if number not in models or point not in models[number].points:
+        problems.add(line, f"point '{text}' is not under models; write model.point, like 701.W")
+    return number, point
 
 
-def _writes(check: Checker, item: Item | None) -> WriteContract | None:
-    if item is None:
-        return None
-    keys = check.mapping(item.node, "writes", WRITE_KEYS, WRITE_KEYS)
-    storage = check.string(keys.get("storage"), STORAGE)
-    interval = check.integer(keys.get("min_write_interval_ms"), 0, 3600000, "ms")
-    quantum_p = check.number(keys.get("quantum_p_w"), 0.001, 1e6, "W")
-    quantum_q = check.number(keys.get("quantum_q_var"), 0.001, 1e6, "var")
-    shortest, longest = _timer(check, keys.get("timer_s"))
-    if storage is None or interval is None or quantum_p is None or quantum_q is None:
-        return None
-    return WriteContract(storage, interval, quantum_p, quantum_q, shortest, longest)
-
-
-def _timer(check: Checker, item: Item | None) -> tuple[int, int]:
-    times = [t for i in check.items(item) if (t := check.integer(i, 1, 86400, "s")) is not None]
-    if item is not None and len(check.items(item)) != 2:
-        check.complain(item.line, "timer_s must be [shortest, longest], in s")
-    elif len(times) == 2 and times[0] > times[1]:
-        check.complain(
-            item.line if item else 1, f"timer_s = [{times[0]}, {times[1]}] is empty; the shortest comes first"
-        )
-    return (times[0], times[1]) if len(times) == 2 else (0, 0)
+def _writes(entry: Section, problems: Problems) -> WriteContract | None:
+    before = len(problems)
+    values = _values(WRITE_KEYS, entry, problems, "writes")
+    low, high = values.pop("timer_s", (0, 0))
+    if low > high:
+        text = f"timer_s = [{low}, {high}] is empty; the shortest comes first"
+        problems.add(entry.entries["timer_s"].line, text)
+    return WriteContract(timer_low_s=low, timer_high_s=high, **values) if len(problems) == before else None

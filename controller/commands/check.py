@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from controller.groups import Origin, allowed, keys_of, kind_of
 from controller.site import Site, SiteError, load_site
+from controller.sitedata import Origin
 from controller.timing import ages, budgets
+from drivers.yamlkeys import allowed, keys_of, kind_of
 
 WIDTH = 80
 DEFAULT = Origin("default")

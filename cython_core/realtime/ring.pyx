@@ -126,6 +126,8 @@ cdef class RingWriter:
 
     def snapshot(self, int64_t n, bytes state):
         """The core's state before step n, for tests and tools."""
+        if len(state) > SLOTS_AT - SNAPSHOT_AT:
+            raise ValueError(f"a state of {len(state)} bytes; a ring holds {SLOTS_AT - SNAPSHOT_AT}")
         ring_snapshot(&self.ring, n, <const char*> state, len(state))
 
 
@@ -135,12 +137,25 @@ cdef class RingReader:
     def __init__(self, path, int64_t start_n=0):
         self.path = Path(path)
         with self.path.open("rb") as file:
-            self.inode = os.fstat(file.fileno()).st_ino
-            self.map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        if len(self.map) < SLOTS_AT:
-            raise ValueError(f"{self.path}: {len(self.map)} bytes are no ring")
+            stat = os.fstat(file.fileno())
+            if stat.st_size < SLOTS_AT:
+                raise ValueError(f"{self.path}: {stat.st_size} bytes are no ring")
+            self.map = mmap.mmap(file.fileno(), stat.st_size, access=mmap.ACCESS_READ)
+        self.inode = stat.st_ino
         self.ring.words = address_of(self.map, PyBUF_SIMPLE)
+        self._check_header(stat.st_size)
         words = self.ring.words
+        self.ring.n_slots = words[H_SLOTS]
+        self.epoch = words[H_EPOCH]
+        try:
+            self.info = json.loads(self.map[INFO_AT:INFO_AT + words[H_INFO_BYTES]])
+        except ValueError as error:
+            raise ValueError(f"{self.path}: its facts are not JSON ({error})") from None
+        self.next_n = start_n
+
+    def _check_header(self, int64_t n_bytes):
+        words = self.ring.words
+        slots = words[H_SLOTS]
         if words[H_MAGIC] != MAGIC:
             raise ValueError(f"{self.path}: is no ring of step records")
         if words[H_VERSION] != RING_VERSION:
@@ -148,10 +163,8 @@ cdef class RingReader:
         if words[H_LAYOUT] != layout_hash():
             layouts = f"record layout {words[H_LAYOUT]:#x}, here {layout_hash():#x}"
             raise ValueError(f"{self.path}: written by another build ({layouts})")
-        self.ring.n_slots = words[H_SLOTS]
-        self.epoch = words[H_EPOCH]
-        self.info = json.loads(self.map[INFO_AT:INFO_AT + words[H_INFO_BYTES]])
-        self.next_n = start_n
+        if slots < 1 or slots & (slots - 1) or slots > (n_bytes - SLOTS_AT) // (SLOT_WORDS * 8):
+            raise ValueError(f"{self.path}: {n_bytes} bytes do not hold its {slots} slots; it has been cut off")
 
     @property
     def head(self):

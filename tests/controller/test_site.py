@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import controller.site
-from controller.groups import Origin
 from controller.site import Site, SiteError, load_settings, load_site
+from controller.sitedata import Origin
 from controller.sitewrite import site_text
 from controller.timing import ages, budgets
 
@@ -155,6 +155,98 @@ def test_the_meters_place_names_its_power(tmp_path: Path) -> None:
     assert [a.signal for a in ages(site)] == ["frequency", "voltage", "connection power", "inverter state"]
 
 
+# ---- what follows from the meter's map ----
+
+METER_MAP = """\
+schema: 1
+device: acme-m3
+kind: meter
+source: "made up"
+proven: document
+function: 4
+max_words: 40
+refresh_ms: 400
+registers:
+  f_hz: {at: 70, type: f32, unit: Hz, range: [40, 70], resolution: 0.01}
+  v1_v: {at: 0, type: f32, unit: V, range: [0, 400], resolution: 0.01}
+  p_w: {at: 52, type: f32, unit: W, range: [-50000, 50000], scale: -1, every: 5}
+"""
+
+
+def with_map(folder: Path, text: str, site: str) -> Site:
+    (folder / "acme.yaml").write_text(text)
+    assert "map: eastron-sdm630" in site
+    return site_of(folder, site.replace("map: eastron-sdm630", f"map: {folder}/acme.yaml").replace("L1L2L3", "L1"))
+
+
+def test_the_maps_refresh_counts_until_the_site_measures_its_own(tmp_path: Path) -> None:
+    assert site_of(tmp_path).meter.refresh_ms == 200
+    assert site_of(tmp_path, changed("  refresh_ms: 200\n", "")).meter.refresh_ms == 1000  # of eastron-sdm630
+    site = with_map(tmp_path, METER_MAP, changed("  refresh_ms: 200\n", ""))
+    assert (site.meter.refresh_ms, str(site.origins["meter.refresh_ms"])) == (400, "map")
+    assert site.settings.freq_droop.refresh_s == 0.4  # what follows from it follows from the map's too
+    assert site.settings.fail_safe.t_meter_s == 0.4
+
+
+def test_a_map_that_is_too_slow_to_be_a_default(tmp_path: Path) -> None:
+    slow = METER_MAP.replace("refresh_ms: 400", "refresh_ms: 9000")
+    with pytest.raises(SiteError, match=r"site\.yaml:6: refresh_ms = 9000 of .*acme\.yaml is outside 0 \.\.\. 5000 ms"):
+        with_map(tmp_path, slow, changed("  refresh_ms: 200\n", ""))
+    assert with_map(tmp_path, slow, GOOD).meter.refresh_ms == 200
+
+
+F_STEP, V_STEP = ", resolution: 0.01}\n  v1_v", ", resolution: 0.01}\n  p_w"
+
+# fmt: off
+FROZEN = [
+    # of    is written                  refresh  poll  after_s  why
+    ("",    "",                         200,     100,   5.0,    "20 x 0.2 s = 4 s: at least 5 s"),
+    ("",    "",                         900,     100,   18.0,   "20 refreshes of 0.9 s"),
+    ("",    "",                         200,     700,   14.0,   "asked each 0.7 s, it shows a new value no faster"),
+    ("",    "",                         3000,    100,   60.0,   "20 x 3 s: the longest time there is"),
+    ("",    "",                         3001,    100,   0.0,    "longer than that: off"),
+    (V_STEP, "resolution: 0.001",       200,     100,   5.0,    "finer is as good"),
+    (V_STEP, "resolution: 0.1",         200,     100,   0.0,    "a quiet grid stays inside 0.1 V"),
+    (V_STEP, "every: 1",                200,     100,   0.0,    "voltage: nobody has written it down"),
+    (V_STEP, "resolution: 0.01, every: 5", 200,  100,   0.0,    "voltage is not on the fast list"),
+    (F_STEP, "resolution: 0.1",         200,     100,   0.0,    "frequency in steps of 0.1 Hz"),
+    (F_STEP, "every: 1",                200,     100,   0.0,    "frequency: nobody has written it down"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("of", "written", "refresh", "poll", "after_s", "why"), FROZEN, ids=[c[-1] for c in FROZEN])
+def test_when_a_repeated_answer_is_a_frozen_meter(
+    tmp_path: Path, of: str, written: str, refresh: int, poll: int, after_s: float, why: str
+) -> None:
+    text = changed("refresh_ms: 200", f"refresh_ms: {refresh}").replace("poll_ms: 100", f"poll_ms: {poll}")
+    text = text.replace("reversion_s: 8", "reversion_s: 60") + "    t_response_s: 10\n"
+    slow = text + "  fail_safe:\n    lost_after_s: 30\n"
+    site = with_map(tmp_path, METER_MAP.replace(of, of.replace("resolution: 0.01", written)), slow)
+    assert site.settings.fail_safe.frozen_after_s == after_s, why
+    assert site.origins["fail_safe.frozen_after_s"].kind == "derived"
+
+
+def test_the_site_has_the_last_word_on_a_frozen_meter(tmp_path: Path) -> None:
+    assert site_of(tmp_path).settings.fail_safe.frozen_after_s == 5.0  # eastron-sdm630 shows 0.01 Hz and 0.01 V
+    site = site_of(tmp_path, GOOD + "  fail_safe:\n    frozen_after_s: 0\n")
+    assert site.settings.fail_safe.frozen_after_s == 0.0
+
+
+def test_a_mistake_in_a_map_is_named_in_the_map(tmp_path: Path) -> None:
+    with pytest.raises(SiteError) as refusal:
+        with_map(tmp_path, METER_MAP.replace("unit: V", "unit: kV"), changed("k_of: 0.04", "k_of: 0.5"))
+    site, meter = str(refusal.value).splitlines()
+    assert site.startswith(f"{tmp_path}/site.yaml:23: k_of = 0.5 is outside")
+    assert meter.startswith(f"{tmp_path}/acme.yaml:11: unit = kV is not one of V")
+
+
+def test_a_map_of_the_wrong_kind_of_device(tmp_path: Path) -> None:
+    (tmp_path / "acme.yaml").write_text(METER_MAP)
+    first = complaints(tmp_path, changed("map: sunspec-7xx", f"map: {tmp_path}/acme.yaml"))[0]
+    assert first == f"site.yaml:14: map = {tmp_path}/acme.yaml is a map of kind meter; allowed: inverter"
+
+
 # ---- response time ----
 
 
@@ -197,8 +289,12 @@ MISTAKES = [
     ("k_of: 0.04", "k_of: true", 23,                           "k_of = true is not a number; allowed: 0.02 ... 0.05"),
     ("p_rated_w: 7000", "p_rated_w: 50e3", 21,                 "p_rated_w = 50e3 is not a number: YAML reads it as"),
     ("p_rated_w: 7000", "p_rated_w: 07000", 21,                "p_rated_w = 07000 is read by YAML as 3584: quote it"),
-    ("  rating:", "  ratings:", 20,                            "unknown group 'ratings'; known: rating, freq_droop,"),
+    ("  rating:", "  ratings:", 20,                            "unknown key 'ratings'; known: active_limit, default_w"),
     ("poll_ms: 100", "poll_ms: 12:30", 10,                     "poll_ms = 12:30 is read by YAML as 750: quote it"),
+    ("reversion_s: 8", "reversion_s: 12:30", 18,               "reversion_s = 12:30 is read by YAML as 750: quote it"),
+    ("name: house-7", "name: 12:30", 2,                        "name = 12:30 is read by YAML as 750: quote it if it"),
+    ("reversion_s: 8", "reversion_s: '8'", 18,                 "reversion_s = 8 is not a whole number: write it with"),
+    ("poll_ms: 100", "poll_ms: 0x1_0", 10,                     "poll_ms = 0x1_0 is read by YAML as 16: quote it"),
     ("poll_ms: 100", "poll_ms: 100.5", 10,                     "poll_ms = 100.5 is not a whole number; allowed: 5"),
     ("poll_ms: 100", "poll_ms: &p 100", 10,                    "anchors (&) and aliases (*) are not used"),
     ("poll_ms: 100", "poll_ms: !x 100", 10,                    "poll_ms = '100' has a tag (!x); only plain values"),
@@ -218,6 +314,8 @@ MISTAKES = [
     ("profile: ieee1547-2018-cat-b-iii", "profile: x", 4,      "profile = x is not there; known: 50hz-droop,"),
     ("settings:", "setings:", 19,                              "unknown key 'setings'; known: i_accept, inverter,"),
     ("map: eastron-sdm630", "map: acme", 6,                    "map = acme is not there; known: eastron-sdm630"),
+    ("map: eastron-sdm630", "map: sunspec-7xx", 6,             "map = sunspec-7xx is not there; known: eastron-sdm630"),
+    ("map: sunspec-7xx", "map: eastron-sdm630", 14,            "map = eastron-sdm630 is not there; known: sunspec-7xx"),
     ("map: eastron-sdm630", "map: /no/acme.yaml", 6,           "map = /no/acme.yaml is not a file"),
     ("start_mode: shadow", "start_mode: demo", 7,              "host = 192.168.1.50 is not this machine: start_mode"),
     ("start_mode: shadow", "start_mode: live", 3,              "start_mode = live moves real power: prove first"),
@@ -418,7 +516,7 @@ def test_a_whole_site_file_gives_its_period(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("freq_drop:\n  k_of: 0.03\n", "site.yaml:1: unknown group 'freq_drop'; known: rating,"),
+        ("freq_drop:\n  k_of: 0.03\n", "site.yaml:1: unknown key 'freq_drop'; known: active_limit,"),
         ("freq_droop:\n  k_of: 3\n", "site.yaml:2: k_of = 3 is outside 0.02 ... 0.05 pu/pu"),
         ("", "site.yaml: is empty"),
         ("schema: 9\nsettings:\n  limits:\n    soc_min_pu: 0.1\n", "site.yaml:1: schema = 9 is newer"),

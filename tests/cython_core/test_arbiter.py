@@ -1,4 +1,4 @@
-"""The arbiter: nested clamp of limits and wishes. No layer undoes a stronger one; there is always exactly one answer."""
+"""The arbiter: nested clamp of limits and wishes. No layer undoes a stronger one; there is always one answer."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cython_core.bulk import STEP, START_NS, from_bytes, run, stack
+from cython_core.bulk import START_NS, STEP, from_bytes, run, stack
 from cython_core.records import NAN, Mode, Reason, State, WishSource
 from cython_core.step import Core
 from tests.cython_core.unit import settings
@@ -27,7 +27,7 @@ WRONG = [
     # table                                             message                                     why
     ({"f_hz": [60.0]},                                  r"missing columns \['p_demand_w', 'v_pu'\]", "missing"),
     (table(2, f_hzz=60.0),                              r"unknown columns \['f_hzz'\]",              "misspelt"),
-    (table(2, v_pu=[1.0]),                              r"column v_pu has the shape \(1,\), f_hz has \(2,\)", "too short"),
+    (table(2, v_pu=[1.0]),                              r"shape \(1,\), f_hz has \(2,\)",            "too short"),
     (table(2, permit=[1.0, 1.0, 1.0]),                  r"column permit has the shape \(3,\)",       "too long"),
     (table(2, v_pu=[[1.0, 1.0]]),                       r"column v_pu has the shape \(1, 2\)",       "two dimensions"),
 ]

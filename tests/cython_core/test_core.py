@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cython_core.bulk import STEP, START_NS, from_bytes, stack
+from cython_core.bulk import START_NS, STEP, from_bytes, stack
 from cython_core.records import DeviceState, Measurement, Mode, Order, StepRecord, Wish
 from cython_core.settings import Settings
 from cython_core.step import Core, pack
@@ -127,7 +127,7 @@ def test_half_a_record_is_refused() -> None:
 
 
 def test_a_record_holds_every_input_as_it_came() -> None:
-    meter = Measurement(*(START_NS - i for i in range(3)), 63, 60.1, 231.0, 232.0, 233.0, 500.0, 60.0)
+    meter = Measurement(START_NS, START_NS - 1, START_NS - 2, 63, 60.1, 231.0, 232.0, 233.0, 500.0, 60.0)
     device = DeviceState(START_NS - 5, START_NS - 6, 1023, 1.0, 2.0, 3.0, 4000.0, 5000.0, 6.0, 7000.0, 0.5, 4, 3)
     order = Order(START_NS - 7, 1, 0, 0.75)
     wish = Wish(6, -1.0, 2.0, 1.5, 0.0, START_NS, START_NS + 10**9, 9)

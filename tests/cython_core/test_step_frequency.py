@@ -40,7 +40,7 @@ STATIC = [
 ]
 BOUND = [
     # wish_w    inputs                                  f_hz   p_w       why
-    (5000.0,    {"ap_limit": 0.0},                      59.0,  3213.3,   "the active power limit does not bind droop: limit 0"),
+    (5000.0,    {"ap_limit": 0.0},                      59.0,  3213.3,   "a limit of 0 does not bind droop"),
     (9000.0,    {"ap_limit": 0.5},                      59.36, 7013.3,   "limited to half: 0.5 + 0.2013 pu"),
     (5000.0,    {"ap_limit": 0.0},                      61.0, -3213.3,   "limit 0 and over: charges"),
     (5000.0,    {"soc": EMPTY},                         59.0,     0.0,   "an empty battery gives nothing"),
@@ -72,9 +72,7 @@ def test_static_answer(droop: dict[str, float], wish_w: float, f_hz: float, p_w:
 
 @pytest.mark.parametrize(("wish_w", "inputs", "f_hz", "p_w", "why"), BOUND, ids=[c[-1] for c in BOUND])
 @pytest.mark.parametrize("when", ["before", "in the event"])
-def test_what_binds_droop(
-    wish_w: float, inputs: dict[str, Any], f_hz: float, p_w: float, why: str, when: str
-) -> None:
+def test_what_binds_droop(wish_w: float, inputs: dict[str, Any], f_hz: float, p_w: float, why: str, when: str) -> None:
     unit = running(wish_w)
     if when == "before":
         unit.coast(20.0, **inputs)
@@ -193,7 +191,7 @@ def test_a_new_wish_waits_for_the_end_of_the_event() -> None:
     unit.coast(60.0, f_hz=60.34)
     unit.wish(-5000.0)
     record = unit.coast(20.0)
-    assert (record.p_wish_w, record.p_pre_w) == (-5000.0, pytest.approx(5000.0))
+    assert (record.p_wish_w, record.p_pre_w) == pytest.approx((-5000.0, 5000.0))
     assert record.p_cmd_w == pytest.approx(4000.0, abs=0.1)
     start = len(unit.records)
     record = unit.advance(1.01, f_hz=60.0)  # the step that sees the end still holds p_pre
@@ -220,7 +218,7 @@ def test_crossing_the_dead_band_in_one_step(k: int) -> None:
     assert not reasons(record) & Reason.DROOP  # the old event is over at once
     assert reasons(record) & Reason.DROOP_WAITING  # the new one is qualified like any other
     record = unit.coast(60.0)
-    assert (record.p_pre_w, record.p_cmd_w) == (pytest.approx(5000.0), pytest.approx(6000.0, abs=0.1))
+    assert (record.p_pre_w, record.p_cmd_w) == pytest.approx((5000.0, 6000.0), abs=0.1)
     assert {round(r.p_pre_w, 6) for r in unit.records[start:]} == {5000.0}  # never the drooped output
 
 
@@ -263,6 +261,23 @@ def test_the_active_power_limit_binds_again_after_the_event() -> None:
     assert unit.coast(60.0, f_hz=59.36).p_cmd_w == pytest.approx(7013.3, abs=0.1)
     assert unit.advance(5.0, f_hz=60.0).p_cmd_w == pytest.approx(5201.3, abs=0.1)  # a tenth of the answer is left
     assert unit.coast(20.0).p_cmd_w == pytest.approx(5000.0, abs=0.2)
+
+
+def test_a_limit_ordered_in_an_event_binds_after_it_by_the_ramp() -> None:
+    unit = running(9000.0)
+    unit.coast(30.0, f_hz=60.3)  # 0.264 / 3 = 0.088 pu
+    unit.coast(20.0, ap_limit=0.2)
+    assert unit.last.p_cmd_w == pytest.approx(8120.0, abs=0.1)  # the event goes on from what was before
+    start = len(unit.records)
+    unit.advance(20.0, f_hz=60.0)
+    assert unit.last.p_cmd_w == pytest.approx(2000.0, abs=0.2)
+    assert unit.largest_step_w(since=start) <= 20.0 + 1e-6
+
+
+@pytest.mark.parametrize("seconds", [1.0, 10.0])
+def test_a_limit_quicker_than_the_ramp_is_still_in_time(seconds: float) -> None:
+    unit = running(10000.0, limits={"ramp_pu_s": 0.01}, active_limit={"ramp_time_s": seconds})
+    assert unit.advance(seconds, ap_limit=0.0).p_cmd_w == pytest.approx(0.0, abs=1e-6)
 
 
 def test_droop_answers_on_a_50_hz_grid() -> None:

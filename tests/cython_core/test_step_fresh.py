@@ -1,7 +1,7 @@
 """Stage 1, fresh: which reading counts, how old it is, and the exact ages at which it is held, stale and lost.
 
-T = 0.2 s of the meter and 0.5 s of the inverter: fresh up to 2 T = 0.4 s and 1.0 s, held up to max(5 T, 1 s) = 1.0 s and
-2.5 s, stale up to 10 s, then lost. A meter's age includes half its refresh, 0.05 s.
+T = 0.2 s of the meter and 0.5 s of the inverter: fresh up to 2 T = 0.4 s and 1.0 s, held up to max(5 T, 1 s) = 1.0 s
+and 2.5 s, stale up to 10 s, then lost. A meter's age includes half its refresh, 0.05 s.
 """
 
 from __future__ import annotations
@@ -67,11 +67,11 @@ def test_ages_of_the_meter(silent_s: float, fresh: Freshness, f_bits: int, v_bit
     assert (record.f_hz, record.v_pu) == (60.0, 1.0)  # the last good value stays
 
 
-def test_one_nanosecond_above_2_T_is_held() -> None:
+def test_one_nanosecond_above_two_periods_is_held() -> None:
     unit = running(2000.0)
     assert unit.step(meter_late_ns=350_000_000).fresh_f == FRESH
     unit.advance(0.5, meter_late_ns=0)
-    assert unit.step(meter_late_ns=350_000_001).fresh_f == FRESH  # its reading is older than the one before it: not taken
+    assert unit.step(meter_late_ns=350_000_001).fresh_f == FRESH  # older than the reading before it: not taken
     unit = Unit(wish_w=0.0)
     assert unit.step(meter_late_ns=350_000_001).fresh_f == HELD
 
@@ -228,7 +228,7 @@ FROZEN = [
     # seconds  inputs                               frozen  why
     (5.00,     {"meter_q_var": 10.0},               False,  "5 s of identical answers"),
     (5.01,     {"meter_q_var": 10.0},               True,   "longer than 5 s"),
-    (5.01,     {},                                  True,   "a meter without P and Q: absent stays absent, that is no change"),
+    (5.01,     {},                                  True,   "a meter without P and Q: absent is no change"),
     (5.01,     {"v_v": (230.0, 230.0, 230.0)},      True,   "three phases"),
 ]
 MOVES = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,19 @@ from hypothesis import settings as effort
 from hypothesis import strategies as st
 
 from cython_core.bulk import START_NS, stack
-from cython_core.records import NAN, DeviceState, Measurement, Mode, Order, Reason, Session, StepRecord, Stop, Wish
+from cython_core.records import (
+    NAN,
+    DeviceState,
+    Measurement,
+    Mode,
+    Order,
+    Reason,
+    Session,
+    StepRecord,
+    Stop,
+    Wish,
+    kinds,
+)
 from cython_core.step import Core
 from tests.cython_core.unit import RATING, Unit, reasons, settings
 
@@ -30,15 +43,17 @@ def at(t_ns: int, offset: int) -> int:
 
 @st.composite
 def garbage(draw: st.DrawFn, t_ns: int) -> dict[str, Any]:
-    def numbers(count: int) -> list[float]:
-        return [draw(number) for _ in range(count)]
+    def words(record: type[Any]) -> list[Any]:
+        """A number for every double, a time for every integer."""
+        return [draw(number) if kind == "d" else at(t_ns, draw(moment)) for kind in kinds(record)]
 
-    meter = Measurement(*(at(t_ns, draw(moment)) for _ in range(3)), draw(bits), *numbers(6))
-    times = [at(t_ns, draw(moment)) for _ in range(2)]
+    meter = replace(Measurement(*words(Measurement)), valid=draw(bits))
     status = draw(st.sampled_from([0, 1, 2, 3, 3, 3, 7, 19]))
-    device = DeviceState(*times, draw(bits), *numbers(8), draw(st.integers(-1, 9)), status)
+    device = replace(
+        DeviceState(*words(DeviceState)), valid=draw(bits), session=draw(st.integers(-1, 9)), status=status
+    )
     order = Order(t_ns, draw(st.sampled_from([1, 1, 1, 0, 5])), draw(st.sampled_from([0, 0, 1, 2, 9])), draw(number))
-    wish = Wish(draw(st.integers(-2, 9)), *numbers(4), t_ns + draw(moment), t_ns + draw(moment), draw(st.integers(-9, 99)))
+    wish = replace(Wish(*words(Wish)), source=draw(st.integers(-2, 9)), seq=draw(st.integers(-9, 99)))
     return {"meter": meter, "device": device, "order": order, "wish": draw(st.sampled_from([None, wish]))}
 
 

@@ -103,7 +103,8 @@ def test_silent_until_every_input_is_fresh_and_the_unit_runs(inputs: dict[str, A
     assert {r.mode for r in unit.records} == {Mode.SILENT}  # not one step writes
     good = Unit()
     record = unit.step(f_hz=60.0, v_v=good.v_v, meter_late_ns=0, status=RUN)
-    assert (record.state, record.p_cmd_w) == (State.IN_SERVICE, pytest.approx(1020.0))  # and the wish was kept
+    assert record.state == State.IN_SERVICE
+    assert record.p_cmd_w == pytest.approx(1020.0)  # and the wish was kept
 
 
 def test_a_unit_that_tells_no_status_is_taken_as_running() -> None:
@@ -210,12 +211,23 @@ def test_a_short_interruption_comes_back_by_the_ramp(order: dict[str, Any], why:
     assert unit.largest_step_w(since=start) <= STEP_W
 
 
-def test_permit_returns_only_on_fresh_inputs() -> None:
+# fmt: off
+OLD = [
+    # while it was off                      why
+    ({"f_hz": NAN},                         "frequency"),
+    ({"v_v": (NAN,)},                       "voltage"),
+    ({"silence": "inverter"},               "the inverter's state"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("inputs", "why"), OLD, ids=[c[-1] for c in OLD])
+def test_permit_returns_only_on_fresh_inputs(inputs: dict[str, Any], why: str) -> None:
     unit = running(6000.0)
-    unit.advance(1.0, permit=0, f_hz=NAN)
-    record = unit.advance(0.5, permit=1)
-    assert (record.state, record.mode) == (State.STARTING, Mode.SILENT)
-    assert unit.step(f_hz=60.0).p_cmd_w == pytest.approx(20.0)
+    unit.advance(1.01, permit=0, **inputs)
+    record = unit.advance(0.5, permit=1, **inputs)
+    assert (record.state, record.mode) == (State.STARTING, Mode.SILENT), why
+    assert unit.step(f_hz=60.0, v_v=(230.0,)).p_cmd_w == pytest.approx(20.0)
 
 
 def test_without_permit_frequency_moves_nothing() -> None:
@@ -234,10 +246,11 @@ def test_stop_ramps_to_0_with_active_and_reactive_power() -> None:
     unit.coast(5.0, v_v=(241.5,))
     start = len(unit.records)
     record = unit.step(stop=Stop.RAMP)
-    assert (record.mode, record.p_cmd_w) == (Mode.STOP, pytest.approx(5980.0))
+    assert record.mode == Mode.STOP
+    assert record.p_cmd_w == pytest.approx(5980.0)
     assert record.q_cmd_var == pytest.approx(-2200.0 + 20.0, abs=0.1)
     record = unit.advance(2.99)
-    assert (record.p_cmd_w, record.q_cmd_var) == (pytest.approx(0.0, abs=1e-6), 0.0)
+    assert (record.p_cmd_w, record.q_cmd_var) == pytest.approx((0.0, 0.0), abs=1e-6)
     assert unit.largest_step_w(since=start) <= STEP_W
 
 

@@ -8,6 +8,7 @@ Silence  a silent meter or inverter keeps its last answer, as a mailbox does; on
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 from cython_core.bulk import START_NS
@@ -83,7 +84,9 @@ class Unit:
         """Time of the next step."""
         return (self.t_ns - START_NS) * 1e-9
 
-    def wish(self, p_w: float, lo_w: float = -1e6, hi_w: float = 1e6, source: int = WishSource.BENCH, **more: Any) -> None:
+    def wish(
+        self, p_w: float, lo_w: float = -1e6, hi_w: float = 1e6, source: int = WishSource.BENCH, **more: Any
+    ) -> None:
         """This wish arrives in the next free step and lives 900 s unless said otherwise."""
         self.seq += 1
         fields = {"valid_from_ns": self.t_ns, "expires_ns": self.t_ns + 900 * 10**9, "seq": self.seq, **more}
@@ -151,7 +154,7 @@ class Unit:
             soc_pu=self.soc,
             session=self.session,
             status=self.status,
-            **said,  # type: ignore[arg-type]
+            **said,
         )
 
     def powers(self, since: int = 0) -> list[float]:
@@ -160,7 +163,7 @@ class Unit:
     def largest_step_w(self, since: int = 1) -> float:
         """The largest change of the commanded power from one step to the next."""
         p_w = self.powers(max(since - 1, 0))
-        return max((abs(b - a) for a, b in zip(p_w, p_w[1:], strict=False)), default=0.0)
+        return max((abs(b - a) for a, b in pairwise(p_w)), default=0.0)
 
 
 def running(p_w: float = 0.0, **more: Any) -> Unit:

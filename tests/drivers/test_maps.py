@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -83,9 +84,9 @@ def test_template_explains_every_key_and_is_two_valid_maps(tmp_path: Path) -> No
     inverter = "\n".join(line[3:] if line.startswith("#: ") else "" for line in text.splitlines())
     assert parse_map(inverter, "TEMPLATE.yaml").kind == "inverter"
     schema = drivers.mapfile
-    keys = {k for keys in schema.KEYS.values() for k in keys}
-    for more in (schema.REGISTER_KEYS, schema.QUANTITY_KEYS, schema.MODEL_KEYS, schema.POINT_KEYS, schema.WRITE_KEYS):
-        keys |= set(more)
+    groups = (schema.KEYS, schema.REGISTER_KEYS, schema.QUANTITY_KEYS)
+    keys = {k for group in groups for keys in group.values() for k in keys}
+    keys |= {*schema.MODEL_KEYS, *schema.POINT_KEYS, *schema.WRITE_KEYS}
     assert not [k for k in keys if f"{k}:" not in text]
 
 
@@ -98,10 +99,10 @@ def test_unknown_map_lists_what_exists() -> None:
 
 
 def test_a_path_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(MapError, match=r"nowhere\.yaml:1: cannot be read: No such file"):
+    with pytest.raises(MapError, match=r"nowhere\.yaml: cannot be read: No such file"):
         load_map(str(tmp_path / "nowhere.yaml"))
     (tmp_path / "latin.yaml").write_bytes(b"device: \xfc")
-    with pytest.raises(MapError, match=r"latin\.yaml:1: cannot be read: .*utf-8"):
+    with pytest.raises(MapError, match=r"latin\.yaml:1: is not UTF-8 text"):
         load_map(str(tmp_path / "latin.yaml"))
 
 
@@ -120,76 +121,143 @@ registers:
 """
 
 METER_KEYS = "device, function, kind, max_words, min_gap_ms, proven, refresh_ms, registers, schema, source"
-PLAINLY = "is not a number; write it plainly, like 50000, 0x0034 or 0.01"
+
+
+def read_as(text: str, number: int) -> str:
+    return f'is read by YAML as {number}: quote it if it is text ("{text}"), or write the number in plain decimals'
+
+
+UPDATE = "update the program, or write the file for schema 1"
+FUNCTION = "allowed: 3 ... 4 (Modbus function that reads)"
+PROVEN = "document | capture | bench (how the map is known to be right)"
+RANGE = "allowed: -1e+12 ... 1e+12 Hz ([low, high] after the scale)"
 
 MISTAKES = [
     # replace                 by                              the one line that is told
-    ("schema: 1", "schema: 2", "1: schema = 2 is outside 1 ... 1"),
+    ("schema: 1", "schema: 2", "1: schema = 2 is newer than this program, which reads up to 1: " + UPDATE),
     (
         "schema: 1",
         "schema: 1\nmaxwords: 4",
-        "2: map: unknown key 'maxwords', did you mean 'max_words'?; known: " + METER_KEYS,
+        "2: unknown key 'maxwords'; known: " + METER_KEYS,
     ),
-    ("schema: 1", "schema: 1\nmodels: {}", "2: map: unknown key 'models'; known: " + METER_KEYS),
-    ("device: acme-m3", "device: 12:30", "2: device = '12:30' is not text; write text (quote it)"),
-    ("device: acme-m3", "device: on", "2: device = 'on' is not text; write text (quote it)"),
-    ("device: acme-m3", "device:", "2: device = '' is not text; write text (quote it)"),
-    ("device: acme-m3", "device: a\ndevice: b", "3: map: key 'device' stands twice, first in line 2"),
-    ('source: "Acme manual, table 4"\n', "", "1: map: 'source' is missing"),
-    ("proven: document", "proven: hearsay", "5: proven = 'hearsay'; allowed: document, capture, bench"),
+    ("schema: 1", "schema: 1\nmodels: {}", "2: unknown key 'models'; known: " + METER_KEYS),
+    (
+        "device: acme-m3",
+        "device: 12:30",
+        "2: device = 12:30 " + read_as("12:30", 750),
+    ),
+    (
+        "device: acme-m3",
+        "device: on",
+        '2: device = on is read by YAML as bool, not as text: quote it ("on"); allowed: the name people will use',
+    ),
+    ("device: acme-m3", "device:", "2: device has no value; allowed: the name people will use"),
+    ("device: acme-m3", "device: a\ndevice: b", "3: key 'device' stands twice; the first is in line 2"),
+    (
+        'source: "Acme manual, table 4"\n',
+        "",
+        "1: map: missing key 'source': the document or capture a reviewer can open",
+    ),
+    (
+        "proven: document",
+        "proven: hearsay",
+        "5: proven = hearsay is not one of " + PROVEN,
+    ),
     (
         "proven: document",
         "proven: [document]",
-        "5: proven = a list or mapping is not text; write one of document, capture, bench",
+        "5: proven holds a list or group; it takes one value: " + PROVEN,
     ),
-    ("function: 4", "function: 6", "6: function = 6 is outside 3 ... 4"),
-    ("function: 4", "function: 4.0", "6: function = 4.0 is not a whole number; 3 ... 4"),
-    ("function: 4", "function: '4'", "6: function = '4' is not a number; write it without quotes"),
-    ("function: 4", "function: true", "6: function = 'true' " + PLAINLY),
+    ("function: 4", "function: 6", "6: function = 6 is outside 3 ... 4 (Modbus function that reads)"),
+    ("function: 4", "function: 4.0", "6: function = 4.0 is not a whole number; " + FUNCTION),
+    ("function: 4", "function: '4'", "6: function = 4 is not a whole number: write it without quotes; " + FUNCTION),
+    ("function: 4", "function: true", "6: function = true is not a whole number; " + FUNCTION),
     ("max_words: 40", "max_words: 126", "7: max_words = 126 is outside 1 ... 125 words (Modbus allows 125)"),
     (
         "max_words: 40",
         "max_words: 040",
-        "7: max_words = '040' is not a number; a leading 0 means octal to YAML: write 0x... or plain decimal",
+        "7: max_words = 040 " + read_as("040", 32),
     ),
-    ("refresh_ms: 200", "refresh_ms: 0", "8: refresh_ms = 0 is outside 1 ... 60000 ms"),
     (
         "refresh_ms: 200",
-        "refresh_ms: 00:20",
-        "8: refresh_ms = '00:20' is not a number; YAML reads 12:30 as 750: write one plain number",
+        "refresh_ms: 0",
+        "8: refresh_ms = 0 is outside 1 ... 60000 ms (how often the device renews its values)",
     ),
-    ("refresh_ms: 200", "refresh_ms: 200\nmin_gap_ms: -1", "9: min_gap_ms = -1 is outside 0 ... 1000 ms"),
-    ("f_hz: {at", "freq: {at", "10: registers: 'f_hz' is missing"),
+    (
+        "refresh_ms: 200",
+        "refresh_ms: 12:30",
+        "8: refresh_ms = 12:30 " + read_as("12:30", 750),
+    ),
+    (
+        "refresh_ms: 200",
+        "refresh_ms: 200\nmin_gap_ms: -1",
+        "9: min_gap_ms = -1 is outside 0 ... 1000 ms (rest between two requests)",
+    ),
+    ("f_hz: {at", "freq: {at", "9: registers: missing key 'f_hz': the register that holds it"),
     (
         "f_hz: {at",
         "f_hertz: {at",
-        "10: registers: unknown key 'f_hertz', did you mean 'f_hz'?; known: f_hz, p_w, q_var, v1_v, v2_v, v3_v",
+        "10: unknown key 'f_hertz'; known: f_hz, p_w, q_var, v1_v, v2_v, v3_v",
     ),
-    ("at: 0x0046, ", "", "10: f_hz: 'at' is missing"),
-    ("at: 0x0046", "at: 65535", "10: at = 65535 is outside 0 ... 65534"),
-    ("at: 0x0046", "at: -1", "10: at = -1 is outside 0 ... 65534"),
-    ("at: 0x0046", "at: 30071.5", "10: at = 30071.5 is not a whole number; 0 ... 65534"),
+    ("at: 0x0046, ", "", "10: f_hz: missing key 'at': 0 ... 65535 (address on the wire, zero-based)"),
+    ("at: 0x0046", "at: 65535", "10: at = 65535 is outside 0 ... 65534 (type f32)"),
+    ("at: 0x0046", "at: -1", "10: at = -1 is outside 0 ... 65535 (address on the wire, zero-based)"),
+    (
+        "at: 0x0046",
+        "at: 30071.5",
+        "10: at = 30071.5 is not a whole number; allowed: 0 ... 65535 (address on the wire, zero-based)",
+    ),
     ("at: 0x0046", "at: 0x0033", "12: p_w overlaps f_hz of line 10"),
-    ("type: f32, unit: Hz", "type: float, unit: Hz", "10: type = 'float'; allowed: u16, s16, u32, s32, f32, u64, s64"),
-    ("unit: Hz", "unit: mHz", "10: unit = 'mHz', did you mean 'Hz'?; allowed: Hz"),
+    (
+        "type: f32, unit: Hz",
+        "type: float, unit: Hz",
+        "10: type = float is not one of u16 | s16 | u32 | s32 | f32 | u64 | s64 (how it is packed, high word first)",
+    ),
+    ("unit: Hz", "unit: mHz", "10: unit = mHz is not one of Hz (the unit in the quantity's name)"),
     ("[40, 70]", "[70, 40]", "10: f_hz: range [70, 40] is empty; low must be below high"),
-    ("[40, 70]", "[40, nan]", "10: range = 'nan' " + PLAINLY),
-    ("[40, 70]", "[40, 50, 60]", "10: f_hz: range must be [low, high], in Hz after the scale"),
-    ("[40, 70]", "40", "10: f_hz: range must be [low, high], in Hz after the scale"),
-    ("50000]", "50e3]", "12: range = '50e3' " + PLAINLY),
-    (", scale: -1", "", "12: p_w: 'scale' is missing; 1 if the device counts + out of the inverter, else -1"),
+    ("[40, 70]", "[40, nan]", "10: range = nan is not a number; " + RANGE),
+    ("[40, 70]", "[40, 50, 60]", "10: range holds 3 values instead of 2; " + RANGE),
+    ("[40, 70]", "40", "10: range holds 1 values instead of 2; " + RANGE),
+    ("[40, 70]", "[]", "10: range holds 0 values instead of 2; " + RANGE),
+    (
+        "[40, 70]",
+        "[40, [70]]",
+        "10: range holds a list or group; it takes a value or a list: " + RANGE.removeprefix("allowed: "),
+    ),
+    ("[40, 70]", "[40, 01:30]", "10: range = 01:30 is not a number; " + RANGE),
+    (
+        "[40, 70]",
+        "[40, 1:30]",
+        "10: range = 1:30 " + read_as("1:30", 90),
+    ),
+    (
+        "50000]",
+        "50e3]",
+        "12: range = 50e3 is not a number: YAML reads it as text, write all digits (50000, not 50e3); "
+        + RANGE.replace("Hz", "W"),
+    ),
+    (
+        ", scale: -1",
+        "",
+        "12: p_w: missing key 'scale': -1000000000 ... 1000000000 "
+        "(1 if the device counts + out of the inverter, else -1)",
+    ),
     ("scale: -1", "scale: 0", "12: scale = 0 makes every value 0; any other number is allowed"),
-    ("scale: -1", "scale: -1, every: 0", "12: every = 0 is outside 1 ... 1000 polls"),
-    ("scale: -1", "scale: -1, absent: 0x1ffffffff", "12: absent = 8589934591 is outside 0 ... 4294967295"),
-    ("scale: -1", "scale: -1, resolution: 0", "12: resolution = 0 is outside 1e-09 ... 1000000"),
+    ("scale: -1", "scale: -1, every: 0", "12: every = 0 is outside 1 ... 1000 polls (asked in each so many-th)"),
+    ("scale: -1", "scale: -1, absent: 0x1ffffffff", "12: absent = 8589934591 is outside 0 ... 4294967295 (type f32)"),
+    (
+        "scale: -1",
+        "scale: -1, resolution: 0",
+        "12: resolution = 0 is outside 1e-09 ... 1000000 (the smallest change the device shows, after the scale)",
+    ),
     (
         "scale: -1",
         "scale: -1, sign: -1",
-        "12: p_w: unknown key 'sign'; known: absent, at, every, range, resolution, scale, type, unit",
+        "12: unknown key 'sign'; known: absent, at, every, range, resolution, scale, type, unit",
     ),
-    ("{at: 0x0000, type: f32, unit: V, range: [0, 400]}", "0", "11: v1_v must be a mapping of keys to values"),
-    ("kind: meter", "kind: metre", "3: kind = 'metre', did you mean 'meter'?; allowed: meter, inverter"),
-    ("range: [40, 70]}", "range: [40, 70]", "11: not YAML: expected ',' or '}', but got '<scalar>'"),
+    ("{at: 0x0000, type: f32, unit: V, range: [0, 400]}", "0", "11: v1_v needs its keys below it, indented"),
+    ("kind: meter", "kind: metre", "3: kind = metre is not one of meter | inverter (decides which keys follow)"),
+    ("range: [40, 70]}", "range: [40, 70]", "11: is not YAML: expected ',' or '}', but got '<scalar>'"),
     ("max_words: 40", "max_words: 1", "10: f_hz: f32 has 2 words, max_words = 1 cannot read it"),
 ]
 
@@ -204,7 +272,7 @@ def test_a_mistake_is_told_with_its_line_and_what_is_allowed(old: str, new: str,
 
 @pytest.mark.parametrize("text", ["", "# only a comment\n", "---\n"])
 def test_an_empty_file(text: str) -> None:
-    with pytest.raises(MapError, match=r"m\.yaml:[12]: (the file is empty|map must be a mapping)"):
+    with pytest.raises(MapError, match=r"m\.yaml: (is empty|holds no `key: value` lines)"):
         parse_map(text, "m.yaml")
 
 
@@ -212,7 +280,7 @@ def test_an_empty_file(text: str) -> None:
     "text", ["a: 1\n---\nb: 2\n", "a: &x [*x]\n", "- 1\n", "\x00", "? [a, b]\n: 1\n", "<<: {}\n", "a: *b\n"]
 )
 def test_odd_yaml_is_a_map_error_and_nothing_else(text: str) -> None:
-    with pytest.raises(MapError, match=r"m\.yaml:\d+: "):
+    with pytest.raises(MapError, match=r"m\.yaml(:\d+)?: "):
         parse_map(text, "m.yaml")
 
 
@@ -256,21 +324,44 @@ INVERTER_KEYS = "device, function, kind, max_words, min_gap_ms, models, proven, 
 
 INVERTER_MISTAKES = [
     ("  701:", "  MyModel:", "9: models: 'MyModel' is not a model number; 1 ... 65534"),
-    ("length: 153", "length: 0", "10: length = 0 is outside 1 ... 65535 words"),
-    ("at: 116", "at: 155", "13: at = 155 is outside 2 ... 154 words from the ID"),
-    ("at: 10", "at: 1", "12: at = 1 is outside 2 ... 154 words from the ID"),
+    (
+        "length: 153",
+        "length: 0",
+        "10: length = 0 is outside 1 ... 65535 words (the L values for which this layout holds)",
+    ),
+    ("at: 116", "at: 155", "13: at = 155 is outside 2 ... 154 (type s16)"),
+    ("{at: 10, type: s16", "{type: u64", "12: model 701 W: missing key 'at': 2 ... 65535 words (from the model's ID)"),
+    ("length: 153", "length: 1", "12: at = 10 is outside 2 ... 2 (type s16)"),
+    ("at: 10", "at: 1", "12: at = 1 is outside 2 ... 65535 words (from the model's ID)"),
     ("factor: W_SF", "factor: A_SF", "12: model 701 W: factor 'A_SF' is no point of this model"),
-    ("needed: true", "needed: on", "14: needed = 'on'; allowed: true, false"),
+    ("needed: true", "needed: on", "14: needed = on is not true or false (a device without it is refused)"),
     ("point: 701.W", "point: 701.VA", "16: point '701.VA' is not under models; write model.point, like 701.W"),
-    ("point: 701.W", "point: 701.5", "16: point = '701.5' is not text; write text (quote it)"),
+    (
+        "point: 701.W",
+        "point: 701.5",
+        '16: point = 701.5 is read by YAML as float, not as text: quote it ("701.5"); allowed: model.point, like 701.W',
+    ),
     ("point: 704.WSet", "point: 713.SoC", "17: point '713.SoC' is not under models; write model.point, like 701.W"),
-    ("p_w: {point", "f_hz: {point", "16: quantities: 'p_w' is missing"),
-    ("storage: ram", "storage: disk", "18: storage = 'disk'; allowed: ram, flash, unknown"),
-    ("storage: ram, ", "", "18: writes: 'storage' is missing"),
-    ("[3, 3600]", "60", "18: timer_s must be [shortest, longest], in s"),
+    ("p_w: {point", "f_hz: {point", "15: quantities: missing key 'p_w': the point that holds it"),
+    (
+        "storage: ram",
+        "storage: disk",
+        "18: storage = disk is not one of ram | flash | unknown (where a set-point is kept)",
+    ),
+    ("storage: ram, ", "", "18: writes: missing key 'storage': ram | flash | unknown (where a set-point is kept)"),
+    (
+        "[3, 3600]",
+        "60",
+        "18: timer_s holds 1 values instead of 2; "
+        "allowed: 1 ... 86400 s ([shortest, longest] of the device's own timer)",
+    ),
     ("[3, 3600]", "[3600, 3]", "18: timer_s = [3600, 3] is empty; the shortest comes first"),
-    ("quantum_p_w: 10", "quantum_p_w: 0", "18: quantum_p_w = 0 is outside 0.001 ... 1000000 W"),
-    ("models:", "registers: {}\nmodels:", "8: map: unknown key 'registers'; known: " + INVERTER_KEYS),
+    (
+        "quantum_p_w: 10",
+        "quantum_p_w: 0",
+        "18: quantum_p_w = 0 is outside 0.001 ... 1000000 W (a smaller change is not worth a write)",
+    ),
+    ("models:", "registers: {}\nmodels:", "8: unknown key 'registers'; known: " + INVERTER_KEYS),
 ]
 
 
@@ -291,6 +382,24 @@ def test_a_damaged_map_is_a_map_error_and_nothing_else(name: str) -> None:
         for damaged in ([], [line[: len(line) // 2]], ["  " + line]):
             told = complaints("\n".join([*lines[:i], *damaged, *lines[i + 1 :]]))
             assert all(line.startswith("m.yaml:") for line in told)
+
+
+@pytest.mark.parametrize("source", [METER, INVERTER], ids=["meter", "inverter"])
+@pytest.mark.parametrize(
+    "value", ["12:30", "", "[]", "{}", "[[1]]", "on", "-1", "1e99", "99999999999999999999999", "!x 1"]
+)
+def test_any_value_replaced_is_a_map_error_and_nothing_else(source: str, value: str) -> None:
+    """Each value in turn made something that YAML reads in its own way."""
+    places = list(re.finditer(r"(?<=: )(\[[^]]*\]|[^\s,{}\[]+)|(?<=\w:)\n(?= )", source))
+    assert len(places) > 20
+    for place in places:
+        told = complaints(source[: place.start()] + f" {value}\n" + source[place.end() :])
+        assert all(line.startswith("m.yaml:") for line in told)
+
+
+def test_a_point_without_address_in_a_model_too_short_for_its_type() -> None:
+    text = INVERTER.replace("{at: 10, type: s16", "{type: u64").replace("length: 153", "length: 1")
+    assert any("missing key 'at'" in line for line in complaints(text))
 
 
 def complaints(text: str) -> list[str]:

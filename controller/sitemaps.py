@@ -1,0 +1,56 @@
+"""The register maps that a site names, and what follows from its meter's: the ages, and when its answers are frozen.
+
+Frozen   all fast registers bit-identical for max(20 refreshes, 5 s). Only where the map promises that frequency and L1
+         are shown in steps of 0.01 Hz and 0.01 V or finer, in every poll: at no load P and Q stand at 0, so these two
+         must move by themselves. A quiet grid stays inside one step of 0.1 V for seconds, and a healthy meter taken
+         for a frozen one costs its service; so a resolution that nobody has written down counts as too coarse.
+Errors   MapError, for the line of the site file that names the map. Mistakes inside a map go to the problems.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from controller.sitedata import InverterSite, MeterSite
+from controller.timing import derived
+from cython_core.settings import FailSafeSettings
+from drivers.base import MapError
+from drivers.devicemap import DeviceMap
+from drivers.mapfile import is_own, map_names, read_map
+from drivers.yamlfile import Problems
+from drivers.yamlkeys import keys_of
+
+SHOWN_STEPS = {"f_hz": 0.01, "v1_v": 0.01}
+FROZEN_REFRESHES = 20
+FROZEN_S = 5.0
+LONGEST_S = keys_of(FailSafeSettings)["frozen_after_s"]["high"]
+
+
+def device_map(kind: str, name: str, problems: Problems) -> DeviceMap | None:
+    """A map by its name, or by the path of the owner's own file; None when the file is wrong."""
+    if is_own(name):
+        if not Path(name).is_file():
+            raise MapError(f"map = {name} is not a file")
+    elif name not in map_names([kind]):
+        listed = ", ".join(map_names([kind]))
+        raise MapError(f"map = {name} is not there; known: {listed}, or the path of a .yaml file")
+    found = read_map(name, problems.beside(name if is_own(name) else f"{name}.yaml"))
+    if found and found.kind != kind:
+        raise MapError(f"map = {name} is a map of kind {found.kind}; allowed: {kind}")
+    return found
+
+
+def follows(meter: MeterSite, inverter: InverterSite, device: DeviceMap) -> dict[str, dict[str, float]]:
+    """Settings that follow from the wires and the meter's map, {group: {key: value}}."""
+    values = derived(meter, inverter)
+    values["fail_safe"]["frozen_after_s"] = frozen_after_s(meter, device)
+    return values
+
+
+def frozen_after_s(meter: MeterSite, device: DeviceMap) -> float:
+    """fail_safe.frozen_after_s; 0 (off) where repeated answers prove nothing, or would only after the longest time."""
+    if not all(device.resolves(name, step) and device.registers[name].every == 1 for name, step in SHOWN_STEPS.items()):
+        return 0.0
+    new_answer_s = max(meter.refresh_ms, meter.poll_ms) / 1000  # a value that is not asked for cannot be seen to move
+    after_s = max(FROZEN_REFRESHES * new_answer_s, FROZEN_S)
+    return after_s if after_s <= LONGEST_S else 0.0

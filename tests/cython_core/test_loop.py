@@ -1,0 +1,279 @@
+"""The loop: one step a grid point of the monotonic clock, skip and count, never catch up. Real time, nothing timed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from cython_core.bulk import from_bytes
+from cython_core.realtime.loop import Loop
+from cython_core.realtime.mailbox import Mailbox
+from cython_core.realtime.ring import RingReader, RingWriter
+from cython_core.records import Command, DeviceState, Measurement, Mode, Order, Reason, State, Stop, Wish
+from cython_core.step import Core
+from tests.cython_core.unit import settings
+
+PERIOD_NS = 2_000_000
+RUNNING = DeviceState(valid=512 | 256 | 128 | 1, p_w=0.0, soc_pu=0.5, session=3, status=3)
+METER = Measurement(valid=3, f_hz=60.0, v1_v=230.0)
+
+
+@dataclass
+class Rig:
+    """A loop with its mailboxes and the ring it writes."""
+
+    loop: Loop
+    core: Core
+    reader: RingReader
+    meter: Mailbox
+    device: Mailbox
+    order: Mailbox
+    command: Mailbox
+    wishes: dict[int, Mailbox]
+    rows: NDArray[Any]
+
+    def fresh_inputs(self) -> None:
+        now = time.monotonic_ns()
+        self.meter.put(replace(METER, t_f_ns=now, t_v_ns=now))
+        self.device.put(replace(RUNNING, t_ns=now, t_echo_ns=now))
+
+    def read(self) -> None:
+        raw, lost = self.reader.read()
+        assert lost == 0
+        self.rows = np.concatenate([self.rows, from_bytes(raw)])
+
+    def until(self, what: Callable[[], bool], feed: bool = False) -> None:
+        """Wait until it is so; ten seconds are a failure and not a measure."""
+        end = time.monotonic() + 10.0
+        while not what():
+            assert time.monotonic() < end, "it did not come to that in 10 s"
+            if feed:
+                self.fresh_inputs()
+            time.sleep(0.001)
+            self.read()
+
+    def steps(self, count: int, feed: bool = False) -> None:
+        target = self.loop.steps + count
+        self.until(lambda: self.loop.steps >= target and len(self.rows) >= target, feed)
+
+
+def wish(source: int, p_w: float, seq: int = 1) -> Wish:
+    now = time.monotonic_ns()
+    return Wish(source, -8000.0, 10000.0, p_w, 0.0, now, now + 10**9 * 60, seq)
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    core = Core(settings(), PERIOD_NS / 1e9)
+    ring = RingWriter(tmp_path / "ring", {"epoch": 1}, PERIOD_NS, depth_s=60.0)
+    meter, device, order, command = (Mailbox(r) for r in (Measurement, DeviceState, Order, Command))
+    wishes = {source: Mailbox(Wish) for source in (1, 3, 6)}
+    loop = Loop(core, ring, meter, device, order, command, wishes, snapshot_s=0.1)
+    reader = RingReader(tmp_path / "ring")
+    rig = Rig(loop, core, reader, meter, device, order, command, wishes, from_bytes(b""))
+    yield rig
+    assert loop.stop()
+
+
+# --- the grid ---
+
+
+def test_every_step_lies_on_the_grid(rig: Rig) -> None:
+    rig.loop.start()
+    rig.steps(300)
+    assert rig.loop.stop()
+    rig.read()
+    rows = rig.rows
+    assert list(rows["n"]) == list(range(len(rows)))
+    assert list(np.diff(rows["t_ns"])) == [k * PERIOD_NS for k in rows["k"][1:]]
+    assert rows["skipped"][-1] == sum(rows["k"]) - len(rows) == rig.loop.skipped
+    assert all((rows["lateness_ns"] >= 0) & (rows["lateness_ns"] < PERIOD_NS))
+    assert rig.loop.lateness_max_ns == max(rows["lateness_ns"])
+    assert rig.loop.steps == len(rows)
+
+
+def test_stopped_it_steps_no_more(rig: Rig) -> None:
+    rig.loop.start()
+    rig.steps(5)
+    assert rig.loop.stop()
+    steps = rig.loop.steps
+    time.sleep(5 * PERIOD_NS / 1e9)
+    assert rig.loop.steps == steps
+    assert rig.loop.stop()  # and again
+
+
+def test_a_loop_that_never_started_stops(rig: Rig) -> None:
+    assert rig.loop.stop()
+    assert (rig.loop.steps, rig.loop.skipped, rig.loop.lateness_max_ns) == (0, 0, 0)
+
+
+# --- what goes in and out ---
+
+
+def test_without_inputs_it_is_silent_and_permitted(rig: Rig) -> None:
+    rig.loop.start()
+    rig.steps(3)
+    assert set(rig.rows["mode"]) == {int(Mode.SILENT)}
+    assert set(rig.rows["o_permit"]) == {1}
+    assert set(rig.rows["i_source"]) == {-1}
+
+
+def test_inputs_become_a_command(rig: Rig) -> None:
+    rig.wishes[6].put(wish(6, 3000.0))
+    rig.loop.start()
+    rig.until(lambda: len(rig.rows) > 0 and rig.rows["state"][-1] == State.IN_SERVICE, feed=True)
+    rig.steps(20, feed=True)
+    assert rig.loop.stop()
+    rig.read()
+    command, last = rig.command.get(), rig.rows[-1]
+    assert command == Command(*(last[n] for n in ("n", "t_ns", "p_cmd_w", "q_cmd_var", "mode", "valid_ms")))
+    assert (command.mode, command.valid_ms) == (Mode.ACTIVE, 1000)
+    assert command.p_w > 0.0
+
+
+def test_an_order_reaches_the_step(rig: Rig) -> None:
+    rig.loop.start()
+    rig.until(lambda: len(rig.rows) > 0 and rig.rows["state"][-1] == State.IN_SERVICE, feed=True)
+    rig.order.put(Order(permit=1, stop=Stop.EMERGENCY))
+    rig.until(lambda: bool(rig.rows["reasons"][-1] & Reason.EMERGENCY_STOP), feed=True)
+    assert rig.rows["mode"][-1] == Mode.STOP
+
+
+def test_one_wish_a_step_the_strongest_first_and_none_is_lost(rig: Rig) -> None:
+    for source in (1, 3, 6):
+        rig.wishes[source].put(wish(source, 100.0 * source))
+    rig.loop.start()
+    rig.steps(5)
+    arrived = [(int(r["i_source"]), float(r["i_p_w"])) for r in rig.rows]
+    assert arrived[:3] == [(6, 600.0), (3, 300.0), (1, 100.0)]
+    assert {a[0] for a in arrived[3:]} == {-1}
+
+
+def test_the_mailbox_decides_who_speaks(rig: Rig) -> None:
+    rig.wishes[1].put(wish(7, 500.0))  # the schedule says it is the bench
+    rig.loop.start()
+    rig.steps(3)
+    assert set(rig.rows["i_source"]) == {1, -1}
+
+
+def test_a_source_that_wishes_without_pause_does_not_keep_a_stronger_one_waiting(rig: Rig) -> None:
+    done = threading.Event()
+
+    def flood() -> None:
+        seq = 0
+        while not done.is_set():
+            seq += 1
+            rig.wishes[1].put(wish(1, 0.0, seq))
+
+    thread = threading.Thread(target=flood)
+    thread.start()
+    try:
+        rig.loop.start()
+        rig.until(lambda: bool(np.count_nonzero(rig.rows["i_source"] == 1) >= 5))
+        rig.wishes[6].put(wish(6, 600.0))
+        rig.until(lambda: bool(np.any(rig.rows["i_source"] == 6)))
+    finally:
+        done.set()
+        thread.join()
+
+
+@pytest.mark.parametrize("source", [-1, 0, 8, 100])
+def test_a_wish_source_that_is_none_is_refused(tmp_path: Path, source: int) -> None:
+    ring = RingWriter(tmp_path / "ring", {"epoch": 1}, PERIOD_NS, depth_s=0.1)
+    meter, device, order, command = (Mailbox(r) for r in (Measurement, DeviceState, Order, Command))
+    with pytest.raises(ValueError, match=f"wish source {source} is outside 1 ... 7"):
+        Loop(Core(settings(), 0.002), ring, meter, device, order, command, {source: Mailbox(Wish)})
+
+
+# --- the record of it ---
+
+
+def test_what_the_loop_did_replays_to_the_same_bits(rig: Rig) -> None:
+    rig.wishes[6].put(wish(6, 3000.0))
+    rig.loop.start()
+    rig.steps(100, feed=True)
+    assert rig.loop.stop()
+    rig.read()
+    again = Core(settings(), PERIOD_NS / 1e9)
+    assert bytes(again.replay(rig.rows.tobytes())) == rig.rows.tobytes()
+    assert again.state() == rig.core.state()
+
+
+def test_the_newest_snapshot_is_a_place_to_replay_from(rig: Rig) -> None:
+    rig.loop.start()
+    rig.steps(120, feed=True)  # one snapshot each 0.1 s = 50 steps
+    assert rig.loop.stop()
+    rig.read()
+    snapshot = rig.reader.snapshot()
+    assert snapshot is not None
+    n, state = snapshot
+    assert n == (len(rig.rows) - 1) // 50 * 50
+    again = Core(settings(), PERIOD_NS / 1e9)
+    again.load(state)
+    assert bytes(again.replay(rig.rows[n:].tobytes())) == rig.rows[n:].tobytes()
+
+
+# --- late ---
+
+STARVED = """
+import os, sys, threading, time
+from pathlib import Path
+from cython_core.realtime.loop import Loop
+from cython_core.realtime.mailbox import Mailbox
+from cython_core.realtime.ring import RingWriter
+from cython_core.records import Command, DeviceState, Measurement, Order
+from cython_core.settings import Settings
+from cython_core.step import Core
+
+ring = RingWriter(Path(sys.argv[1]), {"epoch": 1}, 1_000_000)
+loop = Loop(Core(Settings(), 0.001), ring, *(Mailbox(r) for r in (Measurement, DeviceState, Order, Command)))
+loop.start()
+(thread,) = (t for t in threading.enumerate() if t.name == "core")
+cpu = min(os.sched_getaffinity(0))
+os.sched_setaffinity(thread.native_id, {cpu})
+os.sched_setscheduler(thread.native_id, os.SCHED_IDLE, os.sched_param(0))  # gets what the other thread leaves over
+os.sched_setaffinity(0, {cpu})
+end = time.monotonic() + 10.0
+while loop.skipped < 20 and time.monotonic() < end:
+    sum(range(10_000))
+os.sched_setscheduler(thread.native_id, os.SCHED_OTHER, os.sched_param(0))
+print(loop.stop(), loop.steps, loop.skipped)
+"""
+
+
+def test_a_loop_that_gets_no_processor_skips_and_counts_and_never_catches_up(tmp_path: Path) -> None:
+    path = tmp_path / "ring"
+    command = [sys.executable, "-c", STARVED, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    stopped, steps, skipped = done.stdout.split()
+    assert stopped == "True"
+    assert int(skipped) >= 20, "the thread was not starved"
+    raw, lost = RingReader(path).read(1 << 20)
+    rows = from_bytes(raw)
+    assert (len(rows), lost) == (int(steps), 0)
+    assert list(np.diff(rows["t_ns"])) == [k * 1_000_000 for k in rows["k"][1:]]  # still on the same grid
+    assert sum(rows["k"] - 1) == rows["skipped"][-1] == int(skipped)
+    assert all((rows["reasons"] & int(Reason.SKIPPED) != 0) == (rows["k"] > 1))
+    assert all(rows["lateness_ns"] < 1_000_000)
+
+
+def test_a_processor_that_is_not_there_is_named(rig: Rig) -> None:
+    assert "processor 4096 refused" in rig.loop.start(cpu=4096)
+    rig.steps(3)  # and it runs all the same
+
+
+def test_a_processor_that_is_there(rig: Rig) -> None:
+    assert "refused" not in rig.loop.start(cpu=min(os.sched_getaffinity(0))).partition(";")[2]
+    rig.steps(3)
