@@ -6,6 +6,7 @@ Every number below comes out of the journal of one real run; the damage is done 
 from __future__ import annotations
 
 import json
+import re
 import struct
 import zlib
 from collections.abc import Callable, Iterator
@@ -102,7 +103,11 @@ def truncated(content: Content) -> Content:
 
 
 def header_of(schema: int, layout: int) -> Callable[[Content], Content]:
-    return lambda content: f"v2g-journal {schema} {layout:016x}\n".encode() + content.partition(b"\n")[2]
+    def damage(content: Content) -> Content:
+        line, _, rest = content.partition(b"\n")
+        return b"%s %d %016x\n" % (line.split()[0], schema, layout) + rest
+
+    return damage
 
 
 def other_machine_code(content: Content) -> Content:
@@ -154,9 +159,7 @@ def test_a_damaged_journal_gives_no_passing_report(
 ) -> None:
     code, out, _ = answers("report", one_byte_changed(short.journal.read_bytes()))
     assert code == 1
-    failed = next(line for line in out.splitlines() if "Steps that replay did not compute to equal bits" in line)
-    assert failed.startswith("  FAIL")
-    assert "NOT identical; byte " in failed
+    assert re.search("FAIL +Steps that replay did not compute to equal bits .*: NOT identical; byte ", out)
     assert "replay: NOT identical" in out
     assert "verdict: FAIL" in out
     page = (tmp_path / "report.html").read_text()
