@@ -58,7 +58,7 @@ class Session(IntEnum):
 
 
 class DeviceStatus(IntFlag):
-    """Bits of DeviceState.status. RUNNING and CONNECTED must both stand before power is commanded."""
+    """Bits of DeviceState.status. Power is commanded only with RUNNING and CONNECTED, and without FAULT and LOCAL."""
 
     RUNNING = 1
     CONNECTED = 2
@@ -189,7 +189,7 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.NO_PERMIT: "permit service is off",
     Reason.STOP: "stopping: ramping to 0",
     Reason.EMERGENCY_STOP: "emergency stop",
-    Reason.NOT_RUNNING: "the inverter is not running and connected",
+    Reason.NOT_RUNNING: "the inverter is faulty, or not running and connected",
     Reason.LOCAL_CONTROL: "the inverter is under local control",
     Reason.SKIPPED: "grid points were skipped before this step",
     Reason.STARTING: "starting: waiting for the first fresh inputs",

@@ -2,41 +2,9 @@
 
 from libc.stdint cimport int64_t
 
-from cython_core.arbiter cimport arbiter_t, span_t
 from cython_core.compiled cimport settings_t
-from cython_core.functions.active_limit cimport active_limit_t
-from cython_core.functions.freq_droop cimport freq_droop_t
-from cython_core.functions.volt_var cimport volt_var_t
-from cython_core.limits cimport limits_t
-from cython_core.structs cimport device_state_t, inputs_t, measurement_t, step_record_t
-
-cdef struct signals_t:           # the last good value of each signal
-    int64_t t_f_ns               # 0: never seen
-    int64_t t_v_ns
-    int64_t t_p_ns
-    double f_hz
-    double v_pu
-    int64_t v_phases             # MeasurementValid bits of the phases this meter has shown
-    measurement_t last           # for a meter that repeats one answer
-    int64_t t_change_ns
-    double rocof_hz_s
-    double rocof_from_hz
-    int64_t rocof_from_ns
-
-cdef struct core_state_t:
-    int64_t n
-    int64_t skipped
-    int64_t state
-    signals_t signals
-    device_state_t device
-    arbiter_t arbiter
-    freq_droop_t droop
-    volt_var_t volt_var
-    active_limit_t active_limit
-    limits_t limits
-    double p_base_w              # the power without droop, after the ramp
-    double p_cmd_w
-    double q_cmd_var
+from cython_core.state cimport core_state_t
+from cython_core.structs cimport inputs_t, step_record_t
 
 cdef void step(core_state_t* st, const settings_t* cfg, const inputs_t* inputs, int64_t t_ns, int64_t k,
                step_record_t* rec) noexcept nogil

@@ -9,129 +9,30 @@ Errors   none in a step: a fault is a bit in reasons. Core() raises SettingError
 
 import struct
 
-from libc.math cimport NAN, isfinite
+from libc.math cimport isfinite
 from libc.stdint cimport int64_t
-from libc.string cimport memcmp, memcpy, memset
+from libc.string cimport memcpy, memset
 
-from cython_core.arbiter cimport arbiter_accept, arbiter_power, narrow
+from cython_core.arbiter cimport arbiter_accept, arbiter_power, narrow, span_t
 from cython_core.codes cimport *
-from cython_core.compiled cimport ages_cfg_t, settings_init
+from cython_core.compiled cimport settings_init
+from cython_core.fresh cimport stage_fresh
 from cython_core.functions.active_limit cimport active_limit_step
 from cython_core.functions.freq_droop cimport freq_droop_release, freq_droop_step
 from cython_core.functions.signals cimport approach, clip
 from cython_core.functions.volt_var cimport volt_var_release, volt_var_step
-from cython_core.limits cimport battery_span, holdable, inside_capability, inside_circle, limits_found, slow_span
+from cython_core.limits cimport holdable, inside_capability, inside_circle, limits_found, slow_span
+from cython_core.spans cimport hard_span, ramped_span, soc_known
+from cython_core.structs cimport device_state_t
 from cython_core.records import Order, StepRecord, kinds
 
-cdef int64_t NEVER_NS = 0x3FFFFFFFFFFFFFFF
 cdef double SAFE_S = 10.0        # lost meter: from full discharge to full charge within this time
-
-
-# ---- 1 fresh: how old is each signal, and what is its last good value ----
-
-cdef int64_t age_of(int64_t t_ns, int64_t t_value_ns, int64_t half_refresh_ns) noexcept nogil:
-    if t_value_ns == 0:
-        return NEVER_NS
-    return max(0, t_ns - t_value_ns) + half_refresh_ns
-
-
-cdef int64_t freshness(int64_t age_ns, const ages_cfg_t* ages) noexcept nogil:
-    return (age_ns > ages.fresh_ns) + (age_ns > ages.held_ns) + (age_ns > ages.lost_ns)
-
-
-cdef int same_values(const measurement_t* a, const measurement_t* b) noexcept nogil:
-    """Bit for bit, f_hz ... q_var: an absent quantity is NaN and equal to itself only that way."""
-    return memcmp(&a.f_hz, &b.f_hz, 6 * sizeof(double)) == 0
-
-
-cdef void take_frequency(signals_t* st, const settings_t* cfg, const measurement_t* m, int64_t* reasons) noexcept nogil:
-    if m.t_f_ns == 0:
-        return
-    if not (m.valid & M_F and isfinite(m.f_hz) and 0.8 * cfg.f_nom_hz <= m.f_hz <= 1.2 * cfg.f_nom_hz):
-        reasons[0] |= F_INVALID
-        return
-    if m.t_f_ns <= st.t_f_ns:
-        return
-    if st.rocof_from_ns == 0:
-        st.rocof_from_hz = m.f_hz
-        st.rocof_from_ns = m.t_f_ns
-    elif m.t_f_ns - st.rocof_from_ns >= 100_000_000:    # IEEE 1547-2018 6.5.2.5: averaged over at least 0.1 s
-        st.rocof_hz_s = (m.f_hz - st.rocof_from_hz) / (<double> (m.t_f_ns - st.rocof_from_ns) * 1e-9)
-        st.rocof_from_hz = m.f_hz
-        st.rocof_from_ns = m.t_f_ns
-    st.f_hz = m.f_hz
-    st.t_f_ns = m.t_f_ns
-
-
-cdef int phase_pu(double v_v, int64_t bit, int64_t valid, double v_nom_v, double* sum_pu) noexcept nogil:
-    if not (valid & bit and isfinite(v_v) and 0.0 <= v_v <= 1.5 * v_nom_v):
-        return 0
-    sum_pu[0] += v_v / v_nom_v
-    return <int> bit
-
-
-cdef void take_voltage(signals_t* st, const settings_t* cfg, const measurement_t* m, int64_t* reasons) noexcept nogil:
-    cdef double sum_pu = 0.0
-    cdef int64_t good
-    if m.t_v_ns == 0:
-        return
-    good = phase_pu(m.v1_v, M_V1, m.valid, cfg.v_nom_v, &sum_pu)
-    good |= phase_pu(m.v2_v, M_V2, m.valid, cfg.v_nom_v, &sum_pu)
-    good |= phase_pu(m.v3_v, M_V3, m.valid, cfg.v_nom_v, &sum_pu)
-    st.v_phases |= good
-    if good == 0 or good != st.v_phases:                # a phase this meter has shown before is missing
-        reasons[0] |= V_INVALID
-        return
-    if m.t_v_ns > st.t_v_ns:
-        st.v_pu = sum_pu / <double> (((good & M_V1) != 0) + ((good & M_V2) != 0) + ((good & M_V3) != 0))
-        st.t_v_ns = m.t_v_ns
-
-
-cdef int is_frozen(signals_t* st, const settings_t* cfg, const measurement_t* m) noexcept nogil:
-    if cfg.frozen_ns == 0:
-        return 0
-    if not same_values(m, &st.last):
-        st.last = m[0]
-        st.t_change_ns = m.t_f_ns
-    return m.t_f_ns - st.t_change_ns > cfg.frozen_ns
-
-
-cdef void stage_fresh(core_state_t* st, const settings_t* cfg, const inputs_t* inputs, int64_t t_ns,
-                      step_record_t* rec) noexcept nogil:
-    cdef const measurement_t* m = &inputs.meter
-    cdef signals_t* signals = &st.signals
-    if is_frozen(signals, cfg, m):                      # its answers no longer count: the ages grow
-        rec.reasons |= METER_FROZEN
-    else:
-        take_frequency(signals, cfg, m, &rec.reasons)
-        take_voltage(signals, cfg, m, &rec.reasons)
-        if m.valid & M_P and m.t_p_ns > signals.t_p_ns:
-            signals.t_p_ns = m.t_p_ns
-    if inputs.device.t_ns > st.device.t_ns:
-        st.device = inputs.device
-    st.device.t_echo_ns = inputs.device.t_echo_ns
-    rec.age_f_ns = age_of(t_ns, signals.t_f_ns, cfg.half_refresh_ns)
-    rec.age_v_ns = age_of(t_ns, signals.t_v_ns, cfg.half_refresh_ns)
-    rec.age_p_ns = age_of(t_ns, signals.t_p_ns, cfg.half_refresh_ns)
-    rec.age_d_ns = age_of(t_ns, st.device.t_ns, 0)
-    rec.fresh_f = freshness(rec.age_f_ns, &cfg.meter)
-    rec.fresh_v = freshness(rec.age_v_ns, &cfg.meter)
-    rec.fresh_p = freshness(rec.age_p_ns, &cfg.meter)
-    rec.fresh_d = freshness(rec.age_d_ns, &cfg.device)
-    rec.f_hz = signals.f_hz if signals.t_f_ns else NAN  # absent is never 0
-    rec.v_pu = signals.v_pu if signals.t_v_ns else NAN
-    rec.rocof_hz_s = signals.rocof_hz_s
-    rec.reasons |= (F_HELD << rec.fresh_f >> 1) if rec.fresh_f else 0
-    rec.reasons |= (V_HELD << rec.fresh_v >> 1) if rec.fresh_v else 0
-    rec.reasons |= (DEVICE_HELD << rec.fresh_d >> 1) if rec.fresh_d else 0
-    if rec.fresh_f == FRESH_LOST and rec.fresh_v == FRESH_LOST:
-        rec.reasons |= METER_LOST
 
 
 # ---- 2 state: may we command at all ----
 
 cdef int commandable(const device_state_t* device, step_record_t* rec) noexcept nogil:
-    """Never command a device that is lost, not running and connected, or under somebody's local control."""
+    """Never command a device that is lost, faulty, not running and connected, or under somebody's local control."""
     if rec.fresh_d == FRESH_LOST:
         return 0
     if not device.valid & D_STATUS:
@@ -139,7 +40,7 @@ cdef int commandable(const device_state_t* device, step_record_t* rec) noexcept 
     if device.status & STATUS_LOCAL:
         rec.reasons |= LOCAL_CONTROL
         return 0
-    if (device.status & (STATUS_RUNNING | STATUS_CONNECTED)) != (STATUS_RUNNING | STATUS_CONNECTED):
+    if (device.status & (STATUS_RUNNING | STATUS_CONNECTED | STATUS_FAULT)) != (STATUS_RUNNING | STATUS_CONNECTED):
         rec.reasons |= NOT_RUNNING
         return 0
     return 1
@@ -194,53 +95,6 @@ cdef void stage_state(core_state_t* st, const settings_t* cfg, const inputs_t* i
 
 
 # ---- 3 power wish: nested clamp, strongest first ----
-
-cdef double own_limit(const device_state_t* device, int64_t bit, double said_w, double rated_w) noexcept nogil:
-    if device.valid & bit and isfinite(said_w):
-        return clip(said_w, 0.0, rated_w)
-    return rated_w
-
-
-cdef void hard_span(span_t* span, const core_state_t* st, const settings_t* cfg, const inputs_t* inputs,
-                    step_record_t* rec) noexcept nogil:
-    """What acts at once: stop, permit, the device's own limits, an unplugged car."""
-    cdef const device_state_t* device = &st.device
-    cdef int64_t session = device.session if device.valid & D_SESSION else SESSION_READY
-    span.lo = -own_limit(device, D_P_MAX_CHARGE, device.p_max_charge_w, cfg.limits.p_charge_rated_w)
-    span.hi = own_limit(device, D_P_MAX_DISCHARGE, device.p_max_discharge_w, cfg.limits.p_rated_w)
-    if inputs.order.stop == STOP_EMERGENCY:
-        rec.reasons |= EMERGENCY_STOP
-        span.lo = span.hi = 0.0
-    if inputs.order.permit == 0:
-        rec.reasons |= NO_PERMIT
-        span.lo = span.hi = 0.0
-    if session != SESSION_READY and session != SESSION_CHARGING and session != SESSION_DISCHARGING:
-        rec.reasons |= SESSION
-        span.lo = span.hi = 0.0
-
-
-cdef int writes_echoed(const core_state_t* st, const settings_t* cfg, int64_t t_ns) noexcept nogil:
-    return st.device.t_echo_ns != 0 and t_ns - st.device.t_echo_ns <= cfg.device.held_ns
-
-
-cdef int soc_known(const device_state_t* device) noexcept nogil:
-    return (device.valid & D_SOC) != 0 and isfinite(device.soc_pu)
-
-
-cdef void ramped_span(span_t* target, const core_state_t* st, const settings_t* cfg, const inputs_t* inputs,
-                      int64_t t_ns, step_record_t* rec) noexcept nogil:
-    """What is approached at the ramp rate: the battery, stop, lost and stale signals."""
-    battery_span(target, &cfg.limits, st.device.soc_pu, soc_known(&st.device), &rec.reasons)
-    if inputs.order.stop == STOP_RAMP:
-        rec.reasons |= STOP
-        narrow(target, 0.0, 0.0)
-    if rec.reasons & METER_LOST:
-        narrow(target, cfg.safe_p_w, cfg.safe_p_w)
-    if rec.fresh_d == FRESH_STALE and not writes_echoed(st, cfg, t_ns):
-        narrow(target, 0.0, 0.0)
-    if rec.fresh_v >= FRESH_STALE:
-        narrow(target, -cfg.degraded_charge_w, 0.0)
-
 
 cdef double stage_wish(core_state_t* st, const settings_t* cfg, const inputs_t* inputs, span_t* hard, double dt_s,
                        int64_t t_ns, step_record_t* rec) noexcept nogil:

@@ -75,7 +75,11 @@ def test_own_c_is_plain_c(path: Path) -> None:
 def test_the_hot_modules_have_nogil_functions() -> None:
     """An empty list would pass every test above."""
     modules = {f.module for f in declared().values()}
-    hot = [p for p in cython_sources(".pyx") if re.search(r"functions|realtime.(loop|mailbox|ring)|step|bus", str(p))]
+    hot = [
+        p
+        for p in cython_sources(".pyx")
+        if re.search(r"functions|realtime.(loop|mailbox|ring)|fresh|spans|arbiter|limits|step|bus", str(p))
+    ]
     assert {module_of(p, ROOT) for p in hot} <= modules
 
 

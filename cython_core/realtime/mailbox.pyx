@@ -16,6 +16,12 @@ cdef void mailbox_attach(mailbox_t* box, int n_words) noexcept nogil:
     v2g_store(&box.n_words, n_words)
 
 
+cdef int n_words_of(const mailbox_t* box) noexcept nogil:
+    """Another process may have written anything there: never more than a box holds."""
+    cdef int64_t n_words = v2g_load(&box.n_words)
+    return <int> (0 if n_words < 0 else (MAILBOX_WORDS if n_words > MAILBOX_WORDS else n_words))
+
+
 cdef void mailbox_put(mailbox_t* box, const void* value) noexcept nogil:
     cdef const int64_t* source = <const int64_t*> value
     cdef int64_t seq = v2g_load(&box.seq) | 1
@@ -24,7 +30,7 @@ cdef void mailbox_put(mailbox_t* box, const void* value) noexcept nogil:
         seq += 2
     v2g_store(&box.seq, seq)
     v2g_fence_release()
-    for i in range(<int> box.n_words):
+    for i in range(n_words_of(box)):
         v2g_store(&box.words[i], source[i])
     v2g_store_release(&box.seq, seq + 1)
 
@@ -33,6 +39,7 @@ cdef int mailbox_get(mailbox_t* box, void* value, int64_t* seen) noexcept nogil:
     cdef int64_t[62] copy
     cdef int64_t* target = <int64_t*> value
     cdef int64_t before
+    cdef int n_words = n_words_of(box)
     cdef int i, _attempt
     for _attempt in range(TRIES):
         before = v2g_load_acquire(&box.seq)
@@ -40,11 +47,11 @@ cdef int mailbox_get(mailbox_t* box, void* value, int64_t* seen) noexcept nogil:
             return 0
         if before & 1:
             continue
-        for i in range(<int> box.n_words):
+        for i in range(n_words):
             copy[i] = v2g_load(&box.words[i])
         v2g_fence_acquire()
         if v2g_load(&box.seq) == before:
-            for i in range(<int> box.n_words):
+            for i in range(n_words):
                 target[i] = copy[i]
             seen[0] = before
             return 1

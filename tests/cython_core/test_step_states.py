@@ -89,6 +89,7 @@ NOT_YET = [
     ({"status": DeviceStatus.CONNECTED},   "not running"),
     ({"status": DeviceStatus.RUNNING},     "not connected"),
     ({"status": 0},                        "neither"),
+    ({"status": RUN | DeviceStatus.FAULT}, "a fault beside running"),
 ]
 # fmt: on
 
@@ -123,6 +124,7 @@ TAKEN = [
     ({"status": RUN | DeviceStatus.LOCAL},  Reason.LOCAL_CONTROL, "local control"),
     ({"status": DeviceStatus.CONNECTED},    Reason.NOT_RUNNING,   "stopped"),
     ({"status": DeviceStatus.RUNNING},      Reason.NOT_RUNNING,   "disconnected"),
+    ({"status": RUN | DeviceStatus.FAULT},  Reason.NOT_RUNNING,   "its own trip is never fought"),
 ]
 # fmt: on
 
