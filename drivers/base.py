@@ -12,10 +12,6 @@ class MapError(DriverError):
     """A register map file is wrong: the map's author must act. The text starts with file:line."""
 
 
-class DecodeError(DriverError):
-    """A device's answer is outside what its map allows: look at the device, then at the map."""
-
-
 class BusError(DriverError):
     """No answer, or a garbled one: look at cabling, address, unit id and port."""
 

@@ -58,8 +58,7 @@ def test_make_targets_exist(document: Path) -> None:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))
 def test_commands_exist(document: Path) -> None:
     known = {p.stem for p in (ROOT / "controller" / "commands").glob("*.py")} - {"__init__"}
-    if not known:
-        pytest.skip("controller/commands has no command yet")
+    assert known, "no command found: looked in the wrong place"
     said = set(re.findall(r"(?:^|`)(?:\.venv/bin/)?v2g ([a-z][a-z-]*)", document.read_text(), re.MULTILINE))
     assert {s.replace("-", "_") for s in said} <= known
 
