@@ -1,8 +1,8 @@
 """The report: one self-contained HTML page with the verdict, its checks, plots, settings and where it all comes from.
 
 Everything is inline (style, SVG); the page asks nobody for anything. It follows the reader's light or dark scheme,
-reads at 400 px as at 1600 px, and prints on one page. Pure apart from write_report, which writes the file whole.
-The same run gives the same page; the time of making is the caller's (made_at), if it is wanted.
+reads at 400 px as at 1600 px, and prints on one page, the settings on a second. Pure apart from write_report, which
+writes the file whole. The same run gives the same page; the time of making is the caller's (made_at), if it is wanted.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from controller.response.checks import Check
 from controller.response.judge import Verdict
 from controller.response.measure import EventResponse
 from controller.response.run import Records, prepare
+from controller.sitewrite import written
 from cython_core.quantities import defaults, range_of
 from cython_core.settings import Settings
 
@@ -156,11 +157,11 @@ def _allowed(meta: Mapping[str, Any], unit: tuple[str, str, float]) -> str:
     """The range of this unit, in its categories and at its nominal frequency."""
     if "choices" in meta:
         return " | ".join(meta["choices"])
-    return "{1:g} … {2:g}".format(*range_of(meta, *unit)) if "low" in meta else ""
+    return "{1:.12g} … {2:.12g}".format(*range_of(meta, *unit)) if "low" in meta else ""
 
 
 def _setting(value: Any, name: str, default: Any, allowed: str, meta: Mapping[str, Any]) -> SettingRow:
-    text = str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
+    text = written(value)
     unit = str(meta.get("unit", "")) if isinstance(value, float) else ""
     return SettingRow(name, text, unit, allowed, str(meta.get("clause", "")), value != default)
 
