@@ -113,7 +113,7 @@ RELATED = [
     (WattVarSettings, {"p1_pu": 0.45},                  "do not rise",          "P1 nearer than 0.1 to P2"),
     (WattVarSettings, {"p3_load_pu": -0.55},            "do not fall",          "P'3 nearer than 0.1 to P'2"),
     (VoltVarSettings, {"v2_pu": 1.0, "v3_pu": 1.0, "q2_pu": 0.1}, "needs q2_pu = q3_pu", "a cliff"),
-    (WattVarSettings, {"p1_pu": 0.0, "p1_load_pu": 0.0, "q1_load_pu": 0.1}, "needs q1_pu = q1_load_pu", "a cliff at 0 W"),
+    (WattVarSettings, {"p1_pu": 0.0, "p1_load_pu": 0.0, "q1_pu": -0.1, "q2_pu": -0.1}, "needs q1_pu = q1", "a cliff"),
     (WattVarSettings, {"q2_pu": 0.1},                   "not monotone",         "up and down again"),
     (EnterServiceSettings, {"random_s": 10.0},          "one of them",          "ramp and random delay together"),
     (EnterServiceSettings, {"ramp_s": 0.5},             "neither 0 nor 1",      "half a second is no ramp"),
