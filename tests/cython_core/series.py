@@ -61,7 +61,7 @@ class Series:
         self.seq = 0
         self.reading: Rows | None = None
         self.rows: Rows = np.zeros(0, STEP)
-        self.core.assume_power(float(np.atleast_1d(wish_pu)[0]) * RATED_W)
+        self.device_w = wish_pu * RATED_W  # it delivers its wish when the series begins
 
     def run(self, seconds: float, k: Any = 1, **changes: ArrayLike) -> Rows:
         """Every step of so many seconds; k: grid points a step, or an array with one number for each step."""
@@ -76,7 +76,7 @@ class Series:
         self._meter(rows)
         self._others(rows)
         self.rows = np.frombuffer(self.core.replay(rows.tobytes()), STEP)
-        self.t_ns = int(rows["t_ns"][-1])
+        self.t_ns, self.device_w = int(rows["t_ns"][-1]), float(self.rows["p_cmd_w"][-1])
         return self.rows
 
     def _meter(self, rows: Rows) -> None:
@@ -112,7 +112,8 @@ class Series:
     def _others(self, rows: Rows) -> None:
         t_ns = rows["t_ns"]
         rows["d_t_ns"] = rows["d_t_echo_ns"] = t_ns
-        rows["d_valid"] = int(DeviceValid.SOC | DeviceValid.STATUS | DeviceValid.SESSION)
+        rows["d_valid"] = int(DeviceValid.P | DeviceValid.SOC | DeviceValid.STATUS | DeviceValid.SESSION)
+        rows["d_p_w"] = self.device_w
         rows["d_soc_pu"], rows["d_status"], rows["d_session"] = self.soc, self.status, self.session
         rows["o_t_ns"], rows["o_permit"], rows["o_stop"] = t_ns, self.permit, self.stop
         rows["o_ap_limit_pu"] = self.ap_limit
