@@ -86,7 +86,7 @@ class Series:
         valid = HERTZ
         for i, bit in enumerate(VOLTS):
             here = i < volts.shape[1]
-            rows[f"m_v{i + 1}_v"] = volts[:, i] * V_NOM_V if here else np.nan
+            rows[f"m_v{i + 1}_v"] = np.round(volts[:, i] * V_NOM_V, 9) if here else np.nan
             valid |= bit if here else 0
         rows["m_valid"] = int(valid)
         taken = self._taken(rows["t_ns"])
