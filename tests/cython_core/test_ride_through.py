@@ -224,6 +224,34 @@ def test_in_the_enter_service_ramp_it_comes_back_to_the_ramp() -> None:
     assert p.max() <= 0.316
 
 
+@pytest.mark.xfail(strict=True, reason="the step that takes up a unit again forgets the cessation for one step")
+def test_an_inverter_that_starts_during_the_dip_is_not_commanded_to_deliver() -> None:
+    """Its own start falls into the dip: 0 from the first command on."""
+    series = Series(pencil("B", ride_through=OURS, freq_droop=NO_DROOP), wish_pu=0.8)
+    series.run(2.0)
+    series.run(0.5, v_pu=0.3, status=0)
+    assert (series.run(0.5, status=3)["p_cmd_w"] == 0.0).all()
+
+
+@pytest.mark.xfail(strict=True, reason="an unknown voltage counts as continuous operation: output is restored")
+def test_a_voltage_nobody_knows_has_not_returned() -> None:
+    """The meter dies in the dip: output comes back when the voltage is known to be back, not before."""
+    series = unit(wish_pu=-0.6)
+    series.run(0.5, v_pu=0.3)
+    series.silent = True
+    assert (series.run(5.0)["p_cmd_w"] == 0.0).all()
+    series.silent = False
+    assert p_pu(series.run(10.0, v_pu=1.0))[-1] == pytest.approx(-0.6)
+
+
+@pytest.mark.xfail(strict=True, reason="volt-watt's lag runs on while nothing is delivered: 38 % after 0.4 s")
+def test_volt_watt_does_not_delay_the_restored_output() -> None:
+    """5 s at 1.15 pu, back at 1.00: the ceiling there is rated power, 80 % of the current is due in 0.4 s."""
+    series = unit(volt_watt={"enable": True})
+    series.run(5.0, v_pu=1.15)
+    assert p_pu(series.run(0.4, v_pu=1.0))[-1] >= 0.8 * 0.8
+
+
 def test_thresholds_of_cessation_may_be_moved() -> None:
     moved = {**OURS, "mc_low_pu": 0.60, "mc_high_pu": 1.15}
     for v_pu, region in ((0.59, MOMENTARY), (0.60, MANDATORY), (1.151, MOMENTARY), (1.15, MANDATORY)):

@@ -150,6 +150,42 @@ def check_rating(records: Rows, chosen: Settings) -> None:
     assert (q_var >= -rating.q_absorb_pu * rating.s_rated_va - 1e-9).all()
 
 
+# fmt: off
+FROM_TOMORROW = [
+    # time of the reading  what it freezes                       inputs after it                   what must change
+    ("m_t_f_ns",           "frequency: no droop answers",        {"m_f_hz": 59.0},                 "p_cmd_w"),
+    ("m_t_v_ns",           "voltage: volt-var stands still",     {"m_v1_v": 1.05 * V_NOM_V},       "q_cmd_var"),
+    ("d_t_ns",             "inverter: its limits are not seen",  {"d_p_max_discharge_w": 1000.0},  "p_cmd_w"),
+]
+# fmt: on
+
+
+@pytest.mark.xfail(strict=True, reason="a reading from the future is fresh for ever, and no later one is newer")
+@pytest.mark.parametrize(("time", "why", "inputs", "changes"), FROM_TOMORROW, ids=[c[1] for c in FROM_TOMORROW])
+def test_one_time_from_the_future_does_not_freeze_a_signal(
+    time: str, why: str, inputs: dict[str, float], changes: str
+) -> None:
+    """One word with a flipped bit: what comes later must count, or the signal must grow old."""
+    rows = plausible(np.random.default_rng(1), 3000)
+    rows["m_valid"] = int(MeasurementValid.F | MeasurementValid.V1)
+    calm = {
+        "m_f_hz": 60.0,
+        "m_v1_v": V_NOM_V,
+        "d_p_max_discharge_w": 1e4,
+        "d_s_max_va": 1e4,
+        "d_soc_pu": 0.5,
+        "d_q_var": 0.0,
+    }
+    for name, value in {**calm, "i_p_w": 4000.0, "o_ap_limit_pu": np.nan, "d_p_min_abs_w": 0.0}.items():
+        rows[name] = value
+    rows[time][100] += 1 << 52
+    for name, value in inputs.items():
+        rows[name][200:] = value
+    records = np.frombuffer(Core(pencil("B", volt_var={}), 0.01).replay(rows.tobytes()), STEP)
+    aged = records["fresh_d" if time == "d_t_ns" else "fresh_" + time[4]][-1] != 0
+    assert aged or abs(records[changes][-1] - records[changes][199]) > 100.0
+
+
 # --- inside limits worked out here ---
 
 TOLERANCE_W = 1e-6
