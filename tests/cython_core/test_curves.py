@@ -24,7 +24,7 @@ from cython_core.functions.watt_var import WattVar
 from cython_core.settings import SettingError, Settings
 from tests.cython_core.series import RATED_W, S_VA, Series, pencil
 
-MANY = effort(max_examples=150)
+MANY = effort(max_examples=100)
 EPS = 1e-9
 Points = list[tuple[float, float]]
 Curve = Callable[[float], float]

@@ -8,13 +8,13 @@ Range    1547a-2020 widened the times of UV1 and UV2 in Category III. All of it 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from cython_core.records import DeviceStatus, Mode, Reason, State, Trip
+from cython_core.records import DeviceStatus, Measurement, Mode, Reason, State, Trip
 from cython_core.settings import SettingError, Settings
 from tests.cython_core.series import Series, pencil
 from tests.cython_core.unit import Unit
@@ -271,6 +271,29 @@ def test_a_reading_that_arrives_late_has_its_own_time(late_s: float) -> None:
     trip = next(r for r in unit.records if r.trip)
     after_s = (trip.t_ns - unit.records[start].m_t_v_ns) * 1e-9
     assert after_s == pytest.approx(2.0, abs=0.011)
+
+
+class TwoClocks(Unit):
+    """A meter whose voltage and frequency were taken at different times."""
+
+    v_late_s, f_late_s = 0.0, 0.0
+
+    def measured(self) -> Measurement:
+        times = {"t_v_ns": self.t_ns - round(self.v_late_s * 1e9), "t_f_ns": self.t_ns - round(self.f_late_s * 1e9)}
+        return replace(super().measured(), **times)
+
+
+@pytest.mark.parametrize(("v_late_s", "f_late_s"), [(0.15, 0.0), (0.0, 0.15)])
+def test_voltage_and_frequency_each_count_from_their_own_reading(v_late_s: float, f_late_s: float) -> None:
+    one_s = {**OURS, "of2_s": 1.0}
+    unit = TwoClocks(voltage_trip=OURS, frequency_trip=one_s, enter_service=AT_ONCE, freq_droop={"enable": False})
+    unit.change(v_late_s=v_late_s, f_late_s=f_late_s)
+    unit.advance(1.0)
+    start = len(unit.records)
+    unit.advance(3.0, v_v=(230.0 * 0.4,), f_hz=62.5)
+    for bit, time_s, late_s in ((Trip.UV2, 2.0, v_late_s), (Trip.OF2, 1.0, f_late_s)):
+        at = next(i for i, r in enumerate(unit.records[start:]) if r.trip & bit)
+        assert at * 0.01 + late_s == pytest.approx(time_s, abs=0.011), bit
 
 
 @each
