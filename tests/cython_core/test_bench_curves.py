@@ -264,3 +264,40 @@ def test_unbalanced_voltage(phases: tuple[float, ...], mean: float, why: str) ->
     expected = np.interp(mean, [0.92, 0.98, 1.02, 1.08], [0.44, 0.0, 0.0, -0.44])
     assert q_pu(record)[0] == pytest.approx(float(expected), abs=1e-3)
     assert p_pu(record)[0] == pytest.approx(0.5)
+
+
+# --- autonomous V_Ref, 5.14.5 ---
+
+# fmt: off
+FOLLOWS = [
+    # category  v_pu   after_t_ref  most of Q4 or Q1   why
+    ("B",       1.05,  1.0,         0.10,              "1547.1: after 1 T_ref; B is inside its dead band by then"),
+    ("B",       0.95,  1.0,         0.10,              "the same below"),
+    ("A",       1.05,  4.0,         0.10,              "UL 1741 SB: after 4 T_ref; A has no dead band"),
+    ("A",       0.95,  4.0,         0.10,              "the same below"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("category", "v_pu", "after", "most", "why"), FOLLOWS, ids=[f"{c[0]} {c[1]}" for c in FOLLOWS])
+@pytest.mark.parametrize(("t_ref_s", "k"), [(300.0, 1), (300.0, 7), (5000.0, 20)])
+def test_autonomous_v_ref(
+    category: str, v_pu: float, after: float, most: float, why: str, t_ref_s: float, k: int
+) -> None:
+    unit = Series(pencil(category, volt_var={"v_ref_auto": True, "v_ref_time_s": t_ref_s}), 0.1)
+    unit.run(10.0)
+    records = unit.run(after * t_ref_s, k, v_pu=v_pu)
+    full = {"A": 0.25, "B": 0.44}[category]
+    assert abs(q_pu(records)[-1]) <= most * full, why
+    end = 1.0 + (v_pu - 1.0) * (1.0 - np.exp(-len(records) * k * 0.1 / t_ref_s))  # a time constant: 63.2 %
+    assert records["v_ref_pu"][-1] == pytest.approx(end, abs=1e-6)
+
+
+@pytest.mark.parametrize(("v_pu", "v_ref_pu"), [(1.09, 1.05), (0.89, 0.95)])
+def test_autonomous_v_ref_has_limits(v_pu: float, v_ref_pu: float) -> None:
+    unit = Series(pencil(volt_var={"v_ref_auto": True}), 0.1)
+    unit.run(10.0)
+    records = unit.run(3000.0, v_pu=v_pu)
+    assert records["v_ref_pu"][-1] == v_ref_pu
+    expected = np.interp(v_pu - (v_ref_pu - 1.0), [0.92, 0.98, 1.02, 1.08], [0.44, 0.0, 0.0, -0.44])
+    assert q_pu(records)[-1] == pytest.approx(float(expected), abs=1e-5)

@@ -226,6 +226,19 @@ def test_swings_from_one_side_to_the_other_trip_neither() -> None:
         assert (unit.run(20.9, v_pu=0.80)["trip"] == 0).all()
 
 
+@pytest.mark.parametrize(
+    ("f_hz", "element", "time_s"), [(52.5, "OF2", 0.16), (46.0, "UF2", 0.16), (51.5, "OF1", 300.0)]
+)
+def test_on_a_50_hz_grid_every_level_is_10_hz_lower(f_hz: float, element: str, time_s: float) -> None:
+    """Outside the standard, which knows 60 Hz alone."""
+    groups = {"voltage_trip": OURS, "frequency_trip": OURS, "enter_service": AT_ONCE, "freq_droop": {"enable": False}}
+    unit = Series(pencil("B", rating={"f_nom_hz": 50.0}, **groups), wish_pu=0.5)
+    assert unit.run(1.0, f_hz=50.0)["state"][-1] == State.IN_SERVICE
+    records = unit.run(time_s + 0.5, f_hz=f_hz)
+    assert first_s(records, element) == pytest.approx(time_s, abs=0.011)
+    assert records["trip"][-1] == Trip[element]
+
+
 # --- phases ---
 
 # fmt: off
