@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cython_core.records import Reason, Region, State
+from cython_core.records import Reason, Region, Session, State
 from tests.cython_core.series import Series, p_pu, pencil, q_pu
 
 OURS = {"owner": "controller"}
@@ -222,6 +222,41 @@ def test_in_the_enter_service_ramp_it_comes_back_to_the_ramp() -> None:
     assert p[39] == pytest.approx(0.309, abs=1e-3)
     assert p[-1] == pytest.approx(0.315, abs=1e-3)
     assert p.max() <= 0.316
+
+
+def test_past_the_trip_time_the_way_back_is_enter_service() -> None:
+    """1.9 s at 0.30 pu is a dip, 2.1 s are a trip: 0.4 s against the delay of 10 s."""
+    enter = {**OURS, "delay_s": 10.0, "ramp_s": 0.0}
+    series = Series(pencil(**{**GROUPS, "enter_service": enter}), wish_pu=0.8)
+    series.run(12.0)
+    series.run(1.9, v_pu=0.30)
+    assert p_pu(series.run(5.0, v_pu=1.0))[39] == pytest.approx(0.8)
+    assert series.run(2.1, v_pu=0.30)["state"][-1] == State.TRIPPED
+    back = series.run(11.0, v_pu=1.0)
+    assert (back["p_cmd_w"][:1000] == 0.0).all()
+    assert p_pu(back)[-1] == pytest.approx(0.8)
+
+
+# fmt: off
+NO_TRIP = [
+    # inputs                               p_pu   why
+    ({"session": int(Session.UNPLUGGED)},  0.0,   "the car left"),
+    ({"session": int(Session.ENDED_BY_CAR)}, 0.0, "the car has had enough"),
+    ({"soc": 0.2},                         0.0,   "the battery is at its minimum"),
+    ({"soc": 0.21},                        0.5,   "half of the band above it is left"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("inputs", "left_pu", "why"), NO_TRIP, ids=[c[-1] for c in NO_TRIP])
+def test_a_car_that_ends_is_no_trip(inputs: dict[str, Any], left_pu: float, why: str) -> None:
+    """Low-frequency ride-through for 299 s: what the car can give is a limit, the unit stays in service."""
+    series = unit(freq_droop={})
+    series.run(20.0, f_hz=57.5)
+    records = series.run(270.0, **inputs)
+    assert (records["trip"] == 0).all()
+    assert (records["state"] == State.IN_SERVICE).all()
+    assert p_pu(records)[-1] == pytest.approx(left_pu)
 
 
 @pytest.mark.xfail(strict=True, reason="the step that takes up a unit again forgets the cessation for one step")

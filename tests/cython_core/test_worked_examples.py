@@ -112,6 +112,13 @@ def test_beyond_table_7_either_may_come_first(
     assert answer(steady(chosen, wish_pu=demand_pu)) == (given(p_pu), given(q_pu))
 
 
+def test_the_circle_of_charging_is_that_of_the_charge_rating() -> None:
+    """8 kVA while charging beside 4.4 kvar: sqrt(0.8 ^ 2 - 0.44 ^ 2) of P is left; discharging has 10 kVA."""
+    chosen = pencil(rating={"s_charge_rated_va": 8000.0}, const_var={"q_pu": 0.44, **QUICK_Q})
+    assert answer(steady(chosen, wish_pu=-0.8)) == (given(-0.6681), given(0.44))
+    assert answer(steady(chosen, wish_pu=1.0)) == (given(0.898), given(0.44))
+
+
 def answer(record: Any) -> tuple[float, float]:
     """P and Q of the last record, pu."""
     return float(p_pu(record)[-1]), float(q_pu(record)[-1])
