@@ -212,24 +212,33 @@ def check_inverter(r: Rows, chosen: Settings) -> None:
     assert (p_w[stopped] == 0.0).all()
 
 
-def check_site(r: Rows, chosen: Settings) -> None:
-    """At the house connection after the command; where the house alone is too much, no worse than without us."""
-    r = r[1:][r["d_p_w"][1:] == r["d_p_w"][:-1]]
+def house_span(r: Rows, chosen: Settings) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What the house leaves for the unit: 0 always, and as far as connection and fuses bear with the load there is."""
     site = chosen.site_limits
-    p_w, change_w = r["p_cmd_w"], r["p_cmd_w"] - r["d_p_w"]
-    total_w = r["m_p_w"] + change_w
-    assert (total_w[p_w > 0.0] <= site.export_w - site.margin_w + TOLERANCE_W).all()
-    assert (total_w[p_w < 0.0] >= -site.import_w + site.margin_w - TOLERANCE_W).all()
+    load_w = r["d_p_w"] - r["m_p_w"]
+    low = [load_w - site.import_w + site.margin_w]
+    high = [load_w + site.export_w - site.margin_w]
     for i, share in enumerate((site.share_l1_pu, site.share_l2_pu, site.share_l3_pu), 1):
         if share == 0.0:
             continue
-        volts, before_w = r[f"m_v{i}_v"], r[f"m_p{i}_w"]
-        q2 = np.maximum((volts * r[f"m_i{i}_a"]) ** 2 - before_w**2, 0.0)
-        phase_w = before_w + share * change_w
-        most_w = np.sqrt(np.maximum((volts * site.fuse_a) ** 2 - q2, 0.0)) - site.margin_w * share
-        most_w = np.maximum(most_w, 0.0)
-        assert (phase_w[p_w > 0.0] <= most_w[p_w > 0.0] + TOLERANCE_W).all()
-        assert (phase_w[p_w < 0.0] >= -most_w[p_w < 0.0] - TOLERANCE_W).all()
+        volts, phase_load_w = r[f"m_v{i}_v"], share * r["d_p_w"] - r[f"m_p{i}_w"]
+        q2 = np.maximum((volts * r[f"m_i{i}_a"]) ** 2 - r[f"m_p{i}_w"] ** 2, 0.0)
+        bears_w = np.sqrt(np.maximum((volts * site.fuse_a) ** 2 - q2, 0.0)) - site.margin_w * share
+        low.append((phase_load_w - np.maximum(bears_w, 0.0)) / share)
+        high.append((phase_load_w + np.maximum(bears_w, 0.0)) / share)
+    return np.minimum(np.max(low, axis=0), 0.0), np.maximum(np.min(high, axis=0), 0.0)
+
+
+def check_site(r: Rows, chosen: Settings) -> None:
+    """Inside what the house leaves; and what the record says it leaves is no less than that."""
+    r = r[1:][r["d_p_w"][1:] == r["d_p_w"][:-1]]
+    low, high = house_span(r, chosen)
+    assert (r["p_cmd_w"] >= low - TOLERANCE_W).all()
+    assert (r["p_cmd_w"] <= high + TOLERANCE_W).all()
+    told = np.isfinite(r["site_lo_w"])
+    assert told.mean() > 0.5
+    assert r["site_lo_w"][told] == pytest.approx(low[told], abs=1e-4)
+    assert r["site_hi_w"][told] == pytest.approx(high[told], abs=1e-4)
 
 
 @st.composite
