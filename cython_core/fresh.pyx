@@ -114,6 +114,9 @@ cdef void stage_fresh(core_state_t* st, const settings_t* cfg, const inputs_t* i
                       step_record_t* rec) noexcept nogil:
     cdef const measurement_t* m = &inputs.meter
     cdef signals_t* signals = &st.signals
+    if inputs.device.t_ns > st.device.t_ns and not of_another_time(inputs.device.t_ns, t_ns):
+        st.device = inputs.device
+    st.device.t_echo_ns = 0 if of_another_time(inputs.device.t_echo_ns, t_ns) else inputs.device.t_echo_ns
     if is_frozen(signals, cfg, m):                      # its answers no longer count: the ages grow
         rec.reasons |= METER_FROZEN
     else:
@@ -123,9 +126,6 @@ cdef void stage_fresh(core_state_t* st, const settings_t* cfg, const inputs_t* i
             signals.t_p_ns = m.t_p_ns
             if cfg.site_limits.enable:
                 site_limits_read(&st.site_limits, &cfg.site_limits, m, delivered_w(st))
-    if inputs.device.t_ns > st.device.t_ns and not of_another_time(inputs.device.t_ns, t_ns):
-        st.device = inputs.device
-    st.device.t_echo_ns = 0 if of_another_time(inputs.device.t_echo_ns, t_ns) else inputs.device.t_echo_ns
     rec.age_f_ns = age_of(t_ns, signals.t_f_ns, cfg.half_refresh_ns)
     rec.age_v_ns = age_of(t_ns, signals.t_v_ns, cfg.half_refresh_ns)
     rec.age_p_ns = age_of(t_ns, signals.t_p_ns, cfg.half_refresh_ns)

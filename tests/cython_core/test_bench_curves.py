@@ -49,9 +49,6 @@ VOLT_VAR = {
     "3A": (0.95, (0.90, 0.93, 0.96, 1.10), (0.44, -0.125, -0.125, -0.25),                       90.0),
 }
 # fmt: on
-REFUSED = pytest.mark.xfail(
-    strict=True, reason="Category A is held to V2 = V3 = V_Ref, so the curves 2 and 3 of 1547.1 cannot be set"
-)
 
 
 def volt_var_unit(curve: str) -> Settings:
@@ -70,9 +67,7 @@ def volt_var_points(v: tuple[float, ...], v_ref: float) -> list[float]:
     return [x for x in steps if V_L + A_V - 1e-9 <= x <= V_H - A_V + 1e-9]
 
 
-@pytest.mark.parametrize(
-    "curve", ["1A", "1B", "2B", "3B", pytest.param("2A", marks=REFUSED), pytest.param("3A", marks=REFUSED)]
-)
+@pytest.mark.parametrize("curve", ["1A", "1B", "2B", "3B", "2A", "3A"])
 @pytest.mark.parametrize("p_share", [0.66, 0.2])
 def test_volt_var(curve: str, p_share: float) -> None:
     v_ref, v, q, t_r_s = VOLT_VAR[curve]

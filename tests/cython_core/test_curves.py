@@ -163,7 +163,6 @@ CLIFFS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-@pytest.mark.xfail(strict=True, reason="two points at one x with different y are taken: a cliff no lag makes stable")
 @pytest.mark.parametrize("cliff", CLIFFS)
 def test_a_curve_with_a_cliff_is_refused(cliff: str) -> None:
     """Every curve is continuous: where two points are one, so are their values."""

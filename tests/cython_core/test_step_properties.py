@@ -160,7 +160,6 @@ FROM_TOMORROW = [
 # fmt: on
 
 
-@pytest.mark.xfail(strict=True, reason="a reading from the future is fresh for ever, and no later one is newer")
 @pytest.mark.parametrize(("time", "why", "inputs", "changes"), FROM_TOMORROW, ids=[c[1] for c in FROM_TOMORROW])
 def test_one_time_from_the_future_does_not_freeze_a_signal(
     time: str, why: str, inputs: dict[str, float], changes: str
@@ -290,7 +289,6 @@ def test_inside_the_limits_of_inverter_and_house(chosen: Settings, seed: int, ho
     check_site(records, chosen)
 
 
-@pytest.mark.xfail(strict=True, reason="the house load is worked out from the inverter's power of the step before")
 def test_meter_and_inverter_of_the_same_step_belong_together() -> None:
     """Both say in one step that the unit went from 0 to 4 kW: the house still draws 1 kW, 2 kW of export are left."""
     site = {"enable": True, "export_w": 1000.0, "margin_w": 0.0}
