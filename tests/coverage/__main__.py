@@ -73,10 +73,6 @@ def main() -> int:
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="build there and leave it; must not exist yet")
     parser.add_argument("more", nargs="*", metavar="-- PYTEST ARGUMENT", help="such as -- -k droop")
     args = parser.parse_args()
-    if sys.version_info[:2] != (3, 11):
-        # Cython reports through sys.settrace there; from 3.13 on through sys.monitoring, which collect.py does not read
-        print(f"tests.coverage: runs on CPython 3.11, this is {sys.version.split()[0]}", file=sys.stderr)
-        return EXIT_USER
     if args.keep and args.keep.exists():
         print(f"tests.coverage: --keep {args.keep} exists already; name a new folder", file=sys.stderr)
         return EXIT_USER

@@ -1,7 +1,8 @@
 """Run pytest and write down which compiled lines ran: `python -m tests.coverage.collect FILE [pytest's arguments]`.
 
-A trace function of our own and not coverage.py's plugin: that one finds no reporter for a .pxd with inline functions.
-Cython 3.3 on CPython 3.11 calls it through sys.settrace, also from functions without the interpreter.
+A collector of our own and not coverage.py's plugin: that one finds no reporter for a .pxd with inline functions.
+Cython reports through sys.settrace up to CPython 3.12 and through sys.monitoring from 3.13 on; both reach functions
+without the interpreter.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 
 import pytest
@@ -20,34 +21,70 @@ Key = tuple[str, int]
 
 
 class Collector:
-    """ran: (file, line) of every compiled line seen so far. Tracing ends when the last wanted one has run."""
+    """ran: (file, line) of every compiled line seen so far. Collecting ends when the last wanted one has run."""
 
     def __init__(self, wanted: set[Key]) -> None:
         self.left = set(wanted)
         self.ran: set[Key] = set()
 
     def start(self) -> None:
-        sys.settrace(self.called)
+        listen(self)
 
-    def called(self, frame: FrameType, _event: str, _arg: Any) -> Any:
-        # None switches a Python frame off; in a compiled one Cython would call it
-        return None if frame.f_code.co_filename.endswith((".py", ">")) else self.line
-
-    def line(self, frame: FrameType, event: str, _arg: Any) -> Any:
-        key = (frame.f_code.co_filename, frame.f_lineno)
-        if event == "line" and key not in self.ran:
+    def add(self, file: str, line: int) -> None:
+        key = (file, line)
+        if key not in self.ran:
             self.ran.add(key)
             self.left.discard(key)
             if not self.left:
-                sys.settrace(None)  # everything ran: the rest of the tests need not be slow
-        return self.line
+                stop_listening()  # everything ran: the rest of the tests need not be slow
+
+
+def is_python(code: CodeType) -> bool:
+    return code.co_filename.endswith((".py", ">"))
+
+
+if sys.version_info >= (3, 13):
+    from sys import monitoring
+
+    TOOL, LINE = monitoring.COVERAGE_ID, monitoring.events.LINE
+
+    def listen(collector: Collector) -> None:
+        def line(code: CodeType, number: int) -> Any:
+            if is_python(code):
+                return monitoring.DISABLE
+            collector.add(code.co_filename, number)  # no DISABLE here: Cython would switch the whole function off
+            return None
+
+        monitoring.use_tool_id(TOOL, "tests.coverage")
+        monitoring.register_callback(TOOL, LINE, line)
+        monitoring.set_events(TOOL, LINE)
+
+    def stop_listening() -> None:
+        monitoring.set_events(TOOL, 0)
+
+else:
+
+    def listen(collector: Collector) -> None:
+        def called(frame: FrameType, _event: str, _arg: Any) -> Any:
+            # None switches a Python frame off; in a compiled one Cython would call it
+            return None if is_python(frame.f_code) else line
+
+        def line(frame: FrameType, event: str, _arg: Any) -> Any:
+            if event == "line":
+                collector.add(frame.f_code.co_filename, frame.f_lineno)
+            return line
+
+        sys.settrace(called)
+
+    def stop_listening() -> None:
+        sys.settrace(None)
 
 
 def main() -> int:
     collector = Collector(wanted_lines(Path.cwd()))
     collector.start()
     code = int(pytest.main(sys.argv[2:]))
-    sys.settrace(None)
+    stop_listening()
     Path(sys.argv[1]).write_text(json.dumps(sorted(collector.ran)))
     return code
 

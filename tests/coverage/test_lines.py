@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -132,14 +132,14 @@ import json, tiny
 from tests.coverage.collect import Collector
 collector = Collector({("tiny.pyx", 4)})
 collector.start()
-tiny.run(3.0)
-first = sorted(line for _, line in collector.ran)
-tiny.run(-3.0)
-print(json.dumps([first, sorted(line for _, line in collector.ran), sorted(collector.left)]))
+ran = []
+for x in (3.0, -3.0):
+    tiny.run(x)
+    ran.append(sorted(line for file, line in collector.ran if file == "tiny.pyx"))
+print(json.dumps([*ran, sorted(collector.left)]))
 """
 
 
-@pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="coverage of compiled lines is measured on CPython 3.11")
 def test_a_real_build_sees_inside_a_function_without_the_interpreter(tmp_path: Path) -> None:
     """The line that no call reaches is missing from what ran, and there once a call does reach it."""
     (tmp_path / "setup.py").write_text(TINY_SETUP)
@@ -147,7 +147,8 @@ def test_a_real_build_sees_inside_a_function_without_the_interpreter(tmp_path: P
     (tmp_path / "tests").symlink_to(ROOT / "tests")
     compile_traced(tmp_path)
     assert traced_lines(generated_c(tmp_path))["tiny.pyx"] >= {3, 4, 5, 9, 10}
-    answer = subprocess.run(
-        [sys.executable, "-c", TINY_RUN], cwd=tmp_path, env=dict(os.environ), check=True, capture_output=True, text=True
-    )
-    assert answer.stdout.strip() == "[[3, 5, 8, 9, 10], [3, 4, 5, 8, 9, 10], []]"
+    command = [sys.executable, "-c", TINY_RUN]
+    answer = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
+    first, second, left = json.loads(answer.stdout)
+    body = {3, 4, 5, 9, 10}
+    assert (body & set(first), body & set(second), left) == (body - {4}, body, [])
