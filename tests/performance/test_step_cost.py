@@ -9,34 +9,28 @@ import pytest
 
 from cython_core import bulk
 from cython_core.records import Reason, State, StepRecord
-from cython_core.step import Core
-from tests.cython_core.unit import settings
 from tests.performance.step_cost import (
     OUTPUTS,
-    PERIOD_S,
     QUICK_STEPS,
-    SETTINGS,
+    Series,
     beyond_1_percent,
     differs,
+    everything,
     inputs,
     one_at_a_time,
     ours,
-    series,
+    shared,
     wave,
 )
 
-RECORDS = series(QUICK_STEPS)
-
-
-def fresh_core() -> Core:
-    return Core(settings(**SETTINGS), PERIOD_S)
+ALL, BOTH = everything(QUICK_STEPS), shared(QUICK_STEPS)
 
 
 class Wrong:
     """The compiled step itself, one record at a time, wrong from one step on."""
 
     def __init__(self, from_step: int, **wrong: Any) -> None:
-        self.core, self.from_step, self.wrong = fresh_core(), from_step, wrong
+        self.core, self.from_step, self.wrong = ALL.core(), from_step, wrong
 
     def step(self, *arguments: Any) -> StepRecord:
         record = self.core.step(*arguments)
@@ -48,17 +42,35 @@ def outputs_of(contestant: Any) -> list[Any]:
     return answers
 
 
-@pytest.mark.parametrize("reason", [Reason.DROOP, Reason.VOLT_VAR, Reason.ACTIVE_LIMIT, Reason.RAMP])
-def test_each_function_acts_in_a_good_part_of_the_series(reason: Reason) -> None:
-    assert sum(bool(r.reasons & reason) for r in RECORDS) >= 0.1 * QUICK_STEPS
+# fmt: off
+ACTS = [
+    # series  reason                 share  why
+    (ALL,     Reason.DROOP,          0.4,   "two excursions of 1.5 s in 5 s, and the dead band"),
+    (ALL,     Reason.VOLT_VAR,       0.4,   "7 % to either side of a dead band of 2 %"),
+    (ALL,     Reason.INERTIA,        0.4,   "frequency moves half of the time"),
+    (ALL,     Reason.FAST_RESPONSE,  0.2,   "1 s after 59.75 Hz"),
+    (ALL,     Reason.RAMP,           0.2,   "the wish changes its sign"),
+    (ALL,     Reason.ENTER_RAMP,     0.1,   "1 s at the beginning"),
+    (ALL,     Reason.SITE_IMPORT,    0.1,   "5 kW"),
+    (ALL,     Reason.SITE_FUSE,      0.1,   "25 A and a house that draws 3 kW at times"),
+    (BOTH,    Reason.DROOP,          0.4,   "the same frequency"),
+    (BOTH,    Reason.VOLT_VAR,       0.4,   "the same voltage"),
+]
+# fmt: on
 
 
-def test_the_series_is_in_service_and_has_both_signs() -> None:
-    assert {r.state for r in RECORDS} == {int(State.IN_SERVICE)}
-    assert min(r.p_cmd_w for r in RECORDS) < -1000.0
-    assert max(r.p_cmd_w for r in RECORDS) > 1000.0
-    assert min(r.q_cmd_var for r in RECORDS) < -1000.0
-    assert max(r.q_cmd_var for r in RECORDS) > 1000.0
+@pytest.mark.parametrize(("series", "reason", "share", "why"), ACTS, ids=[f"{c[1].name}-{c[3]}" for c in ACTS])
+def test_each_function_acts_in_a_good_part_of_the_series(
+    series: Series, reason: Reason, share: float, why: str
+) -> None:
+    assert sum(bool(r.reasons & reason) for r in series.records) >= share * QUICK_STEPS
+
+
+@pytest.mark.parametrize(("series", "sides"), [(ALL, (-1.0, 1.0)), (BOTH, (1.0,))], ids=["all", "both have"])
+def test_the_series_stays_in_service_on_both_sides_of_zero(series: Series, sides: tuple[float, ...]) -> None:
+    assert {r.state for r in series.records} <= {int(State.IN_SERVICE), int(State.ENTERING)}
+    assert all(max(r.p_cmd_w * side for r in series.records) > 2000.0 for side in sides)
+    assert all(max(r.q_cmd_var * side for r in series.records) > 1000.0 for side in (-1.0, 1.0))
 
 
 @pytest.mark.parametrize(("i", "expected"), [(0, 0.0), (25, 2.0), (50, 0.0), (75, -2.0), (100, 0.0)])
@@ -67,15 +79,16 @@ def test_wave(i: int, expected: float) -> None:
 
 
 def test_inputs_come_back_from_a_record() -> None:
-    core = fresh_core()
-    again = [core.step(*inputs(record)) for record in RECORDS]
-    assert bulk.stack(again).tobytes() == bulk.stack(RECORDS).tobytes()
+    core = ALL.core()
+    again = [core.step(*inputs(record)) for record in ALL.records]
+    assert bulk.stack(again).tobytes() == bulk.stack(ALL.records).tobytes()
 
 
-def test_ours_is_the_compiled_step() -> None:
-    expected = [tuple(getattr(r, field) for field in OUTPUTS) for r in RECORDS]
-    assert outputs_of(ours(RECORDS)) == expected
-    assert outputs_of(one_at_a_time("step by step", fresh_core, RECORDS)) == expected
+@pytest.mark.parametrize("series", [ALL, BOTH], ids=["all", "both have"])
+def test_ours_is_the_compiled_step(series: Series) -> None:
+    expected = [tuple(getattr(r, field) for field in OUTPUTS) for r in series.records]
+    assert outputs_of(ours(series)) == expected
+    assert outputs_of(one_at_a_time("step by step", series.core, series)) == expected
 
 
 # fmt: off
@@ -93,8 +106,8 @@ WRONGS = [
 
 @pytest.mark.parametrize(("since", "wrong", "exact", "near", "why"), WRONGS, ids=[c[-1] for c in WRONGS])
 def test_the_first_difference_is_named(since: int, wrong: dict[str, Any], exact: str, near: str, why: str) -> None:
-    us = outputs_of(ours(RECORDS))
-    theirs = outputs_of(one_at_a_time("wrong", lambda: Wrong(since, **wrong), RECORDS))
+    us = outputs_of(ours(ALL))
+    theirs = outputs_of(one_at_a_time("wrong", lambda: Wrong(since, **wrong), ALL))
     for got, expected in ((differs(theirs, us), exact), (beyond_1_percent(theirs, us), near)):
         assert got.startswith(expected) if expected else got == "", why
 
