@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from tests.coverage.step_files import wanted_lines
+from tests.coverage.build import generated_c
+from tests.coverage.step_files import traced_lines, wanted_lines
 
 Key = tuple[str, int]
 
@@ -30,13 +31,11 @@ class Collector:
     def start(self) -> None:
         listen(self)
 
-    def add(self, file: str, line: int) -> None:
-        key = (file, line)
-        if key not in self.ran:
-            self.ran.add(key)
-            self.left.discard(key)
-            if not self.left:
-                stop_listening()  # everything ran: the rest of the tests need not be slow
+    def add(self, key: Key) -> None:
+        self.ran.add(key)
+        self.left.discard(key)
+        if not self.left:
+            stop_listening()  # everything ran: the rest of the tests need not be slow
 
 
 def is_python(code: CodeType) -> bool:
@@ -49,11 +48,14 @@ if sys.version_info >= (3, 13):
     TOOL, LINE = monitoring.COVERAGE_ID, monitoring.events.LINE
 
     def listen(collector: Collector) -> None:
+        ran = collector.ran
+
         def line(code: CodeType, number: int) -> Any:
             if is_python(code):
                 return monitoring.DISABLE
-            collector.add(code.co_filename, number)  # no DISABLE here: Cython would switch the whole function off
-            return None
+            if (key := (code.co_filename, number)) not in ran:
+                collector.add(key)
+            return None  # and not DISABLE: Cython would switch the whole function off
 
         monitoring.use_tool_id(TOOL, "tests.coverage")
         monitoring.register_callback(TOOL, LINE, line)
@@ -65,13 +67,15 @@ if sys.version_info >= (3, 13):
 else:
 
     def listen(collector: Collector) -> None:
+        ran = collector.ran
+
         def called(frame: FrameType, _event: str, _arg: Any) -> Any:
             # None switches a Python frame off; in a compiled one Cython would call it
             return None if is_python(frame.f_code) else line
 
         def line(frame: FrameType, event: str, _arg: Any) -> Any:
-            if event == "line":
-                collector.add(frame.f_code.co_filename, frame.f_lineno)
+            if event == "line" and (key := (frame.f_code.co_filename, frame.f_lineno)) not in ran:
+                collector.add(key)
             return line
 
         sys.settrace(called)
@@ -81,7 +85,8 @@ else:
 
 
 def main() -> int:
-    collector = Collector(wanted_lines(Path.cwd()))
+    tree = Path.cwd()
+    collector = Collector(wanted_lines(tree, traced_lines(generated_c(tree))))
     collector.start()
     code = int(pytest.main(sys.argv[2:]))
     stop_listening()

@@ -2,8 +2,9 @@
 
 statements(source)   the lines of a .pyx or .pxd on which a statement of a function begins: what a reader calls code.
 traceable(c_source)  file -> the lines for which Cython wrote a trace call into one generated C file.
-missed(...)          what did not run. A statement without any trace call counts too: an inline function that nobody
-                     calls leaves nothing in the C, and must not vanish from the count.
+required(...)        the statements that must run. One without a trace call counts too: an inline function that nobody
+                     calls leaves nothing in the C, and must not vanish from the count. The exception is an `elif`: of
+                     a chain over one whole number Cython makes a C switch, and only what stands below a label reports.
 """
 
 from __future__ import annotations
@@ -93,9 +94,15 @@ class FileCoverage:
         return 100.0 * (1.0 - len(self.missed) / self.statements) if self.statements else 100.0
 
 
+def required(source: str, traced: set[int], above: str = "") -> set[int]:
+    """Lines of a source that must run, given those with a trace call."""
+    text = source.splitlines()
+    return {n for n in statements(source, above) if n in traced or not text[n - 1].lstrip().startswith("elif ")}
+
+
 def judge(name: str, source: str, traced: set[int], ran: set[int], above: str = "") -> FileCoverage:
     """Compare what should run with what did. Lines that were traced outside of functions (imports) are not counted."""
-    wanted = statements(source, above)
+    wanted = required(source, traced, above)
     text = source.splitlines()
     missed = {n: text[n - 1].strip() for n in sorted(wanted - ran)}
     return FileCoverage(name, len(wanted), missed, frozenset(wanted - traced))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from tests.coverage.lines import statements, traceable
+from tests.coverage.lines import required, statements, traceable
 
 # the loop's own files have tests with threads and real time; class Core and what follows is the Python face of the step
 NOT_THE_STEP = "realtime"
@@ -22,11 +22,6 @@ def step_sources(tree: Path) -> dict[str, str]:
     return found
 
 
-def wanted_lines(tree: Path) -> set[tuple[str, int]]:
-    """(file, line) of every statement of the step."""
-    return {(name, n) for name, text in step_sources(tree).items() for n in statements(text, ENDS_AT.get(name, ""))}
-
-
 def traced_lines(c_sources: Iterable[str]) -> dict[str, set[int]]:
     """An inline function of a .pxd has its trace calls in every module that uses it: one set a file."""
     found: dict[str, set[int]] = {}
@@ -34,3 +29,13 @@ def traced_lines(c_sources: Iterable[str]) -> dict[str, set[int]]:
         for name, lines in traceable(c_source).items():
             found.setdefault(name, set()).update(lines)
     return found
+
+
+def wanted_lines(tree: Path, traced: dict[str, set[int]]) -> set[tuple[str, int]]:
+    """(file, line) of everything in the step that must run."""
+    none: set[int] = set()
+    return {
+        (name, n)
+        for name, text in step_sources(tree).items()
+        for n in required(text, traced.get(name, none), ENDS_AT.get(name, ""))
+    }

@@ -94,6 +94,13 @@ def test_a_function_that_left_no_code_is_missed_too() -> None:
     assert report([file])[-1].startswith("root.pyx:29: self.pair.a = 1.0  (no code was generated")
 
 
+def test_an_elif_that_became_a_label_of_a_c_switch_has_no_line_of_its_own() -> None:
+    """Line 18 is the elif, 19 its body: the body still must run."""
+    file = judge("root.pyx", TEXT, COUNTED - {18}, COUNTED - {18, 19})
+    assert (file.statements, list(file.missed)) == (len(COUNTED) - 1, [19])
+    assert 18 in judge("root.pyx", TEXT, COUNTED, COUNTED - {18}).missed  # with a line of its own it must run
+
+
 def test_everything_ran() -> None:
     file = judge("root.pyx", TEXT, COUNTED, COUNTED | {2, 6})
     assert (file.missed, file.percent) == ({}, 100.0)
@@ -108,7 +115,7 @@ def test_the_files_of_the_step() -> None:
     assert not any("realtime" in name for name in names)
     text = (ROOT / "cython_core" / "step.pyx").read_text().splitlines()
     core = next(n for n, line in enumerate(text, 1) if line.startswith("cdef class Core"))
-    assert 0 < max(n for name, n in wanted_lines(ROOT) if name == "cython_core/step.pyx") < core
+    assert 0 < max(n for name, n in wanted_lines(ROOT, {}) if name == "cython_core/step.pyx") < core
 
 
 TINY_SETUP = """
