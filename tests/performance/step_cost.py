@@ -4,7 +4,7 @@ Each series is made once by the compiled core with a perfect unit around it: vol
 of it; each grid point has new readings. Every contestant gets the same inputs, ready-made, in a fresh unit; making them
 and reading the outputs is not timed.
 
-pure Python  tests/cython_core/reference.py: every function of the core on, all of them ours, three phases, a house with
+pure Python  tests/cython_core/reference: every function of the core on, all of them ours, three phases, a house with
              its loads, a wish that changes its sign. P, Q, state and reasons equal to the last bit.
 OpenDER      tests/peers/opender.py: what both have, one phase, one wish (it has no ramp). P and Q within 1 % of S.
 """
@@ -152,7 +152,7 @@ def one_at_a_time(name: str, make: Callable[[], Stepper], series: Series) -> Con
 
 def pure_python(series: Series) -> Contestant | Absent:
     if find_spec("tests.cython_core.reference") is None:
-        return Absent(PYTHON, "tests/cython_core/reference.py is not in this tree")
+        return Absent(PYTHON, "tests/cython_core/reference is not in this tree")
     reference = import_module("tests.cython_core.reference")
     return one_at_a_time(PYTHON, lambda: reference.Reference(settings(**series.groups), PERIOD_S), series)
 
