@@ -1,8 +1,8 @@
 """What happens to one unit, from the tape of a case: legs of a few steps, some of them long.
 
-Grid, car, inverter, house, operator and wishes change at the beginning of a leg, on the corners of the standard's tables
-as often as between them; time jumps far enough for 300 s of enter service and the slowest trips. Frequencies are those
-of a 60 Hz grid, moved to the unit's own.
+Grid, car, inverter, house, operator and wishes change at the beginning of a leg, on the corners of the standard's
+tables as often as between them; time jumps far enough for 300 s of enter service and the slowest trips. Frequencies are
+those of a 60 Hz grid, moved to the unit's own.
 """
 
 from __future__ import annotations

@@ -164,7 +164,7 @@ class RideThrough:
         self.v_out = v_out
 
     def restore(self, dt_s: float) -> None:
-        """6.4.2.7: no current in cessation; in continuous or mandatory operation a straight line back to full output."""
+        """6.4.2.7: no current in cessation; in continuous or mandatory operation a straight line back to full."""
         if not self.ours:
             self.withheld = 0.0
         elif self.region in (MOMENTARY_CESSATION, CEASE):
