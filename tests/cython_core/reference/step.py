@@ -448,8 +448,8 @@ class Reference:
         rec.valid_ms = round(self.cfg.fail_safe.command_valid_s * 1e3)
         if self.state == w.STARTING_UP:
             rec.mode = w.SILENT
-        elif self.order.stop != w.RUN or self.state not in w.SERVING:
-            rec.mode = w.STOPPING
+        elif self.order.stop != w.RUN or self.state not in w.SERVING or self.state == w.CEASED:
+            rec.mode = w.STOPPING  # 0, or on the way to it: written without waiting
         else:
             rec.mode = w.SAFE if rec.reasons & w.METER_LOST else w.ACTIVE
 
