@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 from cython_core.settings import Settings
 from tests.cython_core.cases import Tape
-from tests.cython_core.reference import words as w
+from tests.cython_core.plain import words as w
 
 NAN = math.nan
 START_NS = 1_000_000_000

@@ -1,6 +1,6 @@
 """The compiled core against a second implementation in plain Python: every field of every record, bit by bit.
 
-The reference (tests/cython_core/reference) was written from the documents and shares no module with the core. A case is
+The reference (reference.py, plain/) was written from the documents and shares no module with the core. A case is
 random settings and some thirty steps of a random world (cases.py, scenes.py). NaN equals NaN; no other exception.
 
 Cases    5 000 here, 100 000 longer ones in the nightly run; V2G_CASES=n sets either.
@@ -28,7 +28,6 @@ from hypothesis import strategies as st
 from cython_core.records import DeviceState, Measurement, Mode, Order, Reason, Region, State, StepRecord, Trip, kinds
 from cython_core.settings import MODES, Settings, to_mapping
 from cython_core.step import Core
-from tests.cython_core import reference as package
 from tests.cython_core import strategies
 from tests.cython_core.cases import Tape, settings_from
 from tests.cython_core.reference import Record, Reference
@@ -36,6 +35,7 @@ from tests.cython_core.scenes import Scene
 from tests.cython_core.unit import Unit
 from tests.cython_core.unit import settings as pencil
 
+HERE = Path(__file__).parent
 NAMES = [*StepRecord.__dataclass_fields__]
 WORDS = attrgetter(*NAMES)
 LAYOUT = struct.Struct("<" + kinds(StepRecord))
@@ -228,6 +228,6 @@ def test_step_is_the_cores_step() -> None:
     assert raw([reference.step(*inputs)]) == raw([core.step(*inputs)])
 
 
-def test_the_reference_shares_no_module_with_the_core() -> None:
-    for path in Path(str(package.__file__)).parent.glob("*.py"):
-        assert not re.search(r"^\s*(from|import) cython_core", path.read_text(), re.MULTILINE), path.name
+@pytest.mark.parametrize("path", [HERE / "reference.py", *sorted((HERE / "plain").glob("*.py"))], ids=lambda p: p.name)
+def test_the_reference_shares_no_module_with_the_core(path: Path) -> None:
+    assert not re.search(r"^\s*(from|import) cython_core", path.read_text(), re.MULTILINE)

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from tests.cython_core.plain import words as w
+from tests.cython_core.plain.abnormal import split_mix_64
+from tests.cython_core.plain.numbers import Lag, Span, left_after
 from tests.cython_core.reference import Reference
-from tests.cython_core.reference import words as w
-from tests.cython_core.reference.abnormal import split_mix_64
-from tests.cython_core.reference.numbers import Lag, Span, left_after
 from tests.cython_core.unit import settings
 
 

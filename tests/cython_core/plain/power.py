@@ -5,8 +5,8 @@ from __future__ import annotations
 from math import sqrt
 from typing import Any
 
-from tests.cython_core.reference.numbers import INFINITY, Lag, Span, approach, clip, finite, nanoseconds
-from tests.cython_core.reference.words import (
+from tests.cython_core.plain.numbers import INFINITY, Lag, Span, approach, clip, finite, nanoseconds
+from tests.cython_core.plain.words import (
     D_SOC,
     DEFAULT_WISH,
     M_I1,

@@ -1,4 +1,12 @@
-"""The list of stages, in order (4.7): fresh, state, power wish, frequency, voltage, limits, command."""
+"""The whole step a second time, in plain Python, written from the documents: the compiled core must give equal bits.
+
+Order    the stages of 4.7: fresh, state, power wish, frequency, voltage, limits, command; the functions are in plain/.
+Apart    no module is shared with the core. Settings come as {group: {name: value}} (or any dataclass of dataclasses),
+         inputs as objects with the fields of the records; a Record with the fields of a StepRecord goes out.
+Source   IEEE Std 1547-2018 (clauses and tables named where used; every constant was typed from them); what the standard
+         leaves to the product (ramps, freshness, arbiter, smallest power) from the product's design.
+Numbers  + - x / and square root only, in one fixed order, so that equality can mean equal bits.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +17,14 @@ from operator import attrgetter
 from types import SimpleNamespace
 from typing import Any
 
-from tests.cython_core.reference import words as w
-from tests.cython_core.reference.abnormal import EnterService, RideThrough, Trip
-from tests.cython_core.reference.frequency import Droop, FastResponse, Inertia
-from tests.cython_core.reference.fresh import Signals
-from tests.cython_core.reference.limits import Apparent, Holdable, beside
-from tests.cython_core.reference.numbers import NAN, Span, approach, clip, finite
-from tests.cython_core.reference.power import ActiveLimit, Arbiter, SiteLimits, SlowSpan, VoltWatt, battery
-from tests.cython_core.reference.reactive import Reactive
+from tests.cython_core.plain import words as w
+from tests.cython_core.plain.abnormal import EnterService, RideThrough, Trip
+from tests.cython_core.plain.frequency import Droop, FastResponse, Inertia
+from tests.cython_core.plain.fresh import Signals
+from tests.cython_core.plain.limits import Apparent, Holdable, beside
+from tests.cython_core.plain.numbers import NAN, Span, approach, clip, finite
+from tests.cython_core.plain.power import ActiveLimit, Arbiter, SiteLimits, SlowSpan, VoltWatt, battery
+from tests.cython_core.plain.reactive import Reactive
 
 SAFE_WITHIN_S = 10.0  # lost meter: from full discharge to full charge
 # the inputs in a record: prefix, names

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.cython_core.reference.numbers import INFINITY, clip, nanoseconds
-from tests.cython_core.reference.power import root
-from tests.cython_core.reference.words import APPARENT_POWER, REACTIVE_LIMIT, REVERSAL_DWELL, SMALLEST_POWER
+from tests.cython_core.plain.numbers import INFINITY, clip, nanoseconds
+from tests.cython_core.plain.power import root
+from tests.cython_core.plain.words import APPARENT_POWER, REACTIVE_LIMIT, REVERSAL_DWELL, SMALLEST_POWER
 
 TABLE_7 = {"A": (0.44, 0.25), "B": (0.44, 0.44)}  # injecting, absorbing, of rated apparent power
 FULL_FROM_PU = 0.2  # of rated active power; below it the capability may fall in proportion (5.2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.cython_core.reference.numbers import Lag, approach, clip, nanoseconds
+from tests.cython_core.plain.numbers import Lag, approach, clip, nanoseconds
 
 
 class Droop:

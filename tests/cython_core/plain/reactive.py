@@ -5,8 +5,8 @@ from __future__ import annotations
 from math import sqrt
 from typing import Any
 
-from tests.cython_core.reference.numbers import LN_10, Lag, approach, clip, curve
-from tests.cython_core.reference.words import CONST_VAR, POWER_FACTOR, VOLT_VAR, WATT_VAR
+from tests.cython_core.plain.numbers import LN_10, Lag, approach, clip, curve
+from tests.cython_core.plain.words import CONST_VAR, POWER_FACTOR, VOLT_VAR, WATT_VAR
 
 MODES = ("off", "constant_pf", "volt_var", "watt_var", "constant_q")
 REASON_OF = {"off": 0, "constant_pf": POWER_FACTOR, "volt_var": VOLT_VAR, "watt_var": WATT_VAR, "constant_q": CONST_VAR}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.cython_core.reference.numbers import INFINITY, approach, nanoseconds
-from tests.cython_core.reference.words import CEASE, CONTINUOUS, MANDATORY, MOMENTARY_CESSATION, PERMISSIVE
+from tests.cython_core.plain.numbers import INFINITY, approach, nanoseconds
+from tests.cython_core.plain.words import CEASE, CONTINUOUS, MANDATORY, MOMENTARY_CESSATION, PERMISSIVE
 
 # Tables 14 to 16 outside 0.88 ... 1.10 pu: from, to, region, minimum ride-through time at `from`, its slope per pu.
 # Above nominal `from` < V <= `to`, below nominal `from` <= V < `to`.

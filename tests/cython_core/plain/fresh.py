@@ -10,8 +10,8 @@ import struct
 from types import SimpleNamespace
 from typing import Any
 
-from tests.cython_core.reference.numbers import NAN, finite, nanoseconds
-from tests.cython_core.reference.words import (
+from tests.cython_core.plain.numbers import NAN, finite, nanoseconds
+from tests.cython_core.plain.words import (
     D_P,
     DEVICE_HELD,
     F_HELD,
