@@ -183,7 +183,11 @@ def inside_capability(values: dict[str, Group], rating: RatingSettings) -> None:
     for group, names in CURVES.items():
         q = sorted((min(max(values[group][name], low), high) for name in names), reverse=True)
         values[group] |= dict(zip(names, q, strict=True))
-    v, pf = values["volt_var"], values["power_factor"]
+    v, wv, pf = values["volt_var"], values["watt_var"], values["power_factor"]
     v["q1_pu"], v["q4_pu"] = max(v["q1_pu"], 0.0), min(v["q4_pu"], 0.0)
+    if v["v2_pu"] == v["v3_pu"]:  # no curve has a cliff
+        v["q3_pu"] = v["q2_pu"]
+    if wv["p1_pu"] == wv["p1_load_pu"]:
+        wv["q1_pu"] = wv["q1_load_pu"]
     most = high if pf["excitation"] == "inject" else -low
     pf["pf"] = max(pf["pf"], math.sqrt(1.0 - most * most))

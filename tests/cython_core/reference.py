@@ -230,7 +230,6 @@ class Reference:
         self.slow.now = Span(min(p_w, 0.0), max(p_w, 0.0))
         for function in (self.droop, self.fast_response, self.inertia, self.volt_watt):
             function.reset()
-        self.ride_through.withheld = 0.0
         self.reactive.start(q_pu)
         self.holdable.found(p_w)
 
@@ -331,7 +330,7 @@ class Reference:
     def volt_watt_limit(self, hard: Span) -> None:
         rec, rated_w, volt_watt = self.rec, self.rating.p_rated_w, self.volt_watt
         asked_w = clip((self.p_base_w if self.droop.side else rec.p_wish_w) + self.dp_w, hard.lo, hard.hi)
-        if rec.fresh_v == w.FRESH:
+        if rec.fresh_v == w.FRESH and self.ride_through.withheld < 1.0:  # at rest while nothing is delivered
             volt_watt.step(self.signals.v_pu, asked_w / rated_w, self.p_full_w / rated_w, self.k)
         elif rec.fresh_v >= w.STALE:
             volt_watt.limiting = False

@@ -61,7 +61,7 @@ class Scene:
     def normal(self) -> None:
         """A good grid and a healthy unit."""
         self.f_hz, self.v_pu, self.drift_hz, self.drift_pu = 60.0, [1.0] * 3, 0.0, 0.0
-        self.late_ns = self.hidden = self.not_a_number = 0
+        self.late_ns = self.ahead_ns = self.hidden = self.not_a_number = 0
         self.meter_silent = self.device_silent = self.stuck = False
         self.echoes = True
         self.soc = 0.5
@@ -138,13 +138,14 @@ class Scene:
         self.stuck = self.tape.coin()
         self.hidden = self.tape.byte() & self.tape.byte()
         self.not_a_number = self.tape.byte() & self.tape.byte()
-        self.late_ns = self.tape.pick((0, 1, 10**7, 3 * 10**8, 10**9, 2 * 10**10))
+        self.late_ns = self.tape.pick((0, 1, 10**7, 3 * 10**8, 10**9, 2 * 10**10, -(10**8), -2 * 10**9))
 
     def car(self) -> None:
         self.session = self.tape.pick((3, 4, 5, 1, 0, 2, 6, 7, 8))
 
     def device_status(self) -> None:
         self.status = self.tape.pick((3, 3, 3, 0, 7, 19, 1, 2, 11))
+        self.ahead_ns = self.tape.pick((0, 0, 0, 10**8, 2 * 10**9))
 
     def house(self) -> None:
         """What the connection meter sees, and the current of each phase."""
@@ -200,9 +201,10 @@ class Scene:
         valid = w.D_SOC | w.D_SESSION | w.D_STATUS | sum(SAID[name] for name in said)
         values = {name: said.get(name, NAN) for name in SAID}
         values |= {"soc_pu": self.soc, "p_set_readback_w": NAN}
-        t_echo_ns = self.t_ns if self.echoes or self.device is None else self.device.t_echo_ns
+        t_ns = self.t_ns + self.ahead_ns
+        t_echo_ns = t_ns if self.echoes or self.device is None else self.device.t_echo_ns
         states = {"session": self.session, "status": self.status}
-        return SimpleNamespace(t_ns=self.t_ns, t_echo_ns=t_echo_ns, valid=valid, **states, **values)
+        return SimpleNamespace(t_ns=t_ns, t_echo_ns=t_echo_ns, valid=valid, **states, **values)
 
 
 S = Scene

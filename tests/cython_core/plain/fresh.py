@@ -29,6 +29,7 @@ from tests.cython_core.plain.words import (
 )
 
 NEVER_NS = (1 << 62) - 1
+AHEAD_NS = 10**9  # a reading dated further ahead is of another time: it would be fresh for ever
 ROCOF_WINDOW_NS = 100_000_000  # Table 21: rate of change of frequency is averaged over at least 0.1 s
 NOTHING_SAID = SimpleNamespace(t_ns=0, valid=0, session=0, status=0, p_max_discharge_w=0.0, p_max_charge_w=0.0)
 
@@ -64,15 +65,16 @@ class Signals:
         self.frozen_ns = nanoseconds(safe.frozen_after_s)
 
     def step(self, meter: Any, device: Any, t_ns: int, site: Any, commanded_w: float, rec: Any) -> None:
+        newest_ns = t_ns + AHEAD_NS
         if self.frozen(meter):
             rec.reasons |= METER_FROZEN
         else:
-            self.frequency(meter, rec)
-            self.voltage(meter, rec)
-            self.connection(meter, site, commanded_w)
-        if device.t_ns > self.device.t_ns:
+            self.frequency(meter, newest_ns, rec)
+            self.voltage(meter, newest_ns, rec)
+            self.connection(meter, newest_ns, site, commanded_w)
+        if self.device.t_ns < device.t_ns <= newest_ns:
             self.device = device
-        self.t_echo_ns = device.t_echo_ns
+        self.t_echo_ns = device.t_echo_ns if device.t_echo_ns <= newest_ns else 0
         self.judge(t_ns, site.enable, rec)
         self.report(rec)
 
@@ -87,10 +89,11 @@ class Signals:
             self.answer, self.t_answer_ns = answer, m.t_f_ns
         return bool(m.t_f_ns - self.t_answer_ns > self.frozen_ns)
 
-    def frequency(self, m: Any, rec: Any) -> None:
+    def frequency(self, m: Any, newest_ns: int, rec: Any) -> None:
         if m.t_f_ns == 0:
             return
-        if not (m.valid & M_F and finite(m.f_hz) and 0.8 * self.f_nom_hz <= m.f_hz <= 1.2 * self.f_nom_hz):
+        inside = finite(m.f_hz) and 0.8 * self.f_nom_hz <= m.f_hz <= 1.2 * self.f_nom_hz
+        if not (m.valid & M_F and inside and m.t_f_ns <= newest_ns):
             rec.reasons |= F_INVALID
             return
         if m.t_f_ns <= self.t_f_ns:
@@ -102,7 +105,7 @@ class Signals:
             self.rocof_from_hz, self.rocof_from_ns = m.f_hz, m.t_f_ns
         self.f_hz, self.t_f_ns = m.f_hz, m.t_f_ns
 
-    def voltage(self, m: Any, rec: Any) -> None:
+    def voltage(self, m: Any, newest_ns: int, rec: Any) -> None:
         """4.3: the mean of the phases for volt-var and volt-watt, the worst phase where safety is judged."""
         if m.t_v_ns == 0:
             return
@@ -113,6 +116,9 @@ class Signals:
                 good |= bit
                 volts.append(v_v / self.v_nom_v)
                 total_pu += volts[-1]
+        if m.t_v_ns > newest_ns:
+            rec.reasons |= V_INVALID
+            return
         self.phases_seen |= good
         if good == 0 or good != self.phases_seen:
             rec.reasons |= V_INVALID
@@ -121,9 +127,9 @@ class Signals:
             self.v_lo_pu, self.v_hi_pu = min(volts), max(volts)
             self.t_v_ns = m.t_v_ns
 
-    def connection(self, m: Any, site: Any, commanded_w: float) -> None:
+    def connection(self, m: Any, newest_ns: int, site: Any, commanded_w: float) -> None:
         """P of the meter; at a house connection it says what the house draws beside the unit."""
-        if not (m.valid & M_P and finite(m.p_w) and m.t_p_ns > self.t_p_ns):
+        if not (m.valid & M_P and finite(m.p_w) and self.t_p_ns < m.t_p_ns <= newest_ns):
             return
         self.t_p_ns = m.t_p_ns
         if site.enable:
