@@ -1,0 +1,184 @@
+"""Where OpenDER 2.2.0 and we are known to differ, as rules over settings and inputs, each with its reason.
+
+A rule is never about one case: it names a region. It sees what is asked for before the apparent-power circle (asked(),
+q_of()), computed here from the document and not from either of the two. `most` is the share of the random cases that it
+may take away; sections are those of the facts reference (IEEE 1547-2018 restated), clauses those of the standard.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from cython_core.settings import TABLE_7, RatingSettings, Settings
+from tests.peers.cases import Case
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    name: str
+    where: Callable[[Case], bool]
+    most: float
+    why: str
+
+
+# ---- what is asked for, in pu of p_rated_w ----
+
+
+def charge_pu(rating: RatingSettings) -> float:
+    return rating.p_charge_rated_w / rating.p_rated_w
+
+
+def ceiling(case: Case) -> float:
+    """Volt-watt, Table 10; a negative P'2 is of the charge rating."""
+    vw = case.settings.volt_watt
+    p2 = vw.p2_pu if vw.p2_pu > 0.0 else vw.p2_pu * charge_pu(case.settings.rating)
+    return float(np.interp(case.v_pu, (vw.v1_pu, vw.v2_pu), (1.0, p2))) if vw.enable else 1.0
+
+
+def limit(case: Case) -> float:
+    return case.settings.active_limit.limit_pu if case.settings.active_limit.enable else 1.0
+
+
+def demand(case: Case) -> float:
+    rating = case.settings.rating
+    return min(max(case.p_w, -rating.p_charge_rated_w), rating.p_rated_w) / rating.p_rated_w
+
+
+def droop(case: Case) -> float:
+    """Table 23."""
+    d = case.settings.freq_droop
+    over, under = case.f_hz - (60.0 + d.db_of_hz), (60.0 - d.db_uf_hz) - case.f_hz
+    return (max(under, 0.0) / (60.0 * d.k_uf) - max(over, 0.0) / (60.0 * d.k_of)) if d.enable else 0.0
+
+
+def asked(case: Case) -> tuple[float, float]:
+    """At 60 Hz, and at the frequency of the case, before the circle."""
+    least = -charge_pu(case.settings.rating)
+    before = max(min(demand(case), limit(case), ceiling(case)), least)
+    if droop(case) == 0.0:
+        return before, before
+    return before, max(min(before + droop(case), ceiling(case), 1.0), least)
+
+
+def s_pu(settings: Settings, p_pu: float) -> float:
+    """The apparent power there is in this direction, in pu of p_rated_w."""
+    rating = settings.rating
+    s_va = (rating.s_charge_rated_va or rating.s_rated_va) if p_pu < 0.0 else rating.s_rated_va
+    return s_va / rating.p_rated_w
+
+
+def q_of(case: Case, p_pu: float) -> float:
+    """Reactive power of the one mode, before capability and circle, in pu of p_rated_w."""
+    s, reactive = case.settings, case.settings.reactive
+    base = s.rating.s_rated_va / s.rating.p_rated_w
+    if reactive.mode == "constant_pf":
+        pf = s.power_factor
+        return p_pu * math.sqrt(1.0 / pf.pf**2 - 1.0) * (1.0 if pf.excitation == "inject" else -1.0)
+    if reactive.mode == "constant_q":
+        return s.const_var.q_pu * base
+    if reactive.mode == "volt_var":
+        vv = s.volt_var
+        v_ref = min(max(case.v_pu, vv.v_ref_min_pu), vv.v_ref_max_pu) if vv.v_ref_auto else vv.v_ref_pu
+        v = case.v_pu - (v_ref - 1.0)
+        return base * float(np.interp(v, (vv.v1_pu, vv.v2_pu, vv.v3_pu, vv.v4_pu), (vv.q1_pu, vv.q2_pu, vv.q3_pu, vv.q4_pu)))
+    return base * watt_var(s, p_pu) if reactive.mode == "watt_var" else 0.0
+
+
+def watt_var(s: Settings, p_pu: float) -> float:
+    wv, charge = s.watt_var, charge_pu(s.rating)
+    p = (wv.p3_load_pu * charge, wv.p2_load_pu * charge, wv.p1_load_pu * charge, wv.p1_pu, wv.p2_pu, wv.p3_pu)
+    q = (wv.q3_load_pu, wv.q2_load_pu, wv.q1_load_pu, wv.q1_pu, wv.q2_pu, wv.q3_pu)
+    return float(np.interp(p_pu, p, q))
+
+
+def crossing(case: Case, p_pu: float) -> float:
+    """From p_pu towards 0: where P and the mode's Q first are inside the circle."""
+    most = s_pu(case.settings, p_pu)
+    for share in np.linspace(1.0, 0.0, 201):
+        if math.hypot(p_pu * share, q_of(case, p_pu * share)) <= most:
+            return p_pu * float(share)
+    return 0.0
+
+
+def table_7(case: Case, q_pu: float) -> float:
+    rating = case.settings.rating
+    inject, absorb = TABLE_7[rating.normal_category]
+    return (inject if q_pu > 0.0 else absorb) * rating.s_rated_va / rating.p_rated_w
+
+
+def capability(case: Case, q_pu: float) -> float:
+    rating = case.settings.rating
+    return (rating.q_inject_pu if q_pu > 0.0 else rating.q_absorb_pu) * rating.s_rated_va / rating.p_rated_w
+
+
+def outside(case: Case, p_pu: float) -> bool:
+    return math.hypot(p_pu, q_of(case, p_pu)) >= s_pu(case.settings, p_pu)
+
+
+# ---- the rules ----
+
+
+def demand_left_out(case: Case) -> bool:
+    s = case.settings
+    return s.volt_watt.enable and s.active_limit.enable and demand(case) < min(limit(case), ceiling(case))
+
+
+def charge_above_rated(case: Case) -> bool:
+    return min(asked(case)) < -1.0
+
+
+def power_raised(case: Case) -> bool:
+    """Active power first, Q beyond Table 7, and less than what the circle has room for beside Table 7."""
+    s = case.settings
+    if s.reactive.beyond_table_7 != "active" or s.reactive.mode not in ("volt_var", "constant_q"):
+        return False
+    for p in asked(case):
+        q = q_of(case, p)
+        q7 = table_7(case, q)
+        if abs(q) > q7 and outside(case, p) and math.hypot(p, q7) < s_pu(s, p):
+            return True
+    return False
+
+
+def power_factor_beyond_capability(case: Case) -> bool:
+    if case.settings.reactive.mode != "constant_pf":
+        return False
+    return any(abs(q_of(case, p)) > capability(case, q_of(case, p)) and outside(case, p) for p in asked(case))
+
+
+def watt_var_falling(case: Case) -> bool:
+    if case.settings.reactive.mode != "watt_var":
+        return False
+    return any(outside(case, p) and abs(q_of(case, crossing(case, p))) > abs(q_of(case, p)) for p in asked(case))
+
+
+def watt_var_active_first(case: Case) -> bool:
+    if case.settings.reactive.mode != "watt_var" or case.settings.reactive.beyond_table_7 != "active":
+        return False
+    for p in asked(case):
+        q = q_of(case, crossing(case, p))
+        if outside(case, p) and abs(q) > table_7(case, q):
+            return True
+    return False
+
+
+def watt_var_across_zero(case: Case) -> bool:
+    s, wv = case.settings, case.settings.watt_var
+    if s.reactive.mode != "watt_var" or charge_pu(s.rating) == 1.0 or wv.q1_pu == wv.q1_load_pu:
+        return False
+    return any(wv.p1_load_pu * charge_pu(s.rating) < p < wv.p1_pu for p in asked(case))
+
+
+RULES = (
+    Rule("demand left out", demand_left_out, 0.1, "section 16"),
+    Rule("charge rating above the discharge rating", charge_above_rated, 0.05, ""),
+    Rule("power raised", power_raised, 0.05, ""),
+    Rule("power factor beyond capability", power_factor_beyond_capability, 0.05, ""),
+    Rule("watt-var falling", watt_var_falling, 0.05, ""),
+    Rule("watt-var active first", watt_var_active_first, 0.05, ""),
+    Rule("watt-var across zero", watt_var_across_zero, 0.05, ""),
+)
