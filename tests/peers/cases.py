@@ -47,12 +47,16 @@ def cases(count: int, seed: int) -> Iterator[Case]:
 
 
 def draw_voltage(rng: random.Random) -> float:
-    return rng.choice((rng.uniform(0.88, 1.10), rng.uniform(0.90, 1.10), rng.uniform(1.04, 1.10), rng.uniform(0.3, 1.3)))
+    return rng.choice(
+        (rng.uniform(0.88, 1.10), rng.uniform(0.90, 1.10), rng.uniform(1.04, 1.10), rng.uniform(0.3, 1.3))
+    )
 
 
 def draw_frequency(rng: random.Random) -> float:
     """Every third inside any dead band, most inside ride-through, a few beyond trip."""
-    return rng.choice((60.0, rng.uniform(59.99, 60.01), rng.uniform(58.6, 61.1), rng.uniform(59.5, 60.5), rng.uniform(56.0, 63.0)))
+    return rng.choice(
+        (60.0, rng.uniform(59.99, 60.01), rng.uniform(58.6, 61.1), rng.uniform(59.5, 60.5), rng.uniform(56.0, 63.0))
+    )
 
 
 # ---- settings ----
@@ -74,7 +78,9 @@ def draw_settings(rng: random.Random) -> Settings:
     groups["volt_watt"]["enable"] = rng.random() < 0.4
     groups["active_limit"]["enable"] = rng.random() < 0.3
     draw = {"constant_pf": power_factor, "volt_var": volt_var, "watt_var": watt_var, "constant_q": const_var}
-    name = {"constant_pf": "power_factor", "constant_q": "const_var"}.get(groups["reactive"]["mode"], groups["reactive"]["mode"])
+    name = {"constant_pf": "power_factor", "constant_q": "const_var"}.get(
+        groups["reactive"]["mode"], groups["reactive"]["mode"]
+    )
     if name != "off":
         groups[name] = draw[groups["reactive"]["mode"]](rng, rating)
     if rng.random() < 0.25:
@@ -153,13 +159,15 @@ def watt_var(rng: random.Random, rating: dict[str, Any]) -> dict[str, Any]:
 
 
 def const_var(rng: random.Random, rating: dict[str, Any]) -> dict[str, Any]:
-    return {"q_pu": between(rng, -rating["q_absorb_pu"], rating["q_inject_pu"])} | some(rng, rating, "const_var", "response_s")
+    return {"q_pu": between(rng, -rating["q_absorb_pu"], rating["q_inject_pu"])} | some(
+        rng, rating, "const_var", "response_s"
+    )
 
 
 # ---- the compiled core's steady state ----
 
-FAR = 100_000                     # periods: 1000 s in one step, where every lag, ramp and timer is over
-FINE = 60                         # then the crossing of a curve with the apparent-power circle is found step by step
+FAR = 100_000  # periods: 1000 s in one step, where every lag, ramp and timer is over
+FINE = 60  # then the crossing of a curve with the apparent-power circle is found step by step
 
 
 def steady(case: Case) -> NDArray[Any]:

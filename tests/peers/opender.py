@@ -35,12 +35,6 @@ MODE_NAMES = {
 }
 # the parts of a real inverter that a setpoint does not have: control delay, current limit, capacitor
 IDEAL = {"NP_INV_DELAY": 0.0, "NP_CURRENT_PU": NEVER_PU, "NP_REACTIVE_SUSCEPTANCE": 0.0, "NP_REACT_TIME": 0.0}
-STATES = {
-    "Trip": State.TRIPPED,
-    "Entering Service": State.ENTERING,
-    "Momentary Cessation": State.CEASED,
-    "Cease to Energize": State.CEASED,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +109,12 @@ class Peer:
 
     @property
     def state(self) -> State:
-        return STATES.get(self.unit.der_status, State.IN_SERVICE)
+        """What it does, not the region it says it is in: whoever owns ride-through, that region is reported."""
+        if self.unit.der_status == "Trip":
+            return State.TRIPPED
+        if self.unit.ridethroughperf.rt_ctrl == "Cease to Energize":
+            return State.CEASED
+        return State.ENTERING if self.unit.der_status == "Entering Service" else State.IN_SERVICE
 
 
 def phases(meter: Measurement, v_nom_v: float) -> list[float]:

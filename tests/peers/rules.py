@@ -61,7 +61,7 @@ def asked(case: Case) -> tuple[float, float]:
     before = max(min(demand(case), limit(case), ceiling(case)), least)
     if droop(case) == 0.0:
         return before, before
-    return before, max(min(before + droop(case), ceiling(case), 1.0), least)
+    return before, max(min(kept(case, before) + droop(case), ceiling(case), 1.0), least)
 
 
 def s_pu(settings: Settings, p_pu: float) -> float:
@@ -84,7 +84,9 @@ def q_of(case: Case, p_pu: float) -> float:
         vv = s.volt_var
         v_ref = min(max(case.v_pu, vv.v_ref_min_pu), vv.v_ref_max_pu) if vv.v_ref_auto else vv.v_ref_pu
         v = case.v_pu - (v_ref - 1.0)
-        return base * float(np.interp(v, (vv.v1_pu, vv.v2_pu, vv.v3_pu, vv.v4_pu), (vv.q1_pu, vv.q2_pu, vv.q3_pu, vv.q4_pu)))
+        return base * float(
+            np.interp(v, (vv.v1_pu, vv.v2_pu, vv.v3_pu, vv.v4_pu), (vv.q1_pu, vv.q2_pu, vv.q3_pu, vv.q4_pu))
+        )
     return base * watt_var(s, p_pu) if reactive.mode == "watt_var" else 0.0
 
 
@@ -93,15 +95,6 @@ def watt_var(s: Settings, p_pu: float) -> float:
     p = (wv.p3_load_pu * charge, wv.p2_load_pu * charge, wv.p1_load_pu * charge, wv.p1_pu, wv.p2_pu, wv.p3_pu)
     q = (wv.q3_load_pu, wv.q2_load_pu, wv.q1_load_pu, wv.q1_pu, wv.q2_pu, wv.q3_pu)
     return float(np.interp(p_pu, p, q))
-
-
-def crossing(case: Case, p_pu: float) -> float:
-    """From p_pu towards 0: where P and the mode's Q first are inside the circle."""
-    most = s_pu(case.settings, p_pu)
-    for share in np.linspace(1.0, 0.0, 201):
-        if math.hypot(p_pu * share, q_of(case, p_pu * share)) <= most:
-            return p_pu * float(share)
-    return 0.0
 
 
 def table_7(case: Case, q_pu: float) -> float:
@@ -119,7 +112,31 @@ def outside(case: Case, p_pu: float) -> bool:
     return math.hypot(p_pu, q_of(case, p_pu)) >= s_pu(case.settings, p_pu)
 
 
-# ---- the rules ----
+def crossing(case: Case, p_pu: float) -> float:
+    """From p_pu towards 0: where P and the mode's Q first are inside the circle."""
+    if not outside(case, p_pu):
+        return p_pu
+    shares = [1.0 - i / 64.0 for i in range(65)]
+    inside = next((share for share in shares if not outside(case, p_pu * share)), 0.0)
+    beyond = inside + 1.0 / 64.0
+    for _ in range(20):
+        middle = 0.5 * (inside + beyond)
+        inside, beyond = (inside, middle) if outside(case, p_pu * middle) else (middle, beyond)
+    return p_pu * inside
+
+
+def kept(case: Case, p_pu: float) -> float:
+    """The power left beside the Q that comes first: what droop starts from."""
+    s = case.settings
+    q = q_of(case, p_pu)
+    if s.reactive.mode not in ("volt_var", "constant_q"):
+        return crossing(case, p_pu)
+    q = min(abs(q), capability(case, q), *([table_7(case, q)] if s.reactive.beyond_table_7 == "active" else []))
+    most = math.sqrt(max(s_pu(s, p_pu) ** 2 - q * q, 0.0))
+    return min(max(p_pu, -most), most)
+
+
+# ---- steady state ----
 
 
 def demand_left_out(case: Case) -> bool:
@@ -132,7 +149,6 @@ def charge_above_rated(case: Case) -> bool:
 
 
 def power_raised(case: Case) -> bool:
-    """Active power first, Q beyond Table 7, and less than what the circle has room for beside Table 7."""
     s = case.settings
     if s.reactive.beyond_table_7 != "active" or s.reactive.mode not in ("volt_var", "constant_q"):
         return False
@@ -150,19 +166,58 @@ def power_factor_beyond_capability(case: Case) -> bool:
     return any(abs(q_of(case, p)) > capability(case, q_of(case, p)) and outside(case, p) for p in asked(case))
 
 
-def watt_var_falling(case: Case) -> bool:
-    if case.settings.reactive.mode != "watt_var":
+def q_above_charge_rating(case: Case) -> bool:
+    if case.settings.reactive.mode == "constant_pf":
         return False
-    return any(outside(case, p) and abs(q_of(case, crossing(case, p))) > abs(q_of(case, p)) for p in asked(case))
+    for p in asked(case):
+        q = q_of(case, p)
+        if p < 0.0 and min(abs(q), capability(case, q)) > s_pu(case.settings, p):
+            return True
+    return False
+
+
+def on_a_vertical_step(case: Case) -> bool:
+    vv = case.settings.volt_var
+    if case.settings.reactive.mode != "volt_var" or not vv.v_ref_auto or vv.v2_pu != vv.v3_pu or vv.q2_pu == vv.q3_pu:
+        return False
+    return vv.v_ref_min_pu <= case.v_pu <= vv.v_ref_max_pu
+
+
+def frequency_hides_voltage(case: Case) -> bool:
+    s = case.settings
+    low, high = {"I": (0.5, 1.2), "II": (0.3, 1.2), "III": (s.ride_through.mc_low_pu, s.ride_through.mc_high_pu)}[
+        s.rating.abnormal_category
+    ]
+    return s.ride_through.owner == "controller" and not low <= case.v_pu <= high and not 57.0 <= case.f_hz <= 61.8
+
+
+def crossings(case: Case) -> list[tuple[float, float]]:
+    """(asked, crossing) wherever the circle binds watt-var."""
+    if case.settings.reactive.mode != "watt_var":
+        return []
+    return [(p, crossing(case, p)) for p in asked(case) if outside(case, p)]
 
 
 def watt_var_active_first(case: Case) -> bool:
-    if case.settings.reactive.mode != "watt_var" or case.settings.reactive.beyond_table_7 != "active":
+    if case.settings.reactive.beyond_table_7 != "active":
         return False
-    for p in asked(case):
-        q = q_of(case, crossing(case, p))
-        if outside(case, p) and abs(q) > table_7(case, q):
+    return any(abs(q_of(case, p)) > table_7(case, q_of(case, p)) for _, p in crossings(case))
+
+
+def watt_var_turning(case: Case) -> bool:
+    for p_asked, p in crossings(case):
+        q_asked, q = q_of(case, p_asked), q_of(case, p)
+        if not (0.0 <= q <= q_asked or q_asked <= q <= 0.0):
             return True
+    return False
+
+
+def watt_var_steep(case: Case) -> bool:
+    for _, p in crossings(case):
+        if p != 0.0:
+            slope = (q_of(case, p * 1.0001) - q_of(case, p)) / (p * 0.0001)
+            if 0.9 * p * (p + q_of(case, p) * slope) > 1.9 * s_pu(case.settings, p) ** 2:
+                return True
     return False
 
 
@@ -173,12 +228,73 @@ def watt_var_across_zero(case: Case) -> bool:
     return any(wv.p1_load_pu * charge_pu(s.rating) < p < wv.p1_pu for p in asked(case))
 
 
-RULES = (
-    Rule("demand left out", demand_left_out, 0.1, "section 16"),
-    Rule("charge rating above the discharge rating", charge_above_rated, 0.05, ""),
-    Rule("power raised", power_raised, 0.05, ""),
-    Rule("power factor beyond capability", power_factor_beyond_capability, 0.05, ""),
-    Rule("watt-var falling", watt_var_falling, 0.05, ""),
-    Rule("watt-var active first", watt_var_active_first, 0.05, ""),
-    Rule("watt-var across zero", watt_var_across_zero, 0.05, ""),
+STEADY = (
+    Rule(
+        "demand left out",
+        demand_left_out,
+        0.10,
+        "section 16: with volt-watt and power limit both on, OpenDER's minimum lacks the demand: a charging unit exports",
+    ),
+    Rule(
+        "charge above rated",
+        charge_above_rated,
+        0.045,
+        "OpenDER's charge limit of 1 by state of charge is of NP_P_MAX; section 1: charging is of its own rating",
+    ),
+    Rule(
+        "power raised",
+        power_raised,
+        0.01,
+        "4.7: beyond Table 7 active power may come first. OpenDER then sets P to all that the circle leaves beside Table 7,"
+        " above what was asked for; ours keeps P and gives Q the room",
+    ),
+    Rule(
+        "power factor beyond capability",
+        power_factor_beyond_capability,
+        0.025,
+        "5.2 and 5.3.2: no power factor is held any more. OpenDER gives up Q only, ours has shrunk P with the Q asked for",
+    ),
+    Rule(
+        "Q above the charge rating",
+        q_above_charge_rating,
+        0.004,
+        "10.3: Q alone fills the apparent power for charging. OpenDER takes the root of a negative number; ours: P 0",
+    ),
+    Rule(
+        "on a vertical step",
+        on_a_vertical_step,
+        0.012,
+        "Table 8 with V2 = V3, Q2 > Q3, and V_Ref following the voltage to just there: ours is Q2, in OpenDER rounding decides",
+    ),
+    Rule(
+        "frequency hides voltage",
+        frequency_hides_voltage,
+        0.005,
+        "6.4.2: OpenDER has one state; a frequency beyond 57.0 ... 61.8 Hz replaces cessation, and power flows",
+    ),
+    Rule(
+        "watt-var, active power first",
+        watt_var_active_first,
+        0.02,
+        "4.7: beyond Table 7 either may come first. OpenDER's watt-var goes along the curve whatever was chosen",
+    ),
+    Rule(
+        "watt-var turning back",
+        watt_var_turning,
+        0.004,
+        "5.3.4: OpenDER takes the sign and the smaller size of Q at the asked P, not the curve's Q at the crossing",
+    ),
+    Rule(
+        "watt-var steep at the circle",
+        watt_var_steep,
+        0.004,
+        "OpenDER's iteration x += 0.9 (S / |x, q(x)| - 1) x overshoots by more than its error, and ends off the circle",
+    ),
+    Rule(
+        "watt-var across zero",
+        watt_var_across_zero,
+        0.06,
+        "5.3.4: straight between P'1 and P1. In W for us; OpenDER's is straight in mixed pu, with a corner at 0 W where"
+        " the two ratings differ",
+    ),
 )
