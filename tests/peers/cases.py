@@ -13,11 +13,11 @@ from dataclasses import dataclass, fields
 from typing import Any, get_type_hints
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from cython_core import bulk
 from cython_core.quantities import range_of
-from cython_core.records import NAN, DeviceStatus, DeviceValid, MeasurementValid, StepRecord, WishSource
+from cython_core.records import NAN, DeviceStatus, DeviceValid, MeasurementValid, WishSource
 from cython_core.settings import Settings
 from cython_core.step import Core
 
@@ -64,9 +64,10 @@ def draw_frequency(rng: random.Random) -> float:
 
 def draw_settings(rng: random.Random) -> Settings:
     rating = draw_rating(rng)
+    mode = rng.choice(MODES)
     groups: Groups = {
         "rating": rating,
-        "reactive": {"mode": rng.choice(MODES), "beyond_table_7": rng.choice(("reactive", "active"))},
+        "reactive": {"mode": mode, "beyond_table_7": rng.choice(("reactive", "active"))},
         "freq_droop": some(rng, rating, "freq_droop", "db_uf_hz", "db_of_hz", "k_uf", "k_of", "t_response_s"),
         "volt_watt": volt_watt(rng),
         "active_limit": some(rng, rating, "active_limit", "limit_pu", "ramp_time_s"),
@@ -77,12 +78,9 @@ def draw_settings(rng: random.Random) -> Settings:
     groups["freq_droop"]["enable"] = rng.random() < 0.9
     groups["volt_watt"]["enable"] = rng.random() < 0.4
     groups["active_limit"]["enable"] = rng.random() < 0.3
-    draw = {"constant_pf": power_factor, "volt_var": volt_var, "watt_var": watt_var, "constant_q": const_var}
-    name = {"constant_pf": "power_factor", "constant_q": "const_var"}.get(
-        groups["reactive"]["mode"], groups["reactive"]["mode"]
-    )
-    if name != "off":
-        groups[name] = draw[groups["reactive"]["mode"]](rng, rating)
+    if mode != "off":
+        name, draw = REACTIVE[mode]
+        groups[name] = draw(rng, rating)
     if rng.random() < 0.25:
         groups["ride_through"] = {"owner": "controller"} | some(rng, rating, "ride_through", "mc_low_pu", "mc_high_pu")
     if rng.random() < 0.2:
@@ -164,7 +162,15 @@ def const_var(rng: random.Random, rating: dict[str, Any]) -> dict[str, Any]:
     )
 
 
-# ---- the compiled core's steady state ----
+REACTIVE = {
+    "constant_pf": ("power_factor", power_factor),
+    "volt_var": ("volt_var", volt_var),
+    "watt_var": ("watt_var", watt_var),
+    "constant_q": ("const_var", const_var),
+}
+
+
+# ---- the compiled core ----
 
 FAR = 100_000  # periods: 1000 s in one step, where every lag, ramp and timer is over
 FINE = 60  # then the crossing of a curve with the apparent-power circle is found step by step
@@ -172,21 +178,34 @@ FINE = 60  # then the crossing of a curve with the apparent-power circle is foun
 
 def steady(case: Case) -> NDArray[Any]:
     """Records of a unit in service since long: at 60 Hz, then at the frequency of the case. The last one is settled."""
-    core = Core(case.settings, PERIOD_S, in_service=True)
-    reactive = case.settings
-    response_s = {
-        "volt_var": reactive.volt_var.olrt_s,
-        "watt_var": reactive.watt_var.response_s,
-        "constant_q": reactive.const_var.response_s,
-    }.get(reactive.reactive.mode, reactive.power_factor.response_s)
-    fine = max(1, round(0.08 * response_s / PERIOD_S))
-    k = np.array([1, 1, FAR, FAR, FAR] + [fine] * FINE, dtype=np.int64)
+    k = settling(case.settings, PERIOD_S)
     f_hz = np.repeat([60.0, case.f_hz], len(k))
-    return run(core, np.concatenate([k, k]), f_hz, case.v_pu, case.p_w)
+    core = Core(case.settings, PERIOD_S, in_service=True)
+    return run(core, np.concatenate([k, k]), v_pu=case.v_pu, f_hz=f_hz, p_w=case.p_w)
 
 
-def run(core: Core, k: NDArray[np.int64], f_hz: NDArray[np.float64], v_pu: float, p_w: float) -> NDArray[Any]:
-    """Steps of k periods with fresh inputs and this wish."""
+def settling(settings: Settings, period_s: float) -> NDArray[np.int64]:
+    """Periods of each step on the way to rest."""
+    response_s = {
+        "volt_var": settings.volt_var.olrt_s,
+        "watt_var": settings.watt_var.response_s,
+        "constant_q": settings.const_var.response_s,
+    }.get(settings.reactive.mode, settings.power_factor.response_s)
+    fine = max(1, round(0.08 * response_s / period_s))
+    return np.array([1, 1, FAR, FAR, FAR] + [fine] * FINE, dtype=np.int64)
+
+
+def run(
+    core: Core,
+    k: NDArray[np.int64],
+    *,
+    v_pu: ArrayLike,
+    f_hz: ArrayLike,
+    p_w: ArrayLike,
+    permit: ArrayLike = 1,
+    ap_limit_pu: ArrayLike = NAN,
+) -> NDArray[Any]:
+    """Steps of k periods each, with fresh inputs and this wish."""
     rows = np.zeros(len(k), dtype=bulk.STEP)
     period_ns, rating = round(core.period_s * 1e9), core.settings.rating
     t_ns = bulk.START_NS + np.cumsum(k) * period_ns
@@ -194,10 +213,10 @@ def run(core: Core, k: NDArray[np.int64], f_hz: NDArray[np.float64], v_pu: float
     for name in ("m_t_f_ns", "m_t_v_ns", "m_t_p_ns", "d_t_ns", "d_t_echo_ns", "o_t_ns", "i_valid_from_ns"):
         rows[name] = t_ns
     rows["m_valid"], rows["m_f_hz"] = int(MeasurementValid.F | MeasurementValid.V1), f_hz
-    rows["m_v1_v"] = v_pu * rating.v_nom_v
+    rows["m_v1_v"] = np.asarray(v_pu) * rating.v_nom_v
     rows["d_valid"], rows["d_soc_pu"] = int(DeviceValid.SOC | DeviceValid.STATUS), 0.5
     rows["d_status"] = int(DeviceStatus.RUNNING | DeviceStatus.CONNECTED)
-    rows["o_permit"], rows["o_ap_limit_pu"] = 1, NAN
+    rows["o_permit"], rows["o_ap_limit_pu"] = permit, ap_limit_pu
     rows["i_source"], rows["i_seq"] = int(WishSource.BENCH), 1 + np.arange(len(k))
     rows["i_lo_w"], rows["i_hi_w"] = -rating.p_charge_rated_w, rating.p_rated_w
     rows["i_p_w"], rows["i_q_var"] = p_w, NAN

@@ -48,7 +48,7 @@ class Answer:
 
 
 class Peer:
-    """One OpenDER storage unit with these settings. period_s may be any number of seconds: 1e5 jumps to steady state."""
+    """One OpenDER storage unit with these settings. period_s is any number of seconds: 1e5 jumps to steady state."""
 
     def __init__(self, settings: Settings, period_s: float) -> None:
         from opender import DER_BESS  # type: ignore[import-untyped]
@@ -77,7 +77,9 @@ class Peer:
 
         limit = self.settings.active_limit
         limits = ([limit.limit_pu] if limit.enable else []) + ([ap_limit_pu] if ap_limit_pu == ap_limit_pu else [])
-        self.file.AP_LIMIT_ENABLE, self.file.AP_LIMIT = bool(limits), min(limits, default=1.0)
+        if limits:
+            self.file.AP_LIMIT_ENABLE = True  # and stays so: switching it off would end its ramp
+        self.file.AP_LIMIT = min(limits, default=1.0)
         self.file.ES_PERMIT_SERVICE = permit and self.settings.enter_service.permit
         DER.t_s = k * self.period_s
         self.unit.update_der_input(v_pu=v_pu if isinstance(v_pu, float) else list(v_pu), f=f_hz, p_dem_w=p_w)
@@ -86,9 +88,9 @@ class Peer:
 
     def step(
         self,
-        t_ns: int,
+        t_ns: int,  # noqa: ARG002 (the face of Core.step)
         meter: Measurement,
-        device: DeviceState,
+        device: DeviceState,  # noqa: ARG002
         order: Order | None = None,
         wish: Wish | None = None,
         k: int = 1,
@@ -118,7 +120,7 @@ class Peer:
 
 
 def phases(meter: Measurement, v_nom_v: float) -> list[float]:
-    """Three phase voltages in pu; a missing third one is the mean of those there are, so that no mean or worst changes."""
+    """Three phase voltages in pu; a missing one is the mean of the others: neither mean nor worst phase changes."""
     numbers = {MeasurementValid.V1: meter.v1_v, MeasurementValid.V2: meter.v2_v, MeasurementValid.V3: meter.v3_v}
     v_pu = [v / v_nom_v for bit, v in numbers.items() if meter.valid & bit]
     if not v_pu or not meter.valid & MeasurementValid.F:

@@ -25,6 +25,22 @@ class Rule:
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A series: at rest with `before` (60 Hz), then `after` with the same wish, then `before` again."""
+
+    before: Case
+    after: Case
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesRule:
+    name: str
+    where: Callable[[Change], bool]
+    most: float
+    why: str
+
+
 # ---- what is asked for, in pu of p_rated_w ----
 
 
@@ -222,10 +238,15 @@ def watt_var_steep(case: Case) -> bool:
 
 
 def watt_var_across_zero(case: Case) -> bool:
-    s, wv = case.settings, case.settings.watt_var
+    return any(beside_zero(case.settings, p, p) for p in asked(case))
+
+
+def beside_zero(s: Settings, low_pu: float, high_pu: float) -> bool:
+    """Part of low_pu ... high_pu is between P'1 and P1, where the bases differ and Q is not the same."""
+    wv = s.watt_var
     if s.reactive.mode != "watt_var" or charge_pu(s.rating) == 1.0 or wv.q1_pu == wv.q1_load_pu:
         return False
-    return any(wv.p1_load_pu * charge_pu(s.rating) < p < wv.p1_pu for p in asked(case))
+    return wv.p1_load_pu * charge_pu(s.rating) < high_pu and low_pu < wv.p1_pu
 
 
 STEADY = (
@@ -233,7 +254,7 @@ STEADY = (
         "demand left out",
         demand_left_out,
         0.10,
-        "section 16: with volt-watt and power limit both on, OpenDER's minimum lacks the demand: a charging unit exports",
+        "section 16: with volt-watt and power limit both on, OpenDER's minimum lacks the demand: it may export",
     ),
     Rule(
         "charge above rated",
@@ -245,14 +266,14 @@ STEADY = (
         "power raised",
         power_raised,
         0.01,
-        "4.7: beyond Table 7 active power may come first. OpenDER then sets P to all that the circle leaves beside Table 7,"
-        " above what was asked for; ours keeps P and gives Q the room",
+        "4.7: beyond Table 7 active power may come first. OpenDER then sets P to all that the circle leaves beside"
+        " Table 7, above what was asked for; ours keeps P and gives Q the room",
     ),
     Rule(
         "power factor beyond capability",
         power_factor_beyond_capability,
         0.025,
-        "5.2 and 5.3.2: no power factor is held any more. OpenDER gives up Q only, ours has shrunk P with the Q asked for",
+        "5.2 and 5.3.2: no power factor is held any more. OpenDER gives up Q, ours has shrunk P with the Q asked for",
     ),
     Rule(
         "Q above the charge rating",
@@ -264,7 +285,8 @@ STEADY = (
         "on a vertical step",
         on_a_vertical_step,
         0.012,
-        "Table 8 with V2 = V3, Q2 > Q3, and V_Ref following the voltage to just there: ours is Q2, in OpenDER rounding decides",
+        "Table 8 with V2 = V3, Q2 > Q3, and V_Ref following the voltage to just there: ours is Q2, in OpenDER rounding"
+        " decides",
     ),
     Rule(
         "frequency hides voltage",
@@ -296,5 +318,64 @@ STEADY = (
         0.06,
         "5.3.4: straight between P'1 and P1. In W for us; OpenDER's is straight in mixed pu, with a corner at 0 W where"
         " the two ratings differ",
+    ),
+)
+
+
+# ---- on the way ----
+
+
+def at_rest(change: Change) -> bool:
+    return any(rule.where(case) for rule in STEADY for case in (change.before, change.after))
+
+
+def lag_on_the_ceiling(change: Change) -> bool:
+    case = change.after
+    low = min(ceiling(change.before), ceiling(case))
+    asked_most = max(demand(case), demand(case) + droop(case))
+    return low < min(asked_most, 1.0) and not (demand(case) == 1.0 and droop(case) == 0.0 and limit(case) == 1.0)
+
+
+def droop_at_a_limit(change: Change) -> bool:
+    case = change.after
+    least = -charge_pu(case.settings.rating)
+    target = kept(change.before, asked(change.before)[0]) + droop(case)
+    beyond = case.p_w / case.settings.rating.p_rated_w < least
+    return droop(case) != 0.0 and (beyond or not least <= target <= 1.0)
+
+
+def droop_at_the_circle(change: Change) -> bool:
+    cases = (change.before, change.after)
+    return droop(change.after) != 0.0 and any(outside(case, p) for case in cases for p in asked(case))
+
+
+def through_zero(change: Change) -> bool:
+    powers = asked(change.before) + asked(change.after)
+    return beside_zero(change.after.settings, min(powers), max(powers))
+
+
+SERIES = (
+    SeriesRule("at rest", at_rest, 0.25, "a rule of the steady state holds before or after the change"),
+    SeriesRule(
+        "lag on the ceiling",
+        lag_on_the_ceiling,
+        0.12,
+        "trap 9: OpenDER's volt-watt lag is on the ceiling, ours on min(demand, ceiling): equal at rated power only",
+    ),
+    SeriesRule(
+        "droop at a limit",
+        droop_at_a_limit,
+        0.12,
+        "6.5.2.7: OpenDER's lag is on the power, clipped when it is droop's and not when it is a wish; ours on the droop"
+        " term alone: it is sooner at a limit and sooner away from it",
+    ),
+    SeriesRule(
+        "droop at the circle",
+        droop_at_the_circle,
+        0.15,
+        "4.7: OpenDER's way back from an event starts towards the demand, ours towards the power before the event",
+    ),
+    SeriesRule(
+        "watt-var through zero", through_zero, 0.06, "5.3.4: between P'1 and P1, as at rest, but on the way from P to P"
     ),
 )
