@@ -51,12 +51,13 @@ class Peer:
     """One OpenDER storage unit with these settings. period_s is any number of seconds: 1e5 jumps to steady state."""
 
     def __init__(self, settings: Settings, period_s: float) -> None:
-        from opender import DER_BESS  # type: ignore[import-untyped]
+        from opender import DER, DER_BESS  # type: ignore[import-untyped]
 
         if settings.rating.f_nom_hz != 60.0:
             raise ValueError(f"f_nom_hz = {settings.rating.f_nom_hz}: OpenDER knows 60 Hz only")
         self.settings, self.period_s = settings, period_s
         self.p_wish_w = 0.0
+        self.library = DER
         with quiet():
             self.file = file_of(settings)
             self.unit = DER_BESS(self.file)
@@ -73,15 +74,13 @@ class Peer:
         k: int = 1,
     ) -> tuple[float, float]:
         """k periods: (W, var). v_pu: one for all, or of each of three phases; ap_limit_pu: an operator's, NaN: none."""
-        from opender import DER
-
         limit = self.settings.active_limit
         limits = ([limit.limit_pu] if limit.enable else []) + ([ap_limit_pu] if ap_limit_pu == ap_limit_pu else [])
         if limits:
             self.file.AP_LIMIT_ENABLE = True  # and stays so: switching it off would end its ramp
         self.file.AP_LIMIT = min(limits, default=1.0)
         self.file.ES_PERMIT_SERVICE = permit and self.settings.enter_service.permit
-        DER.t_s = k * self.period_s
+        self.library.t_s = k * self.period_s
         self.unit.update_der_input(v_pu=v_pu if isinstance(v_pu, float) else list(v_pu), f=f_hz, p_dem_w=p_w)
         p_out_w, q_out_var = self.unit.run()
         return float(p_out_w), float(q_out_var)

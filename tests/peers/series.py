@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from cython_core.records import NAN
 from cython_core.settings import Settings
 from cython_core.step import Core
+from tests.peers.asked import droop
 from tests.peers.cases import Case, draw_frequency, draw_settings, run, settling
 from tests.peers.opender import Peer
-from tests.peers.rules import Change, droop
+from tests.peers.series_rules import Change
 
 PERIOD_S = 0.001
 AT_REST = 10**8  # periods in one step of OpenDER: every lag has ended

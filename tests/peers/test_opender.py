@@ -17,7 +17,7 @@ from cython_core.records import State
 from cython_core.settings import Settings
 from tests.cython_core.unit import settings
 from tests.need import missing
-from tests.peers import rules
+from tests.peers import asked, rules
 from tests.peers.cases import Case, cases, steady
 from tests.peers.opender import INSTALL, Peer
 
@@ -115,11 +115,11 @@ REACHED: list[tuple[str, int, Callable[[Answers], bool]]] = [
     ("charging",                500, lambda a: a.ours[0] < 0.0),
     ("Category A",              500, lambda a: a.case.settings.rating.normal_category == "A"),
     ("Category B",              500, lambda a: a.case.settings.rating.normal_category == "B"),
-    ("over-frequency droop",    200, lambda a: rules.droop(a.case) < -0.01),
-    ("under-frequency droop",   200, lambda a: rules.droop(a.case) > 0.01),
-    ("volt-watt",                50, binds(rules.ceiling, rules.demand)),
-    ("forced charging",          10, lambda a: rules.ceiling(a.case) < min(0.0, rules.demand(a.case)) - 0.01),
-    ("active power limit",       50, binds(rules.limit, rules.demand)),
+    ("over-frequency droop",    200, lambda a: asked.droop(a.case) < -0.01),
+    ("under-frequency droop",   200, lambda a: asked.droop(a.case) > 0.01),
+    ("volt-watt",                50, binds(asked.ceiling, asked.demand)),
+    ("forced charging",          10, lambda a: asked.ceiling(a.case) < min(0.0, asked.demand(a.case)) - 0.01),
+    ("active power limit",       50, binds(asked.limit, asked.demand)),
     ("constant power factor",   200, mode("constant_pf")),
     ("volt-var",                200, mode("volt_var")),
     ("watt-var",                150, mode("watt_var")),
@@ -127,7 +127,7 @@ REACHED: list[tuple[str, int, Callable[[Answers], bool]]] = [
     ("no reactive mode",        200, lambda a: a.case.settings.reactive.mode == "off"),
     ("injecting",               300, lambda a: a.ours[1] > 0.0),
     ("absorbing",               300, lambda a: a.ours[1] < 0.0),
-    ("apparent power",          100, lambda a: any(rules.outside(a.case, p) for p in rules.asked(a.case))),
+    ("apparent power",          100, lambda a: any(asked.outside(a.case, p) for p in asked.asked(a.case))),
     ("tripped",                  50, lambda a: a.ours[2] == State.TRIPPED),
     ("momentary cessation",      10, lambda a: a.ours[2] == State.CEASED),
 ]
@@ -181,6 +181,7 @@ DEPARTURES: list[tuple[str, dict[str, Any], tuple[float, float, float], Pair, Pa
 # fmt: on
 
 
+@pytest.mark.filterwarnings("ignore:invalid value encountered in sqrt")
 @pytest.mark.parametrize(
     ("rule", "groups", "inputs", "theirs", "ours", "why"), DEPARTURES, ids=[row[0] for row in DEPARTURES]
 )

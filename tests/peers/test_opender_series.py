@@ -15,8 +15,8 @@ from cython_core.settings import Settings
 from tests.cython_core.unit import settings
 from tests.need import missing
 from tests.peers.opender import INSTALL
-from tests.peers.rules import SERIES, Change, SeriesRule
 from tests.peers.series import Inputs, Parts, apart, changes, of, ours, step_periods, theirs
+from tests.peers.series_rules import SERIES, Change, SeriesRule
 
 WITHIN = 0.01  # of S
 KW = 1000.0
