@@ -97,7 +97,8 @@ cdef void out_of_service(core_state_t* st, const settings_t* cfg, int64_t state)
         enter_service_begin(&st.enter_service)
 
 
-cdef void abnormal(core_state_t* st, const settings_t* cfg, int64_t t_ns, double dt_s, step_record_t* rec) noexcept nogil:
+cdef void abnormal(core_state_t* st, const settings_t* cfg, int64_t t_ns, double dt_s,
+                   step_record_t* rec) noexcept nogil:
     """Ride-through region of what is known, recorded whoever owns the function."""
     cdef int v_known = rec.fresh_v < FRESH_STALE
     cdef int f_known = rec.fresh_f < FRESH_STALE
@@ -415,7 +416,7 @@ cdef void stage_command(core_state_t* st, const settings_t* cfg, const inputs_t*
     rec.valid_ms = cfg.valid_ms
     if st.state == STATE_STARTING:
         rec.mode = MODE_SILENT
-    elif inputs.order.stop != STOP_RUN or not in_service(st.state):
+    elif inputs.order.stop != STOP_RUN or not in_service(st.state) or st.state == STATE_CEASED:
         rec.mode = MODE_STOP
     elif rec.reasons & METER_LOST:
         rec.mode = MODE_SAFE
