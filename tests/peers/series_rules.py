@@ -1,7 +1,7 @@
 """Where OpenDER 2.2.0 and we are known to differ on the way from one rest to another, by rule, as rules.py is at rest.
 
-Not compared at all: a change of the reactive mode (4.6.3: OpenDER's cross-over starts at 0, not at the Q there is) and a
-change from over- to under-frequency in one step (6.5.2.7: OpenDER latches its output, with droop's own part in it).
+Not compared at all: a change of the reactive mode (4.6.3: OpenDER's cross-over starts at 0, not at the Q there is) and
+a change from over- to under-frequency in one step (6.5.2.7: OpenDER latches its output, with droop's own part in it).
 """
 
 from __future__ import annotations
@@ -74,8 +74,8 @@ SERIES = (
         "lag on the ceiling",
         lag_on_the_ceiling,
         0.12,
-        "5.4.2: OpenDER's lag is on the ceiling, ours on min(demand, ceiling), so that 90 % of the change are made in the"
-        " response time at part load too: equal only down from rated power",
+        "5.4.2: OpenDER's lag is on the ceiling, ours on min(demand, ceiling), so that 90 % of a change are made in"
+        " the response time at part load too: equal only down from rated power",
     ),
     SeriesRule(
         "droop at a limit",
