@@ -6,10 +6,11 @@ a change from over- to under-frequency in one step (6.5.2.7: OpenDER latches its
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.peers.asked import asked, ceiling, charge_pu, demand, droop, kept, limit, outside
+from tests.peers.asked import asked, ceiling, charge_pu, demand, droop, kept, limit, outside, q_of, s_pu, table_7
 from tests.peers.cases import Case
 from tests.peers.rules import STEADY, beside_zero
 
@@ -63,6 +64,19 @@ def v_ref_at_its_end(change: Change) -> bool:
     return any(not vv.v_ref_min_pu <= case.v_pu <= vv.v_ref_max_pu for case in (change.before, change.after))
 
 
+def raised_on_the_way(change: Change) -> bool:
+    reactive = change.after.settings.reactive
+    if reactive.beyond_table_7 != "active" or reactive.mode not in ("volt_var", "constant_q"):
+        return False
+    cases = (change.before, change.after)
+    powers = {p for case in cases for p in asked(case)}
+    for case in cases:
+        q = q_of(case, 0.0)
+        if abs(q) > table_7(case, q) and any(math.hypot(p, q) >= s_pu(case.settings, p) for p in powers):
+            return True
+    return False
+
+
 def through_zero(change: Change) -> bool:
     powers = asked(change.before) + asked(change.after)
     return beside_zero(change.after.settings, min(powers), max(powers))
@@ -95,6 +109,12 @@ SERIES = (
         v_ref_at_its_end,
         0.05,
         "5.3.3: OpenDER's filter runs on beyond the range and comes back later, ours stops at its end",
+    ),
+    SeriesRule(
+        "power raised on the way",
+        raised_on_the_way,
+        0.03,
+        "4.7: as at rest, with the P of one rest and the Q of the other",
     ),
     SeriesRule(
         "watt-var through zero", through_zero, 0.06, "5.3.4: between P'1 and P1, as at rest, but on the way from P to P"
