@@ -18,6 +18,12 @@ from cython_core.state cimport core_state_t, signals_t
 from cython_core.structs cimport measurement_t
 
 cdef int64_t NEVER_NS = 0x3FFFFFFFFFFFFFFF
+cdef int64_t AHEAD_NS = 1_000_000_000   # a reading may be newer than the deadline of a late step, not of another time
+
+
+cdef int of_another_time(int64_t t_value_ns, int64_t t_ns) noexcept nogil:
+    """A time from the future would be fresh for ever, and no later one newer: one flipped bit must not do that."""
+    return t_value_ns > t_ns + AHEAD_NS
 
 
 cdef int64_t age_of(int64_t t_ns, int64_t t_value_ns, int64_t half_refresh_ns) noexcept nogil:
@@ -35,10 +41,12 @@ cdef int same_values(const measurement_t* a, const measurement_t* b) noexcept no
     return memcmp(&a.f_hz, &b.f_hz, 12 * sizeof(double)) == 0
 
 
-cdef void take_frequency(signals_t* st, const settings_t* cfg, const measurement_t* m, int64_t* reasons) noexcept nogil:
+cdef void take_frequency(signals_t* st, const settings_t* cfg, const measurement_t* m, int64_t t_ns,
+                         int64_t* reasons) noexcept nogil:
     if m.t_f_ns == 0:
         return
-    if not (m.valid & M_F and isfinite(m.f_hz) and 0.8 * cfg.f_nom_hz <= m.f_hz <= 1.2 * cfg.f_nom_hz):
+    if not (m.valid & M_F and isfinite(m.f_hz) and 0.8 * cfg.f_nom_hz <= m.f_hz <= 1.2 * cfg.f_nom_hz
+            and not of_another_time(m.t_f_ns, t_ns)):
         reasons[0] |= F_INVALID
         return
     if m.t_f_ns <= st.t_f_ns:
@@ -54,7 +62,8 @@ cdef void take_frequency(signals_t* st, const settings_t* cfg, const measurement
     st.t_f_ns = m.t_f_ns
 
 
-cdef void take_voltage(signals_t* st, const settings_t* cfg, const measurement_t* m, int64_t* reasons) noexcept nogil:
+cdef void take_voltage(signals_t* st, const settings_t* cfg, const measurement_t* m, int64_t t_ns,
+                       int64_t* reasons) noexcept nogil:
     """4.3: the mean for volt-var and volt-watt, the worst phase for trip, ride-through and enter service."""
     cdef const double* v_v = &m.v1_v
     cdef double sum_pu = 0.0, lo_pu = 1.5, hi_pu = 0.0, v_pu
@@ -71,6 +80,9 @@ cdef void take_voltage(signals_t* st, const settings_t* cfg, const measurement_t
         hi_pu = max(hi_pu, v_pu)
         good |= M_V1 << i
         phases += 1
+    if of_another_time(m.t_v_ns, t_ns):
+        reasons[0] |= V_INVALID
+        return
     st.v_phases |= good
     if good == 0 or good != st.v_phases:                # a phase this meter has shown before is missing
         reasons[0] |= V_INVALID
@@ -105,15 +117,15 @@ cdef void stage_fresh(core_state_t* st, const settings_t* cfg, const inputs_t* i
     if is_frozen(signals, cfg, m):                      # its answers no longer count: the ages grow
         rec.reasons |= METER_FROZEN
     else:
-        take_frequency(signals, cfg, m, &rec.reasons)
-        take_voltage(signals, cfg, m, &rec.reasons)
-        if m.valid & M_P and isfinite(m.p_w) and m.t_p_ns > signals.t_p_ns:
+        take_frequency(signals, cfg, m, t_ns, &rec.reasons)
+        take_voltage(signals, cfg, m, t_ns, &rec.reasons)
+        if m.valid & M_P and isfinite(m.p_w) and m.t_p_ns > signals.t_p_ns and not of_another_time(m.t_p_ns, t_ns):
             signals.t_p_ns = m.t_p_ns
             if cfg.site_limits.enable:
                 site_limits_read(&st.site_limits, &cfg.site_limits, m, delivered_w(st))
-    if inputs.device.t_ns > st.device.t_ns:
+    if inputs.device.t_ns > st.device.t_ns and not of_another_time(inputs.device.t_ns, t_ns):
         st.device = inputs.device
-    st.device.t_echo_ns = inputs.device.t_echo_ns
+    st.device.t_echo_ns = 0 if of_another_time(inputs.device.t_echo_ns, t_ns) else inputs.device.t_echo_ns
     rec.age_f_ns = age_of(t_ns, signals.t_f_ns, cfg.half_refresh_ns)
     rec.age_v_ns = age_of(t_ns, signals.t_v_ns, cfg.half_refresh_ns)
     rec.age_p_ns = age_of(t_ns, signals.t_p_ns, cfg.half_refresh_ns)

@@ -82,7 +82,6 @@ cdef void start_from(core_state_t* st, double p_w, double q_pu) noexcept nogil:
     memset(&st.fast_response, 0, sizeof(st.fast_response))
     memset(&st.inertia, 0, sizeof(st.inertia))
     memset(&st.volt_watt, 0, sizeof(st.volt_watt))
-    st.ride_through.withheld = 0.0
     reactive_start(&st.reactive, q_pu)
     limits_found(&st.limits, p_w)
 
@@ -210,7 +209,7 @@ cdef void volt_watt(core_state_t* st, const settings_t* cfg, span_t* hard, int64
     """The ceiling binds the wish and droop alike; what is asked for is the wish, or droop's answer during an event."""
     cdef double rated_w = cfg.limits.p_rated_w
     cdef double asked_w = clip((st.p_base_w if st.droop.side else rec.p_wish_w) + st.dp_w, hard.lo, hard.hi)
-    if rec.fresh_v == FRESH_FRESH:
+    if rec.fresh_v == FRESH_FRESH and st.ride_through.withheld < 1.0:       # at rest while nothing is delivered
         volt_watt_step(&st.volt_watt, &cfg.volt_watt, st.signals.v_pu, asked_w / rated_w, st.p_full_w / rated_w, k)
     elif rec.fresh_v >= FRESH_STALE:
         st.volt_watt.limiting = 0                       # without a voltage there is no export anyway

@@ -122,7 +122,7 @@ cdef void ride_through_step(ride_through_t* st, const ride_through_cfg_t* cfg, d
         row = low_row(cfg, v_lo_pu)
         if row != NULL:
             worse(&region, &duty_s, row.region, row.duty_s + (v_lo_pu - row.v_from) * row.duty_s_per_pu)
-    count_sets(st, cfg, region != REGION_CONTINUOUS, t_ns)
+        count_sets(st, cfg, region != REGION_CONTINUOUS, t_ns)
     if f_known:
         frequency_region(&region, &duty_s, f_hz - cfg.shift_hz)
         if v_known and v_hi_pu * cfg.f_nom_hz > 1.1 * f_hz and region == REGION_CONTINUOUS:
@@ -138,7 +138,7 @@ cdef void ride_through_step(ride_through_t* st, const ride_through_cfg_t* cfg, d
         st.withheld = 0.0
     elif region >= REGION_MOMENTARY_CESSATION:
         st.withheld = 1.0
-    elif region <= REGION_MANDATORY:
+    elif v_known and region <= REGION_MANDATORY:        # a voltage nobody knows has not returned
         st.withheld = approach(st.withheld, 0.0, dt_s / cfg.restore_s)
 
 
