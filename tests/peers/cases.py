@@ -134,17 +134,19 @@ def power_factor(rng: random.Random, rating: dict[str, Any]) -> dict[str, Any]:
 
 
 def volt_var(rng: random.Random, rating: dict[str, Any]) -> dict[str, Any]:
-    """V1 + 0.02 <= V2 <= V3 <= V4 - 0.02; Q falls."""
+    """V1 + 0.02 <= V2 <= V3 <= V4 - 0.02; Q falls, but not at one voltage."""
     drawn = some(rng, rating, "volt_var", "v1_pu", "v2_pu", "v3_pu", "v4_pu", "v_ref_pu", "olrt_s")
     drawn["v1_pu"] = min(drawn["v1_pu"], drawn["v2_pu"] - 0.02)
     drawn["v4_pu"] = max(drawn["v4_pu"], drawn["v3_pu"] + 0.02)
     q1, q4 = between(rng, 0.0, rating["q_inject_pu"]), between(rng, -rating["q_absorb_pu"], 0.0)
     q3, q2 = sorted((rng.choice((0.0, rng.uniform(q4, q1))), rng.uniform(q4, q1)))
+    if drawn["v2_pu"] == drawn["v3_pu"]:
+        q3 = q2
     return drawn | {"q1_pu": q1, "q2_pu": q2, "q3_pu": q3, "q4_pu": q4, "v_ref_auto": rng.random() < 0.2}
 
 
 def watt_var(rng: random.Random, rating: dict[str, Any]) -> dict[str, Any]:
-    """Points at least 0.1 pu apart; Q monotone from P'3 to P3, falling or rising."""
+    """Points at least 0.1 pu apart; Q monotone from P'3 to P3, falling or rising, but not at 0 W."""
     drawn = some(rng, rating, "watt_var", "response_s")
     for side, sign in (("", 1.0), ("_load", -1.0)):
         p2 = between(rng, 0.4, 0.8)
@@ -152,6 +154,8 @@ def watt_var(rng: random.Random, rating: dict[str, Any]) -> dict[str, Any]:
         drawn[f"p3{side}_pu"] = sign * between(rng, p2 + 0.1, 1.0)
     most, least = rating["q_inject_pu"], -rating["q_absorb_pu"]
     q = sorted((between(rng, least, most) for _ in range(6)), reverse=rng.random() < 0.7)
+    if drawn["p1_pu"] == drawn["p1_load_pu"]:
+        q[3] = q[2]
     names = ("q3_load_pu", "q2_load_pu", "q1_load_pu", "q1_pu", "q2_pu", "q3_pu")
     return drawn | dict(zip(names, q, strict=True))
 

@@ -72,13 +72,6 @@ def q_above_charge_rating(case: Case) -> bool:
     return False
 
 
-def on_a_vertical_step(case: Case) -> bool:
-    vv = case.settings.volt_var
-    if case.settings.reactive.mode != "volt_var" or not vv.v_ref_auto or vv.v2_pu != vv.v3_pu or vv.q2_pu == vv.q3_pu:
-        return False
-    return vv.v_ref_min_pu <= case.v_pu <= vv.v_ref_max_pu
-
-
 def frequency_hides_voltage(case: Case) -> bool:
     s = case.settings
     low, high = {"I": (0.5, 1.2), "II": (0.3, 1.2), "III": (s.ride_through.mc_low_pu, s.ride_through.mc_high_pu)}[
@@ -160,13 +153,6 @@ STEADY = (
         q_above_charge_rating,
         0.004,
         "10.3: Q alone fills the apparent power for charging. OpenDER takes the root of a negative number; ours: P 0",
-    ),
-    Rule(
-        "on a vertical step",
-        on_a_vertical_step,
-        0.012,
-        "Table 8 with V2 = V3, Q2 > Q3, and V_Ref following the voltage to just there: ours is Q2, in OpenDER rounding"
-        " decides",
     ),
     Rule(
         "frequency hides voltage",
