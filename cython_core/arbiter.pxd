@@ -17,10 +17,17 @@ cdef struct arbiter_cfg_t:
 
 cdef struct arbiter_t:
     wish_t[8] wishes             # one slot a source; an all-zero slot is empty
+    int64_t used                 # bit i: source i has wished before
     int64_t default_full         # the default wish has reached its target and waits for soc_restart
     int64_t source               # who won: -1 the default wish
     int64_t seq
     double p_w                   # what the winner asked for
+
+
+cdef inline void take(span_t* span, const span_t* other) noexcept nogil:
+    # edge by edge: both at once would wait for the two stores that made them
+    span.lo = other.lo
+    span.hi = other.hi
 
 
 cdef inline void narrow(span_t* span, double lo, double hi) noexcept nogil:
@@ -34,6 +41,6 @@ cdef inline void narrow(span_t* span, double lo, double hi) noexcept nogil:
 # 0, or WISH_REFUSED when the wish that arrived is not taken
 cdef int64_t arbiter_accept(arbiter_t* st, const arbiter_cfg_t* cfg, const wish_t* wish, int64_t t_ns) noexcept nogil
 # The power after the limits and all fresh wishes; sets st.source, seq, p_w; ORs reasons.
-cdef double arbiter_power(arbiter_t* st, const arbiter_cfg_t* cfg, span_t span, double soc_pu, int soc_known,
+cdef double arbiter_power(arbiter_t* st, const arbiter_cfg_t* cfg, const span_t* limits, double soc_pu, int soc_known,
                           int64_t t_ns, int64_t* reasons) noexcept nogil
 cdef void arbiter_init(arbiter_cfg_t* cfg, object settings)

@@ -2,7 +2,7 @@
 
 Source   product rule: each layer is an interval; a weaker one is clipped into the stronger, so no layer undoes another
          and there is always exactly one answer.
-Inputs   span: what the limits permit, W. wishes: one slot a source; the higher the source's number the stronger.
+Inputs   limits: what is permitted, W. wishes: one slot a source; the higher the source's number the stronger.
 State    arbiter_t; all zero is a valid start.
 Output   the wished power inside every interval, W. No fresh wish: the site's default wish, so that a dead telemetry
          process never leaves the car empty. Unknown SoC: charge until the car stops, never discharge.
@@ -37,6 +37,7 @@ cdef int64_t arbiter_accept(arbiter_t* st, const arbiter_cfg_t* cfg, const wish_
     if not acceptable(st, cfg, wish, t_ns):
         return WISH_REFUSED
     st.wishes[wish.source] = wish[0]
+    st.used |= 1 << wish.source
     return 0
 
 
@@ -50,14 +51,18 @@ cdef double default_wish(arbiter_t* st, const arbiter_cfg_t* cfg, double soc_pu,
     return 0.0 if st.default_full else -cfg.charge_w
 
 
-cdef double arbiter_power(arbiter_t* st, const arbiter_cfg_t* cfg, span_t span, double soc_pu, int soc_known,
+cdef double arbiter_power(arbiter_t* st, const arbiter_cfg_t* cfg, const span_t* limits, double soc_pu, int soc_known,
                           int64_t t_ns, int64_t* reasons) noexcept nogil:
     cdef const wish_t* wish
+    cdef span_t span
     cdef double p_w
     cdef int i
+    take(&span, limits)
     st.source = -1
     st.seq = 0
     for i in range(7, 0, -1):
+        if not st.used & 1 << i:
+            continue
         wish = &st.wishes[i]
         if wish.valid_from_ns <= t_ns < wish.expires_ns:
             narrow(&span, wish.lo_w, wish.hi_w)

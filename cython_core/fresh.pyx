@@ -17,8 +17,9 @@ from cython_core.functions.site_limits cimport site_limits_read
 from cython_core.state cimport core_state_t, signals_t
 from cython_core.structs cimport measurement_t
 
-cdef int64_t NEVER_NS = 0x3FFFFFFFFFFFFFFF
-cdef int64_t AHEAD_NS = 1_000_000_000   # a reading may be newer than the deadline of a late step, not of another time
+cdef enum:
+    NEVER_NS = 0x3FFFFFFFFFFFFFFF
+    AHEAD_NS = 1_000_000_000     # a reading may be newer than the deadline of a late step, not of another time
 
 
 cdef int of_another_time(int64_t t_value_ns, int64_t t_ns) noexcept nogil:
@@ -88,7 +89,7 @@ cdef void take_voltage(signals_t* st, const settings_t* cfg, const measurement_t
         reasons[0] |= V_INVALID
         return
     if m.t_v_ns > st.t_v_ns:
-        st.v_pu = sum_pu / <double> phases
+        st.v_pu = sum_pu if phases == 1 else sum_pu / <double> phases
         st.v_lo_pu = lo_pu
         st.v_hi_pu = hi_pu
         st.t_v_ns = m.t_v_ns

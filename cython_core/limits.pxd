@@ -1,8 +1,10 @@
 # The last stage and the only way to a Command.
 
+from libc.math cimport sqrt
 from libc.stdint cimport int64_t
 
 from cython_core.arbiter cimport span_t
+from cython_core.functions.signals cimport clip
 
 cdef struct limits_cfg_t:
     double p_rated_w
@@ -28,21 +30,30 @@ cdef struct limits_t:
     int64_t t_zero_ns            # since when the power has been 0
     int64_t reversals
 
+# Active power beside q_var inside the apparent-power circle.
+cdef inline double inside_circle(double p_w, double q_var, double s_max_va) noexcept nogil:
+    cdef double room = s_max_va * s_max_va - q_var * q_var
+    cdef double most_w
+    if p_w * p_w <= room:
+        return p_w
+    most_w = sqrt(room) if room > 0.0 else 0.0
+    return clip(p_w, -most_w, most_w)
+
+
 # Moves the slow span towards target: inwards it starts at the present power, outwards it opens at the ramp rate.
 cdef void slow_span(span_t* slow, const span_t* target, double p_w, double most_w) noexcept nogil
 # What the battery permits, by state of charge, inside span; ORs SOC_LIMIT.
 cdef void battery_span(span_t* span, const limits_cfg_t* cfg, double soc_pu, int soc_known,
                        int64_t* reasons) noexcept nogil
-# Active power beside q_var inside the apparent-power circle.
-cdef double inside_circle(double p_w, double q_var, double s_max_va) noexcept nogil
 # Q inside its capability at p_w.
 cdef double inside_capability(double q_var, const limits_cfg_t* cfg, double p_w, double s_max_va) noexcept nogil
 # P and Q inside the circle: reactive power first (all of it, or inside Table 7).
 cdef void share_circle(double* p_w, double* q_var, const limits_cfg_t* cfg, double s_max_va) noexcept nogil
 # P and Q inside the circle on their line through zero (constant power factor).
 cdef void shrink_both(double* p_w, double* q_var, double s_max_va) noexcept nogil
-# Smallest power and reversal dwell. most_w: the largest magnitude the limits permit; holding never goes beyond it.
-cdef double holdable(limits_t* st, const limits_cfg_t* cfg, double p_w, double p_min_abs_w, double most_w,
+# Smallest power (the larger of site and device) and reversal dwell. most_w: the largest magnitude the limits permit;
+# holding never goes beyond it.
+cdef double holdable(limits_t* st, const limits_cfg_t* cfg, double p_w, double smallest_w, double most_w,
                      int64_t t_ns, int64_t* reasons) noexcept nogil
 # The unit is found at this power: a direction it has taken itself is no reversal of ours.
 cdef void limits_found(limits_t* st, double p_w) noexcept nogil

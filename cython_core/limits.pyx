@@ -54,12 +54,6 @@ cdef double taper(double room_pu, double band_pu) noexcept nogil:
     return 1.0 if room_pu >= band_pu else room_pu / band_pu
 
 
-cdef double inside_circle(double p_w, double q_var, double s_max_va) noexcept nogil:
-    cdef double room = s_max_va * s_max_va - q_var * q_var
-    cdef double most_w = sqrt(room) if room > 0.0 else 0.0
-    return clip(p_w, -most_w, most_w)
-
-
 cdef double inside_capability(double q_var, const limits_cfg_t* cfg, double p_w, double s_max_va) noexcept nogil:
     cdef double share = 1.0
     if cfg.q_in_proportion:                             # 5.2: in proportion below 20 %; below 5 % nothing is required
@@ -80,15 +74,16 @@ cdef void share_circle(double* p_w, double* q_var, const limits_cfg_t* cfg, doub
 
 
 cdef void shrink_both(double* p_w, double* q_var, double s_max_va) noexcept nogil:
-    cdef double s_va = sqrt(p_w[0] * p_w[0] + q_var[0] * q_var[0])
-    if s_va > s_max_va:
-        p_w[0] = p_w[0] * (s_max_va / s_va)
-        q_var[0] = q_var[0] * (s_max_va / s_va)
+    cdef double square = p_w[0] * p_w[0] + q_var[0] * q_var[0]
+    cdef double share
+    if square > s_max_va * s_max_va:
+        share = s_max_va / sqrt(square)
+        p_w[0] = p_w[0] * share
+        q_var[0] = q_var[0] * share
 
 
-cdef double holdable(limits_t* st, const limits_cfg_t* cfg, double p_w, double p_min_abs_w, double most_w,
+cdef double holdable(limits_t* st, const limits_cfg_t* cfg, double p_w, double smallest_w, double most_w,
                      int64_t t_ns, int64_t* reasons) noexcept nogil:
-    cdef double smallest_w = max(cfg.p_min_abs_w, p_min_abs_w)
     cdef int64_t direction = (p_w > 0.0) - (p_w < 0.0)
     cdef int running = st.direction != 0 and st.t_zero_ns == 0
     if fabs(p_w) < smallest_w and direction != 0:
@@ -151,7 +146,7 @@ cdef class Holdable:
     def step(self, double p_w, int64_t t_ns):
         """Returns the power the inverter can hold."""
         cdef int64_t reasons = 0
-        return holdable(&self.state, &self.cfg, p_w, 0.0, INFINITY, t_ns, &reasons)
+        return holdable(&self.state, &self.cfg, p_w, self.cfg.p_min_abs_w, INFINITY, t_ns, &reasons)
 
     @property
     def reversals(self):

@@ -24,7 +24,7 @@ cdef struct reactive_cfg_t:
     const_var_cfg_t const_var
 
 cdef struct reactive_t:
-    int64_t running              # a mode has acted before
+    int64_t running              # a mode has acted since the start
     int64_t mode                 # the one that acted last
     volt_var_t volt_var
     double target_pu             # the mode's answer, pu of rated apparent power

@@ -23,10 +23,11 @@ from cython_core.quantities import code
 
 cdef double target(reactive_t* st, const reactive_cfg_t* cfg, double v_pu, double p_asked_pu, double p_pu,
                    int64_t k) noexcept nogil:
-    if cfg.mode == MODE_CONSTANT_PF:
-        return power_factor_target(&cfg.power_factor, p_asked_pu)
     if cfg.mode == MODE_VOLT_VAR:
         return volt_var_target(&st.volt_var, &cfg.volt_var, v_pu, k)
+    st.volt_var.following = 0                           # V_Ref begins anew when volt-var comes back
+    if cfg.mode == MODE_CONSTANT_PF:
+        return power_factor_target(&cfg.power_factor, p_asked_pu)
     if cfg.mode == MODE_WATT_VAR:
         return watt_var_target(&cfg.watt_var, p_pu)
     if cfg.mode == MODE_CONSTANT_Q:
@@ -54,7 +55,8 @@ cdef void reactive_step(reactive_t* st, const reactive_cfg_t* cfg, double v_pu, 
         st.left = 1.0
     else:
         st.lag_pu = lag_step(st.lag_pu, st.target_pu, lag_of(cfg), k)
-        st.left = approach(st.left, 0.0, dt_s / cfg.transition_s)
+        if st.left != 0.0:
+            st.left = approach(st.left, 0.0, dt_s / cfg.transition_s)
     st.running = 1
     st.mode = cfg.mode
 
@@ -67,6 +69,7 @@ cdef void reactive_start(reactive_t* st, double q_pu) noexcept nogil:
     st.target_pu = 0.0
     st.lag_pu = q_pu
     st.left = 0.0
+    st.running = 0                                      # what was before is gone: nothing to cross over from
 
 
 cdef void reactive_init(reactive_cfg_t* cfg, object settings, double period_s):

@@ -209,7 +209,7 @@ class WattVarSettings:
     q1_load_pu: float = quantity(0.0, "pu", -1.0, 1.0, "5.3.4 Table 9", "QP_CURVE_Q1_LOAD")
     q2_load_pu: float = quantity(0.0, "pu", -1.0, 1.0, "5.3.4 Table 9", "QP_CURVE_Q2_LOAD")
     q3_load_pu: float = quantity(0.44, "pu", -1.0, 1.0, "5.3.4 Table 9", "QP_CURVE_Q3_LOAD")
-    response_s: float = quantity(5.0, "s", 0.1, 10.0, "5.3.4: 90 % within 10 s", "QP_RT")
+    response_s: float = quantity(5.0, "s", 0.5, 10.0, "5.3.4: 90 % within 10 s", "QP_RT")
 
     def __post_init__(self) -> None:
         check_ranges(self)

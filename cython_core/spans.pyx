@@ -49,15 +49,16 @@ cdef int writes_echoed(const core_state_t* st, const settings_t* cfg, int64_t t_
     return st.device.t_echo_ns != 0 and t_ns - st.device.t_echo_ns <= cfg.device.held_ns
 
 
-cdef int soc_known(const device_state_t* device) noexcept nogil:
-    return (device.valid & D_SOC) != 0 and isfinite(device.soc_pu)
-
-
 cdef void ramped_span(span_t* target, const core_state_t* st, const settings_t* cfg, const inputs_t* inputs,
                       int64_t t_ns, step_record_t* rec) noexcept nogil:
     """What is approached at the ramp rate: the battery, stop, lost and stale signals."""
-    battery_span(target, &cfg.limits, st.device.soc_pu, soc_known(&st.device), &rec.reasons)
-    if inputs.order.stop == STOP_RAMP:
+    cdef double soc_pu = st.device.soc_pu
+    cdef double band_pu = cfg.limits.soc_band_pu
+    if not (soc_known(&st.device) and cfg.limits.soc_min_pu < soc_pu < cfg.limits.soc_max_pu
+            and soc_pu - cfg.limits.soc_min_pu >= band_pu
+            and cfg.limits.soc_max_pu - soc_pu >= band_pu):     # far from both ends the battery limits nothing
+        battery_span(target, &cfg.limits, soc_pu, soc_known(&st.device), &rec.reasons)
+    if inputs.order.stop != STOP_RUN and inputs.order.stop != STOP_EMERGENCY:       # what it does not know is a stop
         rec.reasons |= STOP
         narrow(target, 0.0, 0.0)
     if rec.reasons & METER_LOST:

@@ -21,13 +21,16 @@ cdef int freq_droop_side(const freq_droop_cfg_t* cfg, double f_hz) noexcept nogi
     return (f_hz > cfg.f_nom_hz + cfg.db_of_hz) - (f_hz < cfg.f_nom_hz - cfg.db_uf_hz)
 
 
-cdef double freq_droop_formula(const freq_droop_cfg_t* cfg, double f_hz) noexcept nogil:
-    cdef int side = freq_droop_side(cfg, f_hz)
+cdef inline double answer(const freq_droop_cfg_t* cfg, int side, double f_hz) noexcept nogil:
     if side > 0:
         return -(f_hz - (cfg.f_nom_hz + cfg.db_of_hz)) / (cfg.f_nom_hz * cfg.k_of)
     if side < 0:
         return ((cfg.f_nom_hz - cfg.db_uf_hz) - f_hz) / (cfg.f_nom_hz * cfg.k_uf)
     return 0.0
+
+
+cdef double freq_droop_formula(const freq_droop_cfg_t* cfg, double f_hz) noexcept nogil:
+    return answer(cfg, freq_droop_side(cfg, f_hz), f_hz)
 
 
 cdef int qualified(freq_droop_t* st, const freq_droop_cfg_t* cfg, int side, int64_t t_f_ns,
@@ -48,7 +51,7 @@ cdef int qualified(freq_droop_t* st, const freq_droop_cfg_t* cfg, int side, int6
 cdef void freq_droop_step(freq_droop_t* st, const freq_droop_cfg_t* cfg, double f_hz, int64_t t_f_ns,
                           int64_t t_ns, int64_t k, double p_now_pu) noexcept nogil:
     cdef int side = freq_droop_side(cfg, f_hz) if cfg.enable else 0
-    cdef double answer_pu = freq_droop_formula(cfg, f_hz) if side != 0 else 0.0
+    cdef double answer_pu = answer(cfg, side, f_hz)
     if side == st.side:
         st.waiting = 0
         st.target_pu = answer_pu

@@ -13,6 +13,7 @@ cdef struct trip_cfg_t:
 cdef struct trip_t:
     int64_t since_ns[8]      # reading that first stood beyond the level; 0: clear
     int64_t bits             # records.Trip: what has tripped
+    int64_t watching         # timers may be running
 
 cdef struct row_t:           # of Tables 14 to 16: above nominal v_from < V <= v_to, below nominal v_from <= V < v_to
     double v_from

@@ -38,6 +38,8 @@ LOW = {
 SETS = {"I": (2, 20, 60), "II": (2, 10, 60), "III": (3, 5, 20)}
 
 cdef double MANDATORY_F_S = 299.0
+cdef double CONTINUOUS_FROM = 0.88     # no row of any table is inside
+cdef double CONTINUOUS_TO = 1.10
 
 
 cdef int element(int64_t* since_ns, int beyond, int64_t t_reading_ns, int64_t t_ns, int64_t time_ns) noexcept nogil:
@@ -55,6 +57,7 @@ cdef int trip_step(trip_t* st, const trip_cfg_t* cfg, double v_lo_pu, double v_h
     cdef int frequency = cfg.own_frequency and f_known
     cdef int64_t before = st.bits
     cdef int i, beyond
+    st.watching = voltage or frequency
     for i in range(ELEMENTS):
         if i < 2:                                       # OV2, OV1
             beyond = voltage and v_hi_pu > cfg.level[i]
@@ -114,15 +117,18 @@ cdef void ride_through_step(ride_through_t* st, const ride_through_cfg_t* cfg, d
                             int v_known, double f_hz, int f_known, int64_t t_ns, double dt_s) noexcept nogil:
     cdef const row_t* row
     cdef int64_t region = REGION_CONTINUOUS
+    cdef int64_t v_region
     cdef double duty_s = 1e6
-    if v_known:
+    if v_known and not (CONTINUOUS_FROM <= v_lo_pu and v_hi_pu <= CONTINUOUS_TO):
         row = high_row(cfg, v_hi_pu)
         if row != NULL:
             worse(&region, &duty_s, row.region, row.duty_s + (v_hi_pu - row.v_from) * row.duty_s_per_pu)
         row = low_row(cfg, v_lo_pu)
         if row != NULL:
             worse(&region, &duty_s, row.region, row.duty_s + (v_lo_pu - row.v_from) * row.duty_s_per_pu)
+    if v_known:
         count_sets(st, cfg, region != REGION_CONTINUOUS, t_ns)
+    v_region = region
     if f_known:
         frequency_region(&region, &duty_s, f_hz - cfg.shift_hz)
         if v_known and v_hi_pu * cfg.f_nom_hz > 1.1 * f_hz and region == REGION_CONTINUOUS:
@@ -136,9 +142,9 @@ cdef void ride_through_step(ride_through_t* st, const ride_through_cfg_t* cfg, d
         <double> (t_ns - st.out_ns) * 1e-9 >= duty_s or st.v_out and st.sets > cfg.most_sets)
     if not cfg.own:
         st.withheld = 0.0
-    elif region >= REGION_MOMENTARY_CESSATION:
+    elif v_region >= REGION_MOMENTARY_CESSATION:
         st.withheld = 1.0
-    elif v_known and region <= REGION_MANDATORY:        # a voltage nobody knows has not returned
+    elif v_known and v_region <= REGION_MANDATORY:      # 6.4.2.7 looks at voltage; one nobody knows has not returned
         st.withheld = approach(st.withheld, 0.0, dt_s / cfg.restore_s)
 
 

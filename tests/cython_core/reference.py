@@ -211,7 +211,7 @@ class Reference:
 
     def enters(self) -> bool:
         rec = self.rec
-        known = rec.fresh_f == rec.fresh_v == rec.fresh_d == w.FRESH
+        known = max(rec.fresh_f, rec.fresh_v, rec.fresh_d) < w.STALE
         left_ns = self.enter_service.left_ns(self.signals, known, self.t_ns)
         if left_ns == 0:
             self.enter_service.enter(self.t_ns)
@@ -264,7 +264,7 @@ class Reference:
         """Approached by the ramp: battery, stop, lost and stale signals."""
         rec, safe, target = self.rec, self.cfg.fail_safe, hard.copy()
         battery(target, self.cfg, self.said, rec)
-        if self.order.stop == w.STOP_BY_RAMP:
+        if self.order.stop not in (w.RUN, w.EMERGENCY):  # what is not known is a stop
             rec.reasons |= w.STOP
             target.narrow(0.0, 0.0)
         if rec.reasons & w.METER_LOST:
@@ -308,6 +308,7 @@ class Reference:
         if ceiling_w < economic.hi:
             rec.reasons |= w.ACTIVE_LIMIT
             economic.narrow(economic.lo, ceiling_w)
+        self.p_most_w = economic.hi
         rec.p_wish_w = self.arbiter.power(economic, self.said, self.t_ns, rec)
         self.volt_watt_limit(hard)
         economic.narrow(hard.lo, hard.hi)
@@ -358,6 +359,8 @@ class Reference:
         rec.dp_fast_w = self.fast_functions() * rated_w
         self.dp_w = rec.dp_w + rec.dp_fast_w
         asked_w = self.p_base_w + self.dp_w
+        if rec.dp_fast_w > 0.0:  # only droop may pass the active power limit
+            asked_w = max(self.p_base_w + rec.dp_w, min(asked_w, self.p_most_w))
         rec.p_freq_w = clip(asked_w, hard.lo, hard.hi)
         if droop.side and rec.p_freq_w != asked_w:
             rec.reasons |= w.DROOP_LIMITED
@@ -389,7 +392,8 @@ class Reference:
         if reactive.left != 0.0:
             rec.reasons |= w.MODE_CHANGE
         rec.q_mode = reactive.number
-        rec.v_ref_pu = reactive.volt_var.v_ref_pu if reactive.mode == "volt_var" else 1.0
+        v_ref_pu = reactive.volt_var.v_ref_pu or self.cfg.volt_var.v_ref_pu
+        rec.v_ref_pu = v_ref_pu if reactive.mode == "volt_var" else 1.0
         rec.q_target_var = reactive.target_pu * rating.s_rated_va
         rec.q_lag_var = reactive.q_pu * rating.s_rated_va
 

@@ -219,10 +219,12 @@ def watt_var(draw: st.DrawFn) -> tuple[Settings, Points]:
     c1, c3 = draw(between(round(c2 + 0.1, 12), 0.0)), draw(between(-1.0, round(c2 - 0.1, 12)))
     charge_w = draw(between(1000.0, 20000.0))
     q = sorted(draw(st.lists(between(-0.44, 0.44), min_size=6, max_size=6)), reverse=draw(st.booleans()))
+    if p1 == c1:  # no cliff at 0 W
+        q[3] = q[2]
     names = ("q3_load_pu", "q2_load_pu", "q1_load_pu", "q1_pu", "q2_pu", "q3_pu")
     at = {"p1_pu": p1, "p2_pu": p2, "p3_pu": p3, "p1_load_pu": c1, "p2_load_pu": c2, "p3_load_pu": c3}
     chosen = pencil(
-        rating={"p_charge_rated_w": charge_w}, watt_var={**at, **dict(zip(names, q, strict=True)), "response_s": 0.1}
+        rating={"p_charge_rated_w": charge_w}, watt_var={**at, **dict(zip(names, q, strict=True)), "response_s": 0.5}
     )
     charge = charge_w / RATED_W  # the charge side is of the charge rating
     xs = [c3 * charge, c2 * charge, c1 * charge, p1, p2, p3]

@@ -124,6 +124,7 @@ class RideThrough:
         regions = self.voltage_regions(signals.v_lo_pu, signals.v_hi_pu) if v_known else []
         if v_known:
             self.count_sets(bool(regions), t_ns)
+        by_voltage = max((region for region, _ in regions), default=CONTINUOUS)
         if f_known:
             regions += self.frequency_regions(signals.f_hz - (self.f_nom_hz - 60.0))
             too_much_flux = v_known and signals.v_hi_pu * self.f_nom_hz > V_PER_HZ * signals.f_hz
@@ -137,7 +138,7 @@ class RideThrough:
             self.t_out_ns = t_ns
         fulfilled = float(t_ns - self.t_out_ns) * 1e-9 >= duty_s or (self.v_out and self.sets > self.most_sets)
         self.may_trip = self.region != CONTINUOUS and fulfilled
-        self.restore(v_known, dt_s)
+        self.restore(by_voltage, v_known, dt_s)
 
     def voltage_regions(self, v_lo_pu: float, v_hi_pu: float) -> list[tuple[int, float]]:
         regions = [
@@ -164,13 +165,13 @@ class RideThrough:
             self.sets = 0
         self.v_out = v_out
 
-    def restore(self, v_known: bool, dt_s: float) -> None:
+    def restore(self, by_voltage: int, v_known: bool, dt_s: float) -> None:
         """6.4.2.7: no current in cessation; in continuous or mandatory operation a straight line back to full."""
         if not self.ours:
             self.withheld = 0.0
-        elif self.region in (MOMENTARY_CESSATION, CEASE):
+        elif by_voltage in (MOMENTARY_CESSATION, CEASE):
             self.withheld = 1.0
-        elif v_known and self.region in (CONTINUOUS, MANDATORY):  # an unknown voltage has not returned
+        elif v_known and by_voltage in (CONTINUOUS, MANDATORY):  # an unknown voltage has not returned
             self.withheld = approach(self.withheld, 0.0, dt_s / self.restore_s)
 
 

@@ -66,15 +66,15 @@ class Signals:
 
     def step(self, meter: Any, device: Any, t_ns: int, site: Any, commanded_w: float, rec: Any) -> None:
         newest_ns = t_ns + AHEAD_NS
+        if self.device.t_ns < device.t_ns <= newest_ns:
+            self.device = device
+        self.t_echo_ns = device.t_echo_ns if device.t_echo_ns <= newest_ns else 0
         if self.frozen(meter):
             rec.reasons |= METER_FROZEN
         else:
             self.frequency(meter, newest_ns, rec)
             self.voltage(meter, newest_ns, rec)
             self.connection(meter, newest_ns, site, commanded_w)
-        if self.device.t_ns < device.t_ns <= newest_ns:
-            self.device = device
-        self.t_echo_ns = device.t_echo_ns if device.t_echo_ns <= newest_ns else 0
         self.judge(t_ns, site.enable, rec)
         self.report(rec)
 

@@ -15,8 +15,8 @@ KEPT_DOWN_TO = 0.8  # of the smallest power: a running inverter is held at that 
 
 def beside(p_w: float, q_var: float, s_va: float) -> float:
     """Active power beside q_var inside the circle."""
-    most_w = root(s_va * s_va - q_var * q_var)
-    return clip(p_w, -most_w, most_w)
+    room = s_va * s_va - q_var * q_var
+    return p_w if p_w * p_w <= room else clip(p_w, -root(room), root(room))
 
 
 class Apparent:
@@ -33,6 +33,8 @@ class Apparent:
             p_w, q_var = self.on_their_line(p_w, q_var, s_va)
             asked_var = q_var
             q_var = self.capable(q_var, p_w, s_va)
+            if q_var != asked_var:  # it cannot be held: no power is given up for it
+                p_w = beside(asked_w, q_var, s_va)
         else:
             q_var = self.capable(q_var, p_w, s_va)
             p_w, q_var = self.share(p_w, q_var, s_va)
@@ -44,10 +46,11 @@ class Apparent:
 
     @staticmethod
     def on_their_line(p_w: float, q_var: float, s_va: float) -> tuple[float, float]:
-        asked_va = root(p_w * p_w + q_var * q_var)
-        if asked_va <= s_va:
+        square = p_w * p_w + q_var * q_var
+        if square <= s_va * s_va:
             return p_w, q_var
-        return p_w * (s_va / asked_va), q_var * (s_va / asked_va)
+        share = s_va / root(square)
+        return p_w * share, q_var * share
 
     def capable(self, q_var: float, p_w: float, s_va: float) -> float:
         rating, share = self.rating, 1.0

@@ -98,6 +98,7 @@ class Reactive:
         """The mode's answer and its lag: 90 % within the response time."""
         if self.mode == "volt_var":
             return self.volt_var.answer(v_pu, k), self.volt_var.lag
+        self.volt_var.following = False
         if self.mode == "watt_var":
             return self.watt_var.answer(p_pu), self.watt_var.lag
         if self.mode == "constant_q":
@@ -120,4 +121,4 @@ class Reactive:
         self.start(approach(self.q_pu, 0.0, self.ramp_pu_s * dt_s))
 
     def start(self, q_pu: float) -> None:
-        self.target_pu, self.lag_pu, self.left = 0.0, q_pu, 0.0
+        self.target_pu, self.lag_pu, self.left, self.acted = 0.0, q_pu, 0.0, ""
