@@ -11,7 +11,15 @@ DATA = ["pyx", "pxd", "pyi", "h", "yaml", "csv", "json", "html", "j2", "css", "j
 
 # -ffp-contract=off: no fused multiply-add, so that a Pi and a laptop round alike and a replay is equal bit for bit.
 # -fno-builtin-mem*: libc copies and clears a record of a kilobyte quicker than the compiler's inline `rep movs`.
-CFLAGS = ["-O2", "-ffp-contract=off", "-fno-builtin-memcpy", "-fno-builtin-memset", "-fno-tree-slp-vectorize", "-Wall", "-Wno-unused-function"]
+CFLAGS = [
+    "-O2",
+    "-ffp-contract=off",
+    "-fno-builtin-memcpy",
+    "-fno-builtin-memset",
+    "-fno-tree-slp-vectorize",
+    "-Wall",
+    "-Wno-unused-function",
+]
 
 DIRECTIVES = {
     "language_level": 3,

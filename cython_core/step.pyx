@@ -134,7 +134,6 @@ cdef int enter(core_state_t* st, const settings_t* cfg, int64_t t_ns, step_recor
         start_from(st, 0.0, 0.0)
         return 1
     rec.es_left_ns = left_ns
-    rec.es_pu = 0.0
     rec.reasons |= ENTER_CRITERIA if left_ns < 0 else ENTER_DELAY
     st.state = STATE_TRIPPED if st.trip.bits else STATE_WAITING
     return 0
@@ -457,17 +456,11 @@ cdef void idle(core_state_t* st, const settings_t* cfg, const inputs_t* inputs, 
         holdable(&st.limits, &cfg.limits, 0.0, 0.0, 0.0, t_ns, &rec.reasons)
     start_from(st, 0.0, 0.0)
     rec.w_source = -1
-    rec.p_lo_w = rec.p_hi_w = rec.p_wish_w = rec.p_pre_w = rec.p_freq_w = 0.0
+    rec.w_seq = 0
+    rec.w_p_w = rec.p_lo_w = rec.p_hi_w = rec.p_wish_w = rec.p_pre_w = rec.p_freq_w = 0.0
+    rec.es_pu = rec.dp_target_w = rec.dp_w = rec.dp_fast_w = rec.q_target_var = rec.q_lag_var = 0.0
     rec.q_mode = cfg.reactive.mode
     rec.v_ref_pu = 1.0
-
-
-cdef void start_record(step_record_t* rec, const inputs_t* inputs) noexcept nogil:
-    """The head comes in step(); then the inputs, which stand side by side in both structs (tests/test_records_mirror.py); 0 else."""
-    cdef char* into = <char*> &rec.m_t_f_ns
-    cdef char* rest = into + sizeof(inputs_t)
-    memcpy(into, inputs, sizeof(inputs_t))
-    memset(rest, 0, <char*> rec + sizeof(step_record_t) - rest)
 
 
 cdef void step(core_state_t* st, const settings_t* cfg, const inputs_t* inputs, int64_t t_ns, int64_t k,
@@ -475,7 +468,8 @@ cdef void step(core_state_t* st, const settings_t* cfg, const inputs_t* inputs, 
     cdef double dt_s = <double> (k * cfg.period_ns) * 1e-9
     cdef span_t hard
     cdef double p_w, q_var
-    start_record(rec, inputs)
+    # side by side in both structs (tests/test_records_mirror.py). Nothing is cleared: every other field has its line
+    memcpy(&rec.m_t_f_ns, inputs, sizeof(inputs_t))
     rec.site_lo_w = rec.site_hi_w = rec.vw_hi_w = NAN
     st.skipped += k - 1
     rec.n = st.n
@@ -483,6 +477,7 @@ cdef void step(core_state_t* st, const settings_t* cfg, const inputs_t* inputs, 
     rec.k = k
     rec.skipped = st.skipped
     rec.lateness_ns = 0
+    rec.es_left_ns = 0
     rec.settings_digest = cfg.digest
     rec.reasons = SKIPPED if k > 1 else 0
     st.n += 1

@@ -288,7 +288,8 @@ class Reference:
             most_w = max(most_w, (rating.p_rated_w + rating.p_charge_rated_w) / SAFE_WITHIN_S * self.dt_s)
         span = self.hard_limits()
         target = self.ramped_limits(span)
-        self.slow.move(target, self.p_cmd_w, most_w)
+        if self.slow.now != target:
+            self.slow.move(target, self.p_cmd_w, most_w)
         if self.slow.now != target:
             rec.reasons |= w.RAMP
         span.narrow(self.slow.now.lo, self.slow.now.hi)

@@ -90,6 +90,8 @@ class FastResponse:
         self.hold_ns = nanoseconds(self.cfg.hold_s)
 
     def step(self, f_hz: float, t_f_ns: int, known: bool, t_ns: int, dt_s: float) -> float:
+        if not self.cfg.enable and self.phase == IDLE:  # switched off it does not look
+            return 0.0
         triggered = self.triggered(f_hz, t_f_ns, known) and self.cfg.enable
         if self.phase == IDLE and triggered:
             self.phase, self.t_full_ns = HELPING, 0

@@ -16,7 +16,7 @@ KEPT_DOWN_TO = 0.8  # of the smallest power: a running inverter is held at that 
 def beside(p_w: float, q_var: float, s_va: float) -> float:
     """Active power beside q_var inside the circle."""
     room = s_va * s_va - q_var * q_var
-    return p_w if p_w * p_w <= room else clip(p_w, -root(room), root(room))
+    return p_w if p_w * p_w < room else clip(p_w, -root(room), root(room))
 
 
 class Apparent:
