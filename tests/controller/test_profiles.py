@@ -188,7 +188,6 @@ OUTSIDE = [
     # rating  more                                       line  the refusal
     (CAT_II,  "    k_uf: 0.02\n",                        24,   "freq_droop.k_uf = 0.02 is outside 0.03 ... 0.05 pu/pu"),
     (HZ_50,   "  frequency_trip:\n    uf1_hz: 49.5\n",   25,   "frequency_trip.uf1_hz = 49.5 is outside 40 ... 49 Hz"),
-    (CAT_A,   "  volt_var:\n    v2_pu: 0.98\n",          25,   "volt_var.v2_pu = 0.98 is outside 1 ... 1 pu (5.3.3"),
     (CAT_A,   TAKE_VARS,                                 27,   "const_var.q_pu = -0.4 is outside this unit's -0.25"),
     ("",      TRIP_OURS,                                 24,   "voltage_trip.owner = controller needs enter_service."),
     ("",      "  power_factor:\n    pf: 0.8\n",          24,   "power_factor.pf = 0.8 needs 0.600 pu of reactive"),
@@ -210,7 +209,7 @@ def test_contradictions_of_two_groups_are_told_together(tmp_path: Path) -> None:
     text = GOOD.replace(NO_PROFILE, "").replace(
         "  rating:\n", "  rating:\n    normal_category: A\n    abnormal_category: I\n"
     )
-    lines = complaints(tmp_path, text + "    k_uf: 0.02\n  volt_var:\n    v2_pu: 0.98\n")
+    lines = complaints(tmp_path, text + "    k_uf: 0.02\n  voltage_trip:\n    uv1_s: 40\n")
     assert [line.split(":")[1] for line in lines] == ["25", "27"]
 
 

@@ -109,8 +109,8 @@ def test_everything_ran() -> None:
 def test_the_files_of_the_step() -> None:
     """Every stage of step.pyx's list is there, the loop is not, nothing of class Core is."""
     names = set(step_sources(ROOT))
-    stages = {"step", "fresh", "arbiter", "limits", "spans", "compiled", "functions/freq_droop", "functions/volt_var"}
-    assert {f"cython_core/{name}.pyx" for name in stages} <= names
+    stages = {"step", "fresh", "arbiter", "limits", "spans", "reactive", "functions/freq_droop", "functions/volt_var"}
+    assert {f"cython_core/{name}.{'pyx' if name == 'step' else 'pxd'}" for name in stages} <= names
     assert "cython_core/functions/signals.pxd" in names
     assert not any("realtime" in name for name in names)
     text = (ROOT / "cython_core" / "step.pyx").read_text().splitlines()

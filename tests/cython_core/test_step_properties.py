@@ -49,7 +49,7 @@ ALL_ON: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 MODES: dict[str, dict[str, dict[str, Any]]] = {
     "volt_var": {"volt_var": {"olrt_s": 1.0, "v_ref_auto": True}},
-    "watt_var": {"watt_var": {"response_s": 0.1}},
+    "watt_var": {"watt_var": {"response_s": 0.5}},
     "constant_q": {"const_var": {"q_pu": 0.44, "response_s": 0.1}},
     "constant_pf": {"power_factor": {"pf": 0.9, "response_s": 0.1}},
 }

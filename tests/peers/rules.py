@@ -56,12 +56,6 @@ def power_raised(case: Case) -> bool:
     return False
 
 
-def power_factor_beyond_capability(case: Case) -> bool:
-    if case.settings.reactive.mode != "constant_pf":
-        return False
-    return any(abs(q_of(case, p)) > capability(case, q_of(case, p)) and outside(case, p) for p in asked(case))
-
-
 def q_above_charge_rating(case: Case) -> bool:
     if case.settings.reactive.mode == "constant_pf":
         return False
@@ -141,12 +135,6 @@ STEADY = (
         0.01,
         "4.7: beyond Table 7 active power may come first. OpenDER then sets P to all that the circle leaves beside"
         " Table 7, above what was asked for; ours keeps P and gives Q the room",
-    ),
-    Rule(
-        "power factor beyond capability",
-        power_factor_beyond_capability,
-        0.025,
-        "5.2 and 5.3.2: no power factor is held any more. OpenDER gives up Q, ours has shrunk P with the Q asked for",
     ),
     Rule(
         "Q above the charge rating",

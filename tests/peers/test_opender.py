@@ -142,7 +142,6 @@ def test_the_cases_reach(what: str, least: int, is_so: Callable[[Answers], bool]
 # ---- one example of each rule ----
 
 CONST_06 = {"rating": {"q_inject_pu": 0.6}, "const_var": {"q_pu": 0.6}, "reactive": {"beyond_table_7": "active"}}
-PF_075 = {"rating": {"q_inject_pu": 0.7, "q_absorb_pu": 0.25}, "power_factor": {"pf": 0.75}}
 Q_08 = {"rating": {"q_inject_pu": 0.8, "s_charge_rated_va": 7000.0}, "const_var": {"q_pu": 0.8}}
 HIDDEN = {"rating": {"abnormal_category": "II"}, "ride_through": {"owner": "controller"}}
 WV_06 = {"rating": {"q_absorb_pu": 0.6}, "watt_var": {"q3_pu": -0.6}}
@@ -165,7 +164,6 @@ DEPARTURES: list[tuple[str, dict[str, Any], tuple[float, float, float], Pair, Pa
     ("charge above rated", {"rating": {"p_charge_rated_w": 12000.0, "s_charge_rated_va": 12000.0}}, (1.0, 60.0, -12.0),
      (-10.0, 0.0), (-12.0, 0.0), "10 kW out, 12 kW in"),
     ("power raised", CONST_06, (1.0, 60.0, 8.5), (8.97998, 4.4), (8.5, 5.26783), "10 sqrt(1 - 0.85^2) = 5.268"),
-    ("power factor beyond capability", PF_075, (1.0, 60.0, -8.0), (-8.0, -2.5), (-7.5, -2.5), "8 / 0.75 = 10.67 kVA"),
     ("Q above the charge rating", Q_08, (1.0, 60.0, -3.0), NO_NUMBER, (0.0, 7.0), "8 kvar asked, 7 kVA for charging"),
     ("frequency hides voltage", HIDDEN, (1.25, 62.0, 5.0), (-6.54667, 0.0), (0.0, 0.0),
      "1.25 pu: cease to energize; 0 - 1.964 / 3 x 10 kW"),
