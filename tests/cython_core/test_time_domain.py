@@ -270,7 +270,7 @@ def test_a_new_set_point_of_constant_reactive_power(response_s: float, period_s:
     def chosen(q: float) -> Settings:
         return pencil(const_var={"q_pu": q, "response_s": response_s})
 
-    unit = Series(chosen(0.5), period_s, wish_pu=0.5)
+    unit = Series(chosen(0.1), period_s, wish_pu=0.5)
     unit.run(30.0)
     unit.core.change(chosen(-0.4))
     r = respond(unit, q_pu, -0.4, 2.5 * response_s, k)
