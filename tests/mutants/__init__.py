@@ -11,7 +11,7 @@ How      source.py   logical lines of the functions a step calls: `cdef ... noex
          build.py    a copy of the tree below build/mutants, compiled there with the flags of setup.py
          worker.py   pytest collects once; a forked child per mutant sets n and runs until the first test fails
          report.py   tables, survivors, the verdict
-Suite    tests/cython_core/test_*.py without the parts that are not the step (build.NOT_STEP), without nightly and system.
+Suite    tests/cython_core/test_*.py without what is not the step (build.NOT_STEP), without nightly and system.
 Output   killed (a test failed, a crash, or the CPU limit for an endless loop) or survived. survivors.yaml lists every
          known survivor with the reason why it cannot change an output; its key is the text, not a line or a number.
 Exit     0: at least 95 % of the sample killed and every survivor explained. 1: not so. 2: it could not be run, e.g.

@@ -72,7 +72,9 @@ def progress(results: Iterator[Result], total: int) -> Iterator[Result]:
     began_s = time.monotonic()
     survived = 0
     for done, r in enumerate(results, start=1):
-        survived += r.result == "survived"
+        if r.result == "survived":
+            survived += 1
+            print(f"\rsurvived {r.mutant.n} {r.mutant.key}", file=sys.stderr)
         note = f"{done:5d} / {total}  {survived} survived  {time.monotonic() - began_s:5.0f} s"
         if sys.stderr.isatty():
             print(f"\r{note}", end="\n" if done == total else "", file=sys.stderr, flush=True)

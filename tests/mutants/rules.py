@@ -41,16 +41,16 @@ class Edit:
 def edits(line: Statement, types: Fields, shapes: Structs, arrays: set[str]) -> list[Edit]:
     """Every error of one statement. arrays: what the function indexes by more than [0], which may be a pointer's *p."""
     tokens = mutable(line)
-    found = [*comparison(tokens), *sign(tokens), *constant(tokens), *extreme(tokens), *logic(tokens)]
-    if line.tokens[0].text == "for":  # a C loop needs bounds of a known kind: only their values may change
-        return [e for e in found if e.kind == "constant"]
+    if line.tokens[0].text == "for":
+        return list(shorter(list(line.tokens)))
+    found = [*comparison(tokens), *sign(tokens), *constant(tokens, types), *extreme(tokens), *logic(tokens)]
     found += [*index(tokens, line.text, arrays), *neighbour(tokens, types, shapes), *dropped(line)]
     unique = {e.applied(line.text): e for e in reversed(found)}
     return [e for e in reversed(unique.values()) if e.applied(line.text) != line.text]
 
 
 def mutable(line: Statement) -> list[Token]:
-    """The tokens that may change: conditions, right-hand sides, results, arguments; the first two bounds of a range."""
+    """The tokens that may change: conditions, right-hand sides, results, arguments."""
     tokens = list(line.tokens)
     first = tokens[0]
     if first.kind == tokenize.STRING or first.text in FIXED:
@@ -61,18 +61,22 @@ def mutable(line: Statement) -> list[Token]:
         at = next((i for i, t in enumerate(tokens) if t.text == "="), len(tokens))
         rest = tokens[at + 1 :]
         return [] if any(True for _ in top_level_commas(rest)) else rest
-    if first.text == "for":
-        return range_bounds(tokens)
     return tokens[1:] if first.text == "return" else tokens
 
 
-def range_bounds(tokens: list[Token]) -> list[Token]:
+def shorter(tokens: list[Token]) -> Iterator[Edit]:
+    """A loop that leaves out its first or its last turn: one more turn would read memory that is nobody's."""
     at = next((i for i, t in enumerate(tokens) if t.text == "range"), None)
     if at is None:
-        return []
+        return
     inside = tokens[at + 2 : -2]
-    commas = list(top_level_commas(inside))
-    return inside[: commas[1]] if len(commas) > 1 else inside
+    ends = [-1, *top_level_commas(inside), len(inside)]
+    bounds = [inside[a + 1 : b] for a, b in pairwise(ends)]
+    down = len(bounds) == 3 and bounds[2][0].text == "-"
+    for i, bound in enumerate(bounds[:2]):
+        is_start = len(bounds) > 1 and i == 0
+        step = "- 1" if is_start == down else "+ 1"
+        yield Edit("constant", bound[0].at, bound[-1].end, f"{spelled(bound)} {step}")
 
 
 def top_level_commas(tokens: list[Token]) -> Iterator[int]:
@@ -112,7 +116,7 @@ def sign(tokens: list[Token]) -> Iterator[Edit]:
             yield Edit("sign", token.at, token.end, "")
 
 
-def constant(tokens: list[Token]) -> Iterator[Edit]:
+def constant(tokens: list[Token], types: Fields) -> Iterator[Edit]:
     depth = 0  # of [ ]: an index has its own rule
     for i, token in enumerate(tokens):
         depth += (token.text == "[") - (token.text == "]")
@@ -120,6 +124,9 @@ def constant(tokens: list[Token]) -> Iterator[Edit]:
             for new in other_numbers(token.text):
                 yield Edit("constant", token.at, token.end, new)
         elif token.kind == tokenize.NAME and token.text.isupper() and token.text not in NOT_NUMBERS:
+            if types.get(token.text) == "double":
+                yield Edit("constant", token.at, token.end, f"(1.01 * {token.text})")
+                continue
             around = [t.text for t in tokens[max(i - 1, 0) : i + 2]]
             step = "<< 1" if {"&", "|", "|="} & set(around) else "+ 1"
             yield Edit("constant", token.at, token.end, f"({token.text} {step})")
@@ -200,7 +207,7 @@ def neighbour(tokens: list[Token], types: Fields, shapes: Structs) -> Iterator[E
         name = token.text
         others = [f for f, kind in fields.items() if kind == fields.get(name) and f != name]
         if others:
-            best = max(others, key=lambda f: SequenceMatcher(None, name, f).ratio())  # noqa: B023  # used at once
+            best = max(others, key=lambda f: SequenceMatcher(None, name, f).ratio())
             yield Edit("index", token.at, token.end, best)
 
 

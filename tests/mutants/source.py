@@ -88,13 +88,16 @@ def joined(found: list[tokenize.TokenInfo]) -> Statement:
 def functions(text: str) -> list[Function]:
     """The functions of a step in one file, in order."""
     found: list[Function] = []
+    module: Fields = {}
     inside = False
     for line in logical_lines(text):
         if not line.indent:
             match = FUNCTION.match(line.text)
             inside = match is not None
+            if line.text.startswith("cdef double "):
+                module |= local_types(line.text)
             if match:
-                found.append(Function(match[1], types=dict(declarations(match[2].split(",")))))
+                found.append(Function(match[1], types=module | dict(declarations(match[2].split(",")))))
         elif inside:
             found[-1].body.append(line)
             if line.tokens[0].text == "cdef":

@@ -1,4 +1,4 @@
-"""All mutants of one file in one text: each behind `MUTANT == n`, one to a line so that an error names its mutant. Pure."""
+"""All mutants of one file in one text, each behind `MUTANT == n` on a line of its own: an error names it. Pure."""
 
 from __future__ import annotations
 
@@ -72,11 +72,12 @@ def declaration(mutants: list[Mutant]) -> Woven:
 
 
 def condition(mutants: list[Mutant], word: str) -> Woven:
+    """if a  ->  if not (not b if MUTANT == 3 else not a): `not` makes one C type of what `and` and `&` give"""
     line = mutants[0].statement
     deeper = line.indent + " " * 8
     body = slice(len(word) + 1, -1)
-    choices = [(f"{deeper}({m.key.now[body]}) if MUTANT == {m.n} else", [m.n]) for m in mutants]
-    return [(f"{line.indent}{word} (", []), *choices, (f"{deeper}({line.text[body]})):", [])]
+    choices = [(f"{deeper}(not ({m.key.now[body]})) if MUTANT == {m.n} else", [m.n]) for m in mutants]
+    return [(f"{line.indent}{word} not (", []), *choices, (f"{deeper}(not ({line.text[body]}))):", [])]
 
 
 def loop(mutants: list[Mutant]) -> Woven:

@@ -4,7 +4,7 @@ Started  by report's caller, in the mutated tree, as `python -m tests.mutants.wo
 Input    stdin: one line a mutant, "number source_stem".
 Output   one JSON line a mutant: {"n", "result": killed | timeout | survived, "by", "seconds"}; first the unmutated
          build as n = -1. Its time sets the CPU limit of the others: an endless loop ends by SIGXCPU, not by a clock.
-A child that has failed one test stops; the tests that failed most often come first. The order changes the time only.
+A child that has failed one test stops; the tests that kill most in a second come first: the order changes nothing else.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Server:
         self.queue, self.jobs, self.out = queue, jobs, out
         self.failed = ""  # in a child: the first test that failed
         self.seconds: Counter[str] = Counter()  # of every test in the unmutated build
-        self.kills: Counter[str] = Counter()
+        self.kills: Counter[tuple[str, str]] = Counter()  # (source, test)
         self.limit_s = 0
         self.children: dict[int, Child] = {}
 
@@ -87,13 +87,15 @@ class Server:
             NUMBER.value = n
             if self.limit_s:
                 resource.setrlimit(resource.RLIMIT_CPU, (self.limit_s, self.limit_s + 5))
-            self.run(session.items if n < 0 else sorted(session.items, key=lambda i: self.rank(i, stem)))
+            self.run(session.items if n < 0 else sorted(session.items, key=lambda i: -self.promise(i, stem)))
             told(n).write_text(json.dumps({"failed": self.failed, "seconds": self.seconds if n < 0 else {}}))
         finally:
             os._exit(0)
 
-    def rank(self, item: pytest.Item, stem: str) -> tuple[int, bool, float]:
-        return -self.kills[item.nodeid], item.path.stem != f"test_{stem}", self.seconds[item.nodeid]
+    def promise(self, item: pytest.Item, stem: str) -> float:
+        """How likely this test kills a mutant of this source, per second."""
+        likely = self.kills[stem, item.nodeid] + 0.1 * self.kills["", item.nodeid] + 0.05
+        return (likely + 0.5 * (item.path.stem == f"test_{stem}")) / (self.seconds[item.nodeid] + 0.002)
 
     def run(self, items: list[pytest.Item]) -> None:
         for item, following in zip(items, [*items[1:], None], strict=True):
@@ -105,17 +107,18 @@ class Server:
         """The next child that ends: takes its answer and passes it on."""
         pid, status, usage = os.wait4(-1, 0)
         child = self.children.pop(pid)
-        answer = {"failed": f"signal {os.waitstatus_to_exitcode(status)}", "seconds": {}}
+        by = f"signal {-os.waitstatus_to_exitcode(status)}"
         if told(child.n).exists():
             answer = json.loads(told(child.n).read_text())
             told(child.n).unlink()
+            by = answer["failed"]
+            self.seconds.update(answer["seconds"])
         if child.n < 0:
-            self.seconds = Counter(answer["seconds"])
             self.limit_s = round(GENEROUS * usage.ru_utime) + SPARE_S
-        self.kills[answer["failed"]] += 1
+        self.kills.update([(child.stem, by), ("", by)])
         late = os.WIFSIGNALED(status) and os.WTERMSIG(status) in (signal.SIGXCPU, signal.SIGKILL)
-        result = "timeout" if late else "killed" if answer["failed"] else "survived"
-        self.tell(child.n, result, answer["failed"], time.monotonic() - child.began_s)
+        result = "timeout" if late else "killed" if by else "survived"
+        self.tell(child.n, result, by, time.monotonic() - child.began_s)
         return result
 
     def tell(self, n: int, result: str, by: str, seconds: float) -> None:
