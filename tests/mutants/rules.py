@@ -134,7 +134,8 @@ def constant(tokens: list[Token], types: Fields) -> Iterator[Edit]:
 
 def other_numbers(text: str) -> list[str]:
     if text.replace("_", "").isdigit():
-        return [str(int(text) + 1)] + (["0"] if int(text) > 1 else [])
+        n = int(text)
+        return ["1", "0"][n : n + 1] or [str(n + 1), "0"]  # 2 would be as true as 1
     value = float(text)
     return ["1.0"] if value == 0.0 else [repr(1.01 * value), "0.0"]
 
