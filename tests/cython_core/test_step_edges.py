@@ -1,0 +1,187 @@
+"""The edges that mutants found unwatched: exact reasons, equal times, exact thresholds, what is dropped with an event.
+
+A row of REASONS is what the record says and nothing else: a bit too many is as wrong as one too few.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from cython_core.records import NAN, DeviceStatus, Mode, Reason, Session, State, StepRecord, Stop, WishSource
+from tests.cython_core.unit import QUICK, Unit, reasons, running
+
+S = 10**9
+VV = {"enable": True, "v1_pu": 0.90, "v2_pu": 0.98, "v3_pu": 1.02, "v4_pu": 1.10, "olrt_s": 1.0}
+UP = DeviceStatus.RUNNING | DeviceStatus.CONNECTED
+LOCAL, FAULT, ALARM = DeviceStatus.LOCAL, DeviceStatus.FAULT, DeviceStatus.ALARM
+UNPLUGGED, EMERGENCY = Session.UNPLUGGED, Stop.EMERGENCY
+R = Reason
+CLAMPED = Reason.WISH_CLAMPED
+SMALL = {"limits": {"p_min_abs_w": 1000.0}}
+
+# fmt: off
+REASONS = [
+    # wish_w   settings           changed                          reasons after 6 s              why
+    (5000.0,   {},                {},                              0,                             "nothing binds"),
+    (0.0,      {},                {},                              0,                             "nor at rest"),
+    (12000.0,  {},                {},                              CLAMPED,                       "above the rating"),
+    (5000.0,   {},                {"ap_limit": 0.4},               CLAMPED | R.ACTIVE_LIMIT,      "an order of 40 %"),
+    (5000.0,   {},                {"ap_limit": 0.5},               R.ACTIVE_LIMIT,                "of just its power"),
+    (5000.0,   {},                {"ap_limit": 1.0},               0,                             "of 100 %: no order"),
+    (5000.0,   {},                {"stop": Stop.RAMP},             CLAMPED | R.STOP,              "stop"),
+    (5000.0,   {},                {"stop": EMERGENCY},             CLAMPED | R.EMERGENCY_STOP,    "emergency stop"),
+    (5000.0,   {},                {"permit": 0},                   CLAMPED | R.NO_PERMIT,         "no permit"),
+    (5000.0,   {},                {"session": UNPLUGGED},          CLAMPED | R.SESSION,           "no car"),
+    (5000.0,   {},                {"soc": 0.2},                    CLAMPED | R.SOC_LIMIT,         "empty"),
+    (-5000.0,  {},                {"soc": 0.95},                   CLAMPED | R.SOC_LIMIT,         "full"),
+    (5000.0,   {},                {"f_hz": 60.336},                R.DROOP,                       "an event"),
+    (0.0,      {"volt_var": VV},  {"v_v": (241.5,)},               R.VOLT_VAR,                    "Q"),
+    (500.0,    SMALL,             {},                              R.SMALLEST_POWER,              "below 1000 W"),
+    (1500.0,   SMALL,             {},                              0,                             "above it"),
+    (5000.0,   {},                {"said": {"s_max_va": 3000.0}},  R.APPARENT_POWER,              "a small circle"),
+    (5000.0,   {},                {"status": UP | LOCAL},          R.LOCAL_CONTROL | R.STARTING,  "somebody else's"),
+    (5000.0,   {},                {"status": UP | FAULT},          R.NOT_RUNNING | R.STARTING,    "a fault"),
+    (5000.0,   {},                {"status": UP | ALARM},          0,                             "an alarm is none"),
+    (5000.0,   {},                {"f_hz": NAN},                   R.F_STALE | R.F_INVALID,       "no f"),
+    (-1000.0,  {},                {"v_v": (NAN,)},                 R.V_STALE | R.V_INVALID,       "no V"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("wish_w", "groups", "changed", "bits", "why"), REASONS, ids=[c[-1] for c in REASONS])
+def test_these_reasons_and_no_other(
+    wish_w: float, groups: dict[str, Any], changed: dict[str, Any], bits: int, why: str
+) -> None:
+    unit = running(wish_w, **groups)
+    assert reasons(unit.advance(6.0, **changed)) == bits, why
+
+
+# --- the inverter's own limits: named while more is asked for than it can, and what it can is commanded ---
+
+CAN_OUT, CAN_IN = "p_max_discharge_w", "p_max_charge_w"
+# fmt: off
+DEVICE = [
+    # wish_w   f_hz   said                                p_w       named   why
+    (5000.0,   60.0,  {CAN_OUT: 3000.0},                  3000.0,   True,   "asked for more"),
+    (3000.0,   60.0,  {CAN_OUT: 3000.0},                  3000.0,   False,  "asked for just that"),
+    (5000.0,   60.0,  {CAN_OUT: 0.0},                     0.0,      True,   "it can give nothing"),
+    (5000.0,   60.0,  {CAN_OUT: -5.0},                    0.0,      True,   "less than nothing is nothing"),
+    (-5000.0,  60.0,  {CAN_OUT: 0.0},                     -5000.0,  False,  "the other direction is not meant"),
+    (-5000.0,  60.0,  {CAN_IN: 3000.0},                   -3000.0,  True,   "charging: asked for more"),
+    (-3000.0,  60.0,  {CAN_IN: 3000.0},                   -3000.0,  False,  "charging: just that"),
+    (-5000.0,  60.0,  {CAN_IN: 0.0},                      0.0,      True,   "it can take nothing"),
+    (-5000.0,  60.0,  {CAN_IN: -5.0},                     0.0,      True,   "less than nothing is nothing"),
+    (-5000.0,  60.0,  {CAN_IN: 3000.0, CAN_OUT: 1000.0},  -3000.0,  True,   "each its own"),
+    (2500.0,   59.0,  {CAN_OUT: 3000.0},                  3000.0,   True,   "droop asks for 2500 + 3213 W"),
+    (2500.0,   60.0,  {CAN_OUT: 3000.0},                  2500.0,   False,  "without it for 2500 W"),
+    (-2500.0,  61.0,  {CAN_IN: 3000.0},                   -3000.0,  True,   "droop asks for -2500 - 3213 W"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("wish_w", "f_hz", "said", "p_w", "limited", "why"), DEVICE, ids=[c[-1] for c in DEVICE])
+def test_the_inverters_own_limit_is_named(
+    wish_w: float, f_hz: float, said: dict[str, float], p_w: float, limited: bool, why: str
+) -> None:
+    record = running(wish_w).coast(30.0, f_hz=f_hz, said=said)
+    assert record.p_cmd_w == pytest.approx(p_w, abs=0.1), why
+    assert bool(reasons(record) & Reason.DEVICE_LIMIT) == limited
+
+
+@pytest.mark.parametrize(
+    ("wish_w", "said", "why"),
+    [
+        (5000.0, {CAN_OUT: 3000.0}, "discharging: a stop binds harder"),
+        (-5000.0, {CAN_IN: 3000.0}, "charging: the same"),
+    ],
+)
+def test_a_limit_that_does_not_bind_is_not_named(wish_w: float, said: dict[str, float], why: str) -> None:
+    record = running(wish_w).advance(6.0, said=said, stop=Stop.RAMP)
+    assert record.p_cmd_w == 0.0
+    assert not reasons(record) & Reason.DEVICE_LIMIT, why
+
+
+# --- wishes ---
+
+
+def wished(**more: Any) -> tuple[Unit, StepRecord]:
+    unit = running(1000.0)
+    unit.wish(1000.0, **more)
+    return unit, unit.step()
+
+
+def test_a_wish_that_is_taken_sets_no_bit_and_a_refused_one_its_own_only() -> None:
+    assert reasons(wished()[1]) == 0
+    assert reasons(wished(seq=1)[1]) == Reason.WISH_REFUSED
+
+
+def test_a_wish_that_ends_where_it_begins_is_refused_even_in_the_future() -> None:
+    start_ns = running(1000.0).t_ns
+    _, record = wished(valid_from_ns=start_ns + S, expires_ns=start_ns + S)
+    assert reasons(record) == Reason.WISH_REFUSED
+
+
+def test_the_default_wish_has_no_source_and_no_number() -> None:
+    unit = Unit(limits=QUICK)
+    unit.wish(1000.0, seq=7, source=WishSource.OPERATOR, expires_ns=unit.t_ns + S)
+    assert (unit.step().w_source, unit.last.w_seq) == (WishSource.OPERATOR, 7)
+    record = unit.advance(2.0)
+    assert (record.w_source, record.w_seq, record.w_p_w) == (-1, 0, -1400.0)
+
+
+def test_the_default_wish_charges_again_at_its_threshold_itself() -> None:
+    unit = Unit(limits={**QUICK, "soc_band_pu": 0.125}, default_wish={"soc_target_pu": 0.75})
+    assert unit.coast(2.0, soc=0.75).p_cmd_w == 0.0
+    assert unit.coast(2.0, soc=0.626).p_cmd_w == 0.0
+    assert unit.coast(2.0, soc=0.625).p_cmd_w == -1400.0  # 0.75 - 0.125, exact in binary
+
+
+# --- readings ---
+
+
+def test_a_second_value_of_the_same_time_is_not_taken() -> None:
+    unit = running(0.0)
+    unit.meter_late_ns = 0
+    first = unit.step()
+    unit.t_ns -= unit.period_ns  # the same step's reading once more, with other values
+    record = unit.step(f_hz=61.0, v_v=(240.0,))
+    assert (record.f_hz, record.v_pu) == (first.f_hz, first.v_pu)
+
+
+# --- what is dropped with an event ---
+
+
+def test_stale_frequency_ends_the_event_and_the_wish_goes_on() -> None:
+    unit = running(2000.0)
+    unit.coast(30.0, f_hz=60.336)
+    assert reasons(unit.last) & Reason.DROOP
+    unit.advance(3.0, f_hz=NAN)
+    unit.wish(3000.0)
+    record = unit.advance(1.0)
+    assert (record.p_pre_w, record.dp_w, record.dp_target_w, record.p_cmd_w) == (3000.0, 0.0, 0.0, 3000.0)
+    assert reasons(record) == Reason.F_STALE | Reason.F_INVALID
+
+
+def test_stale_voltage_ends_volt_var_and_says_so() -> None:
+    unit = running(-1000.0, volt_var=VV)
+    unit.coast(10.0, v_v=(241.5,))
+    assert unit.last.q_target_var == pytest.approx(-1650.0)
+    record = unit.advance(3.0, v_v=(NAN,))
+    assert (record.q_target_var, record.q_lag_var, record.q_cmd_var) == (0.0, 0.0, 0.0)
+    assert reasons(record) == Reason.V_STALE | Reason.V_INVALID
+
+
+# --- a lost meter ---
+
+
+@pytest.mark.parametrize("safe_p_w", [-2000.0, 2000.0])
+def test_a_safe_power_on_the_other_side_of_0_is_reached_by_the_ramp(safe_p_w: float) -> None:
+    """Both ends of what is permitted go there; stale voltage has brought P to 0 or to little charging by then."""
+    unit = running(-safe_p_w, fail_safe={"safe_p_w": safe_p_w})
+    start = len(unit.records)
+    record = unit.advance(20.0, silence="meter")
+    assert (record.p_lo_w, record.p_hi_w, record.p_cmd_w) == pytest.approx((safe_p_w,) * 3)
+    assert (record.mode, record.state) == (Mode.SAFE, State.DEGRADED)
+    assert unit.largest_step_w(since=start) <= 20.0 + 1e-6
