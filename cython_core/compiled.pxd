@@ -4,9 +4,14 @@ from libc.stdint cimport int64_t
 
 from cython_core.arbiter cimport arbiter_cfg_t
 from cython_core.functions.active_limit cimport active_limit_cfg_t
+from cython_core.functions.enter_service cimport enter_service_cfg_t
+from cython_core.functions.fast_response cimport fast_response_cfg_t, inertia_cfg_t
 from cython_core.functions.freq_droop cimport freq_droop_cfg_t
-from cython_core.functions.volt_var cimport volt_var_cfg_t
+from cython_core.functions.ride_through cimport ride_through_cfg_t, trip_cfg_t
+from cython_core.functions.site_limits cimport site_limits_cfg_t
+from cython_core.functions.volt_watt cimport volt_watt_cfg_t
 from cython_core.limits cimport limits_cfg_t
+from cython_core.reactive cimport reactive_cfg_t
 
 cdef struct ages_cfg_t:          # freshness thresholds of one signal
     int64_t fresh_ns
@@ -26,9 +31,16 @@ cdef struct settings_t:
     double degraded_charge_w
     int64_t valid_ms
     arbiter_cfg_t arbiter
+    trip_cfg_t trip
+    ride_through_cfg_t ride_through
+    enter_service_cfg_t enter_service
+    site_limits_cfg_t site_limits
     freq_droop_cfg_t droop
-    volt_var_cfg_t volt_var
+    fast_response_cfg_t fast_response
+    inertia_cfg_t inertia
+    volt_watt_cfg_t volt_watt
     active_limit_cfg_t active_limit
+    reactive_cfg_t reactive
     limits_cfg_t limits
 
 cdef void settings_init(settings_t* cfg, object settings, double period_s)

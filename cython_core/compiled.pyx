@@ -6,9 +6,14 @@ fresh up to 2 T, held up to max(5 T, 1 s), stale up to lost_after, then lost. lo
 
 from cython_core.arbiter cimport arbiter_init
 from cython_core.functions.active_limit cimport active_limit_init
+from cython_core.functions.enter_service cimport enter_service_init
+from cython_core.functions.fast_response cimport fast_response_init, inertia_init
 from cython_core.functions.freq_droop cimport freq_droop_init
-from cython_core.functions.volt_var cimport volt_var_init
+from cython_core.functions.ride_through cimport ride_through_init, trip_init
+from cython_core.functions.site_limits cimport site_limits_init
+from cython_core.functions.volt_watt cimport volt_watt_init
 from cython_core.limits cimport limits_init
+from cython_core.reactive cimport reactive_init
 from cython_core.settings import ages_s, digest
 
 
@@ -30,7 +35,14 @@ cdef void settings_init(settings_t* cfg, object settings, double period_s):
     cfg.degraded_charge_w = fail_safe.degraded_charge_w
     cfg.valid_ms = round(fail_safe.command_valid_s * 1e3)
     arbiter_init(&cfg.arbiter, settings)
+    trip_init(&cfg.trip, settings)
+    ride_through_init(&cfg.ride_through, settings)
+    enter_service_init(&cfg.enter_service, settings)
+    site_limits_init(&cfg.site_limits, settings)
     freq_droop_init(&cfg.droop, settings, period_s)
-    volt_var_init(&cfg.volt_var, settings, period_s)
+    fast_response_init(&cfg.fast_response, settings)
+    inertia_init(&cfg.inertia, settings, period_s)
+    volt_watt_init(&cfg.volt_watt, settings, period_s)
     active_limit_init(&cfg.active_limit, settings)
+    reactive_init(&cfg.reactive, settings, period_s)
     limits_init(&cfg.limits, settings)

@@ -13,7 +13,8 @@ from libc.string cimport memcmp
 
 from cython_core.codes cimport *
 from cython_core.compiled cimport ages_cfg_t
-from cython_core.state cimport signals_t
+from cython_core.functions.site_limits cimport site_limits_read
+from cython_core.state cimport core_state_t, signals_t
 from cython_core.structs cimport measurement_t
 
 cdef int64_t NEVER_NS = 0x3FFFFFFFFFFFFFFF
@@ -30,8 +31,8 @@ cdef int64_t freshness(int64_t age_ns, const ages_cfg_t* ages) noexcept nogil:
 
 
 cdef int same_values(const measurement_t* a, const measurement_t* b) noexcept nogil:
-    """Bit for bit, f_hz ... q_var: an absent quantity is NaN and equal to itself only that way."""
-    return memcmp(&a.f_hz, &b.f_hz, 6 * sizeof(double)) == 0
+    """Bit for bit, f_hz ... i3_a: an absent quantity is NaN and equal to itself only that way."""
+    return memcmp(&a.f_hz, &b.f_hz, 12 * sizeof(double)) == 0
 
 
 cdef void take_frequency(signals_t* st, const settings_t* cfg, const measurement_t* m, int64_t* reasons) noexcept nogil:
@@ -53,27 +54,31 @@ cdef void take_frequency(signals_t* st, const settings_t* cfg, const measurement
     st.t_f_ns = m.t_f_ns
 
 
-cdef int phase_pu(double v_v, int64_t bit, int64_t valid, double v_nom_v, double* sum_pu) noexcept nogil:
-    if not (valid & bit and isfinite(v_v) and 0.0 <= v_v <= 1.5 * v_nom_v):
-        return 0
-    sum_pu[0] += v_v / v_nom_v
-    return <int> bit
-
-
 cdef void take_voltage(signals_t* st, const settings_t* cfg, const measurement_t* m, int64_t* reasons) noexcept nogil:
-    cdef double sum_pu = 0.0
-    cdef int64_t good
+    """IEEE 1547-2018 4.3: the mean for volt-var and volt-watt, the worst phase for trip, ride-through, enter service."""
+    cdef const double* v_v = &m.v1_v
+    cdef double sum_pu = 0.0, lo_pu = 1.5, hi_pu = 0.0, v_pu
+    cdef int64_t good = 0
+    cdef int i, phases = 0
     if m.t_v_ns == 0:
         return
-    good = phase_pu(m.v1_v, M_V1, m.valid, cfg.v_nom_v, &sum_pu)
-    good |= phase_pu(m.v2_v, M_V2, m.valid, cfg.v_nom_v, &sum_pu)
-    good |= phase_pu(m.v3_v, M_V3, m.valid, cfg.v_nom_v, &sum_pu)
+    for i in range(3):
+        if not (m.valid & M_V1 << i and isfinite(v_v[i]) and 0.0 <= v_v[i] <= 1.5 * cfg.v_nom_v):
+            continue
+        v_pu = v_v[i] / cfg.v_nom_v
+        sum_pu += v_pu
+        lo_pu = min(lo_pu, v_pu)
+        hi_pu = max(hi_pu, v_pu)
+        good |= M_V1 << i
+        phases += 1
     st.v_phases |= good
     if good == 0 or good != st.v_phases:                # a phase this meter has shown before is missing
         reasons[0] |= V_INVALID
         return
     if m.t_v_ns > st.t_v_ns:
-        st.v_pu = sum_pu / <double> (((good & M_V1) != 0) + ((good & M_V2) != 0) + ((good & M_V3) != 0))
+        st.v_pu = sum_pu / <double> phases
+        st.v_lo_pu = lo_pu
+        st.v_hi_pu = hi_pu
         st.t_v_ns = m.t_v_ns
 
 
@@ -86,6 +91,13 @@ cdef int is_frozen(signals_t* st, const settings_t* cfg, const measurement_t* m)
     return m.t_f_ns - st.t_change_ns > cfg.frozen_ns
 
 
+cdef double delivered_w(const core_state_t* st) noexcept nogil:
+    """What the unit delivers now, by its own word; else what it was told."""
+    if st.device.valid & D_P and isfinite(st.device.p_w):
+        return st.device.p_w
+    return st.p_cmd_w
+
+
 cdef void stage_fresh(core_state_t* st, const settings_t* cfg, const inputs_t* inputs, int64_t t_ns,
                       step_record_t* rec) noexcept nogil:
     cdef const measurement_t* m = &inputs.meter
@@ -95,8 +107,10 @@ cdef void stage_fresh(core_state_t* st, const settings_t* cfg, const inputs_t* i
     else:
         take_frequency(signals, cfg, m, &rec.reasons)
         take_voltage(signals, cfg, m, &rec.reasons)
-        if m.valid & M_P and m.t_p_ns > signals.t_p_ns:
+        if m.valid & M_P and isfinite(m.p_w) and m.t_p_ns > signals.t_p_ns:
             signals.t_p_ns = m.t_p_ns
+            if cfg.site_limits.enable:
+                site_limits_read(&st.site_limits, &cfg.site_limits, m, delivered_w(st))
     if inputs.device.t_ns > st.device.t_ns:
         st.device = inputs.device
     st.device.t_echo_ns = inputs.device.t_echo_ns
@@ -110,9 +124,12 @@ cdef void stage_fresh(core_state_t* st, const settings_t* cfg, const inputs_t* i
     rec.fresh_d = freshness(rec.age_d_ns, &cfg.device)
     rec.f_hz = signals.f_hz if signals.t_f_ns else NAN  # absent is never 0
     rec.v_pu = signals.v_pu if signals.t_v_ns else NAN
+    rec.v_lo_pu = signals.v_lo_pu if signals.t_v_ns else NAN
+    rec.v_hi_pu = signals.v_hi_pu if signals.t_v_ns else NAN
     rec.rocof_hz_s = signals.rocof_hz_s
     rec.reasons |= (F_HELD << rec.fresh_f >> 1) if rec.fresh_f else 0
     rec.reasons |= (V_HELD << rec.fresh_v >> 1) if rec.fresh_v else 0
     rec.reasons |= (DEVICE_HELD << rec.fresh_d >> 1) if rec.fresh_d else 0
+    rec.reasons |= (P_HELD << rec.fresh_p >> 1) if rec.fresh_p and cfg.site_limits.enable else 0
     if rec.fresh_f == FRESH_LOST and rec.fresh_v == FRESH_LOST:
         rec.reasons |= METER_LOST

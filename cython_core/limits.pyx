@@ -1,6 +1,6 @@
 """The last stage: ramps, battery, apparent power, smallest power, reversal dwell.
 
-Source   IEEE 1547-2018 5.2 and Table 7 (reactive capability of Category B, reactive power first inside it); the rest
+Source   IEEE 1547-2018 5.2 and Table 7 (reactive capability; reactive power first inside it, beyond it as set); the rest
          is product: what batteries and inverters can hold.
 Inputs   powers in W, var, VA at the inverter's terminals, + = into the grid.
 State    limits_t; all zero is a valid start (the slow span opens from 0 W at the ramp rate).
@@ -13,9 +13,11 @@ from libc.stdint cimport int64_t
 from cython_core.arbiter cimport narrow, span_t
 from cython_core.codes cimport REVERSAL_DWELL, SMALLEST_POWER, SOC_LIMIT
 from cython_core.functions.signals cimport clip
+from cython_core.settings import TABLE_7
 
 # a running inverter is held at its smallest power until the wish falls below this share of it
 cdef double KEEP = 0.8
+cdef double FULL_Q_FROM = 0.2    # share of rated P from which the full reactive capability is required (5.2)
 
 
 cdef void slow_span(span_t* slow, const span_t* target, double p_w, double most_w) noexcept nogil:
@@ -58,10 +60,30 @@ cdef double inside_circle(double p_w, double q_var, double s_max_va) noexcept no
     return clip(p_w, -most_w, most_w)
 
 
-cdef double inside_capability(double q_var, const limits_cfg_t* cfg, double s_max_va) noexcept nogil:
-    cdef double inject_var = min(cfg.q_inject_pu * cfg.s_rated_va, s_max_va)
-    cdef double absorb_var = min(cfg.q_absorb_pu * cfg.s_rated_va, s_max_va)
-    return clip(q_var, -absorb_var, inject_var)
+cdef double inside_capability(double q_var, const limits_cfg_t* cfg, double p_w, double s_max_va) noexcept nogil:
+    cdef double share = 1.0
+    if cfg.q_in_proportion:                             # 5.2: in proportion below 20 %; below 5 % nothing is required
+        share = min(fabs(p_w) / (FULL_Q_FROM * cfg.p_rated_w), 1.0)
+    return clip(q_var, -min(cfg.q_absorb_pu * share * cfg.s_rated_va, s_max_va),
+                min(cfg.q_inject_pu * share * cfg.s_rated_va, s_max_va))
+
+
+cdef void share_circle(double* p_w, double* q_var, const limits_cfg_t* cfg, double s_max_va) noexcept nogil:
+    cdef double first_var, room_var
+    if cfg.active_first:
+        first_var = clip(q_var[0], -cfg.table_7_absorb_pu * cfg.s_rated_va, cfg.table_7_inject_pu * cfg.s_rated_va)
+        p_w[0] = inside_circle(p_w[0], first_var, s_max_va)
+        room_var = inside_circle(INFINITY, p_w[0], s_max_va)
+        q_var[0] = clip(q_var[0], min(first_var, -room_var), max(first_var, room_var))
+    else:
+        p_w[0] = inside_circle(p_w[0], q_var[0], s_max_va)
+
+
+cdef void shrink_both(double* p_w, double* q_var, double s_max_va) noexcept nogil:
+    cdef double s_va = sqrt(p_w[0] * p_w[0] + q_var[0] * q_var[0])
+    if s_va > s_max_va:
+        p_w[0] = p_w[0] * (s_max_va / s_va)
+        q_var[0] = q_var[0] * (s_max_va / s_va)
 
 
 cdef double holdable(limits_t* st, const limits_cfg_t* cfg, double p_w, double p_min_abs_w, double most_w,
@@ -104,8 +126,12 @@ cdef void limits_init(limits_cfg_t* cfg, object settings):
     cfg.p_rated_w = rating.p_rated_w
     cfg.p_charge_rated_w = rating.p_charge_rated_w
     cfg.s_rated_va = rating.s_rated_va
+    cfg.s_charge_rated_va = rating.s_charge_rated_va or rating.s_rated_va
     cfg.q_inject_pu = rating.q_inject_pu
     cfg.q_absorb_pu = rating.q_absorb_pu
+    cfg.table_7_inject_pu, cfg.table_7_absorb_pu = TABLE_7[rating.normal_category]
+    cfg.active_first = settings.reactive.beyond_table_7 == "active"
+    cfg.q_in_proportion = settings.reactive.at_low_power == "in_proportion"
     cfg.ramp_pu_s = limits.ramp_pu_s
     cfg.p_min_abs_w = limits.p_min_abs_w
     cfg.reverse_dwell_ns = round(limits.reverse_dwell_s * 1e9)

@@ -26,6 +26,12 @@ class MeasurementValid(IntFlag):
     V3 = 8
     P = 16
     Q = 32
+    P1 = 64
+    P2 = 128
+    P3 = 256
+    I1 = 512
+    I2 = 1024
+    I3 = 2048
 
 
 class DeviceValid(IntFlag):
@@ -102,9 +108,36 @@ class State(IntEnum):
     """Operating state of the unit."""
 
     OFF = 0  # not in service: no permit, or stopped
-    STARTING = 1  # waiting until every input is fresh
+    STARTING = 1  # waiting until every input is fresh and the inverter can be commanded
     IN_SERVICE = 2
     DEGRADED = 3  # in service with a stale signal
+    TRIPPED = 4  # by a trip element of ours: 0 W until the grid is good again
+    WAITING = 5  # enter service: criteria or their delay not yet met, 0 W
+    ENTERING = 6  # enter service: power is released along the ramp
+    CEASED = 7  # momentary cessation: 0 W, ready to come back at once
+
+
+class Region(IntEnum):
+    """Ride-through region of the voltage and frequency now, IEEE 1547-2018 Tables 14 to 16 and 19; worst phase."""
+
+    CONTINUOUS = 0
+    MANDATORY = 1
+    PERMISSIVE = 2
+    MOMENTARY_CESSATION = 3
+    CEASE = 4
+
+
+class Trip(IntFlag):
+    """Bits of StepRecord.trip: which elements have tripped since the unit was last in service."""
+
+    OV2 = 1
+    OV1 = 2
+    UV1 = 4
+    UV2 = 8
+    OF2 = 16
+    OF1 = 32
+    UF1 = 64
+    UF2 = 128
 
 
 class Stop(IntEnum):
@@ -154,6 +187,28 @@ class Reason(IntFlag):
     LOCAL_CONTROL = 1 << 33
     SKIPPED = 1 << 34
     STARTING = 1 << 35
+    VOLT_WATT = 1 << 36
+    FAST_RESPONSE = 1 << 37
+    INERTIA = 1 << 38
+    POWER_FACTOR = 1 << 39
+    WATT_VAR = 1 << 40
+    CONST_VAR = 1 << 41
+    MODE_CHANGE = 1 << 42
+    ENTER_CRITERIA = 1 << 43
+    ENTER_DELAY = 1 << 44
+    ENTER_RAMP = 1 << 45
+    TRIP_VOLTAGE = 1 << 46
+    TRIP_FREQUENCY = 1 << 47
+    RIDE_THROUGH = 1 << 48
+    CESSATION = 1 << 49
+    RESTORE = 1 << 50
+    MAY_TRIP = 1 << 51
+    SITE_IMPORT = 1 << 52
+    SITE_EXPORT = 1 << 53
+    SITE_FUSE = 1 << 54
+    P_HELD = 1 << 55
+    P_STALE = 1 << 56
+    P_LOST = 1 << 57
 
 
 REASON_TEXT: dict[Reason, str] = {
@@ -193,6 +248,28 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.LOCAL_CONTROL: "the inverter is under local control",
     Reason.SKIPPED: "grid points were skipped before this step",
     Reason.STARTING: "starting: waiting for the first fresh inputs",
+    Reason.VOLT_WATT: "high voltage: the volt-watt ceiling binds",
+    Reason.FAST_RESPONSE: "fast frequency response adds power",
+    Reason.INERTIA: "inertial response adds power",
+    Reason.POWER_FACTOR: "constant power factor asks for reactive power",
+    Reason.WATT_VAR: "watt-var asks for reactive power",
+    Reason.CONST_VAR: "constant reactive power is asked for",
+    Reason.MODE_CHANGE: "crossing over from one reactive mode to another",
+    Reason.ENTER_CRITERIA: "enter service: voltage, frequency or permit is not yet good",
+    Reason.ENTER_DELAY: "enter service: the delay is running",
+    Reason.ENTER_RAMP: "enter service: the ramp binds",
+    Reason.TRIP_VOLTAGE: "tripped on voltage",
+    Reason.TRIP_FREQUENCY: "tripped on frequency",
+    Reason.RIDE_THROUGH: "voltage or frequency is outside continuous operation: riding through",
+    Reason.CESSATION: "momentary cessation: no power while the voltage is far off",
+    Reason.RESTORE: "voltage is back: output is being restored",
+    Reason.MAY_TRIP: "the ride-through duty is fulfilled: a trip would be allowed",
+    Reason.SITE_IMPORT: "the import limit of the house connection binds",
+    Reason.SITE_EXPORT: "the export limit of the house connection binds",
+    Reason.SITE_FUSE: "the main fuse of one phase binds",
+    Reason.P_HELD: "the connection meter's power is late: its last load counts",
+    Reason.P_STALE: "the connection meter's power is stale: fixed margins of the site",
+    Reason.P_LOST: "the connection meter's power is lost",
 }
 
 
@@ -203,7 +280,10 @@ def reasons_text(bits: int) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """What the meter said. valid: MeasurementValid bits; each quantity with the time it was taken."""
+    """What the meter said. valid: MeasurementValid bits; each quantity with the time it was taken (t_p_ns: P, Q, I).
+
+    p1_w ... i3_a: power and current of each phase, for the limits of a house connection.
+    """
 
     t_f_ns: int = 0
     t_v_ns: int = 0
@@ -215,6 +295,12 @@ class Measurement:
     v3_v: float = NAN
     p_w: float = NAN
     q_var: float = NAN
+    p1_w: float = NAN
+    p2_w: float = NAN
+    p3_w: float = NAN
+    i1_a: float = NAN
+    i2_a: float = NAN
+    i3_a: float = NAN
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,7 +368,8 @@ class StepRecord:
     n counts steps without a hole (a skipped grid point is in k, not in n); t_ns is the grid deadline;
     lateness_ns is recorded, never an input. m_* is the Measurement, d_* the DeviceState, o_* the Order, i_* the wish
     that arrived in this step (i_source -1: none; at most one a step), w_* the wish that won (w_source -1: none).
-    fresh_*: Freshness. dp_target_w is the droop formula's answer, dp_w the same after the lag.
+    fresh_*: Freshness. region: Region; trip: Trip bits. dp_target_w is the droop formula's answer, dp_w the same
+    after the lag.
     """
 
     n: int = 0
@@ -304,6 +391,12 @@ class StepRecord:
     m_v3_v: float = NAN
     m_p_w: float = NAN
     m_q_var: float = NAN
+    m_p1_w: float = NAN
+    m_p2_w: float = NAN
+    m_p3_w: float = NAN
+    m_i1_a: float = NAN
+    m_i2_a: float = NAN
+    m_i3_a: float = NAN
     d_t_ns: int = 0
     d_t_echo_ns: int = 0
     d_valid: int = 0
@@ -340,20 +433,35 @@ class StepRecord:
     fresh_d: int = 0
     f_hz: float = NAN
     rocof_hz_s: float = NAN
-    v_pu: float = NAN
+    v_pu: float = NAN  # mean of the phases: volt-var and volt-watt
+    v_lo_pu: float = NAN  # worst phases: trip, ride-through, enter service
+    v_hi_pu: float = NAN
+    # 2 state
+    region: int = 0
+    trip: int = 0
+    disturbances: int = 0
+    es_left_ns: int = 0  # of the enter-service delay
+    es_pu: float = 1.0  # enter-service ramp: |P| at most this share of p_rated_w
+    restore_pu: float = 1.0  # share of P and Q that cessation and restore let through
     # 3 power wish
     w_source: int = -1
     w_seq: int = 0
     w_p_w: float = NAN
     p_lo_w: float = NAN  # hard limits
     p_hi_w: float = NAN
+    vw_hi_w: float = NAN  # volt-watt ceiling in force; NAN: none
+    site_lo_w: float = NAN  # what the house connection leaves; NAN: no limits there
+    site_hi_w: float = NAN
     p_wish_w: float = NAN  # after the nested clamp
     # 4 frequency
     p_pre_w: float = NAN
     dp_target_w: float = 0.0
     dp_w: float = 0.0
+    dp_fast_w: float = 0.0  # fast response and inertia
     p_freq_w: float = NAN
     # 5 voltage
+    q_mode: int = 0  # settings.MODES
+    v_ref_pu: float = 1.0
     q_target_var: float = 0.0
     q_lag_var: float = 0.0
     # 6 limits, 7 command

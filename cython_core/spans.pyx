@@ -1,6 +1,6 @@
 """What active power is permitted, from what is measured and ordered: two spans of one nested clamp.
 
-Output   hard_span: acts at once (stop, permit, the device's own limits, an unplugged car).
+Output   hard_span: acts at once (stop, permit, the device's own limits, an unplugged car, the house connection).
          ramped_span: is approached at the ramp rate (battery, stop, lost and stale signals); narrows what it is given.
 Errors   none; each layer that binds sets its reasons bit.
 """
@@ -11,6 +11,7 @@ from libc.stdint cimport int64_t
 from cython_core.arbiter cimport narrow
 from cython_core.codes cimport *
 from cython_core.functions.signals cimport clip
+from cython_core.functions.site_limits cimport site_limits_span
 from cython_core.limits cimport battery_span
 
 
@@ -22,7 +23,8 @@ cdef double own_limit(const device_state_t* device, int64_t bit, double said_w, 
 
 cdef void hard_span(span_t* span, const core_state_t* st, const settings_t* cfg, const inputs_t* inputs,
                     step_record_t* rec) noexcept nogil:
-    """What acts at once: stop, permit, the device's own limits, an unplugged car."""
+    """What acts at once: stop, permit, the device's own limits, an unplugged car, the house connection."""
+    cdef span_t left
     cdef const device_state_t* device = &st.device
     cdef int64_t session = device.session if device.valid & D_SESSION else SESSION_READY
     span.lo = -own_limit(device, D_P_MAX_CHARGE, device.p_max_charge_w, cfg.limits.p_charge_rated_w)
@@ -30,12 +32,17 @@ cdef void hard_span(span_t* span, const core_state_t* st, const settings_t* cfg,
     if inputs.order.stop == STOP_EMERGENCY:
         rec.reasons |= EMERGENCY_STOP
         span.lo = span.hi = 0.0
-    if inputs.order.permit == 0:
+    if inputs.order.permit == 0 or not cfg.enter_service.permit:
         rec.reasons |= NO_PERMIT
         span.lo = span.hi = 0.0
     if session != SESSION_READY and session != SESSION_CHARGING and session != SESSION_DISCHARGING:
         rec.reasons |= SESSION
         span.lo = span.hi = 0.0
+    if cfg.site_limits.enable and st.site_limits.known and rec.fresh_p < FRESH_STALE:
+        left = site_limits_span(&st.site_limits, &cfg.site_limits, span[0], &rec.reasons)
+        rec.site_lo_w = left.lo
+        rec.site_hi_w = left.hi
+        narrow(span, left.lo, left.hi)
 
 
 cdef int writes_echoed(const core_state_t* st, const settings_t* cfg, int64_t t_ns) noexcept nogil:
@@ -55,6 +62,8 @@ cdef void ramped_span(span_t* target, const core_state_t* st, const settings_t* 
         narrow(target, 0.0, 0.0)
     if rec.reasons & METER_LOST:
         narrow(target, cfg.safe_p_w, cfg.safe_p_w)
+    if cfg.site_limits.enable and rec.fresh_p >= FRESH_STALE:
+        narrow(target, cfg.site_limits.blind.lo, cfg.site_limits.blind.hi)
     if rec.fresh_d == FRESH_STALE and not writes_echoed(st, cfg, t_ns):
         narrow(target, 0.0, 0.0)
     if rec.fresh_v >= FRESH_STALE:

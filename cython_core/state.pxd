@@ -4,9 +4,14 @@ from libc.stdint cimport int64_t
 
 from cython_core.arbiter cimport arbiter_t
 from cython_core.functions.active_limit cimport active_limit_t
+from cython_core.functions.enter_service cimport enter_service_t
+from cython_core.functions.fast_response cimport fast_response_t, inertia_t
 from cython_core.functions.freq_droop cimport freq_droop_t
-from cython_core.functions.volt_var cimport volt_var_t
+from cython_core.functions.ride_through cimport ride_through_t, trip_t
+from cython_core.functions.site_limits cimport site_limits_t
+from cython_core.functions.volt_watt cimport volt_watt_t
 from cython_core.limits cimport limits_t
+from cython_core.reactive cimport reactive_t
 from cython_core.structs cimport device_state_t, measurement_t
 
 cdef struct signals_t:           # the last good value of each signal
@@ -14,7 +19,9 @@ cdef struct signals_t:           # the last good value of each signal
     int64_t t_v_ns
     int64_t t_p_ns
     double f_hz
-    double v_pu
+    double v_pu                  # mean of the phases
+    double v_lo_pu
+    double v_hi_pu
     int64_t v_phases             # MeasurementValid bits of the phases this meter has shown
     measurement_t last           # for a meter that repeats one answer
     int64_t t_change_ns
@@ -29,10 +36,19 @@ cdef struct core_state_t:
     signals_t signals
     device_state_t device
     arbiter_t arbiter
+    trip_t trip
+    ride_through_t ride_through
+    enter_service_t enter_service
+    site_limits_t site_limits
     freq_droop_t droop
-    volt_var_t volt_var
+    fast_response_t fast_response
+    inertia_t inertia
+    volt_watt_t volt_watt
     active_limit_t active_limit
+    reactive_t reactive
     limits_t limits
     double p_base_w              # the power without droop, after the ramp
+    double dp_w                  # what the frequency functions added in the last step
+    double p_full_w              # before cessation and restore hold anything back
     double p_cmd_w
     double q_cmd_var

@@ -5,11 +5,14 @@ Inputs   inputs_t; t_ns is the grid deadline, never the wake-up time; k = 1 + sk
 State    core_state_t; all zero is a valid start: waiting until every input is fresh, then from the present power.
 Output   step_record_t: every input, every stage's answer, the reasons bits of every stage that bound.
 Errors   none in a step: a fault is a bit in reasons. Core() raises SettingError, load() ValueError.
+
+Priority IEEE 1547-2018 4.7: permit and trip, ride-through, then active power (droop replaces wish and active power
+         limit, volt-watt caps droop), reactive power from the one mode, apparent power last.
 """
 
 import struct
 
-from libc.math cimport isfinite
+from libc.math cimport NAN, isfinite
 from libc.stdint cimport int64_t
 from libc.string cimport memcpy, memset
 
@@ -18,18 +21,25 @@ from cython_core.codes cimport *
 from cython_core.compiled cimport settings_init
 from cython_core.fresh cimport stage_fresh
 from cython_core.functions.active_limit cimport active_limit_step
+from cython_core.functions.enter_service cimport enter_service_begin, enter_service_ramp, enter_service_step
+from cython_core.functions.fast_response cimport fast_response_step, inertia_step
 from cython_core.functions.freq_droop cimport freq_droop_release, freq_droop_step
+from cython_core.functions.ride_through cimport ride_through_step, trip_step
 from cython_core.functions.signals cimport approach, clip
-from cython_core.functions.volt_var cimport volt_var_release, volt_var_step
-from cython_core.limits cimport holdable, inside_capability, inside_circle, limits_found, slow_span
+from cython_core.functions.volt_watt cimport volt_watt_step
+from cython_core.limits cimport holdable, inside_capability, inside_circle, limits_found, share_circle, shrink_both
+from cython_core.limits cimport slow_span
+from cython_core.reactive cimport MODE_CONSTANT_PF, MODE_CONSTANT_Q, MODE_VOLT_VAR, MODE_WATT_VAR
+from cython_core.reactive cimport reactive_q, reactive_release, reactive_start, reactive_step, reactive_t
 from cython_core.spans cimport hard_span, ramped_span, soc_known
+from cython_core.state cimport signals_t
 from cython_core.structs cimport device_state_t
 from cython_core.records import Order, StepRecord, kinds
 
 cdef double SAFE_S = 10.0        # lost meter: from full discharge to full charge within this time
 
 
-# ---- 2 state: may we command at all ----
+# ---- 2 state: may we command at all, and are we in service ----
 
 cdef int commandable(const device_state_t* device, step_record_t* rec) noexcept nogil:
     """Never command a device that is lost, faulty, not running and connected, or under somebody's local control."""
@@ -46,11 +56,11 @@ cdef int commandable(const device_state_t* device, step_record_t* rec) noexcept 
     return 1
 
 
-cdef double present_w(const core_state_t* st, const inputs_t* inputs) noexcept nogil:
+cdef double present_w(const core_state_t* st, const settings_t* cfg, const inputs_t* inputs) noexcept nogil:
     if st.device.valid & D_P and isfinite(st.device.p_w):
         return st.device.p_w
-    if inputs.meter.valid & M_P and isfinite(inputs.meter.p_w):
-        return inputs.meter.p_w
+    if inputs.meter.valid & M_P and isfinite(inputs.meter.p_w) and not cfg.site_limits.enable:
+        return inputs.meter.p_w                         # not when that meter sees the whole house
     return 0.0
 
 
@@ -61,26 +71,85 @@ cdef double present_q_pu(const core_state_t* st, const settings_t* cfg) noexcept
 
 
 cdef void start_from(core_state_t* st, double p_w, double q_pu) noexcept nogil:
+    """In service from this power: every function starts anew."""
     st.p_base_w = p_w
-    st.p_cmd_w = p_w
+    st.p_cmd_w = st.p_full_w = p_w
+    st.q_cmd_var = 0.0
+    st.dp_w = 0.0
     st.limits.slow.lo = min(p_w, 0.0)
     st.limits.slow.hi = max(p_w, 0.0)
-    st.droop.side = 0
-    st.droop.waiting = 0
-    st.droop.dp_pu = 0.0
-    st.volt_var.q_pu = q_pu
+    memset(&st.droop, 0, sizeof(st.droop))
+    memset(&st.fast_response, 0, sizeof(st.fast_response))
+    memset(&st.inertia, 0, sizeof(st.inertia))
+    memset(&st.volt_watt, 0, sizeof(st.volt_watt))
+    st.ride_through.withheld = 0.0
+    reactive_start(&st.reactive, q_pu)
     limits_found(&st.limits, p_w)
 
 
-cdef void stage_state(core_state_t* st, const settings_t* cfg, const inputs_t* inputs,
+cdef int permitted(const settings_t* cfg, const inputs_t* inputs) noexcept nogil:
+    return inputs.order.permit != 0 and cfg.enter_service.permit
+
+
+cdef void out_of_service(core_state_t* st, const settings_t* cfg, int64_t state) noexcept nogil:
+    st.state = state
+    if cfg.enter_service.own:
+        enter_service_begin(&st.enter_service)
+
+
+cdef void abnormal(core_state_t* st, const settings_t* cfg, int64_t t_ns, double dt_s, step_record_t* rec) noexcept nogil:
+    """Ride-through region of what is known, recorded whoever owns the function."""
+    cdef int v_known = rec.fresh_v < FRESH_STALE
+    cdef int f_known = rec.fresh_f < FRESH_STALE
+    ride_through_step(&st.ride_through, &cfg.ride_through, st.signals.v_lo_pu, st.signals.v_hi_pu, v_known,
+                      st.signals.f_hz, f_known, t_ns, dt_s)
+    rec.region = st.ride_through.region
+    rec.disturbances = st.ride_through.sets
+    rec.restore_pu = 1.0 - st.ride_through.withheld
+    if rec.region != REGION_CONTINUOUS:
+        rec.reasons |= RIDE_THROUGH
+    if st.ride_through.may_trip:
+        rec.reasons |= MAY_TRIP
+
+
+cdef void stage_trip(core_state_t* st, const settings_t* cfg, int64_t t_ns, step_record_t* rec) noexcept nogil:
+    cdef const signals_t* s = &st.signals
+    if trip_step(&st.trip, &cfg.trip, s.v_lo_pu, s.v_hi_pu, s.t_v_ns, rec.fresh_v < FRESH_STALE, s.f_hz, s.t_f_ns,
+                 rec.fresh_f < FRESH_STALE, t_ns):
+        out_of_service(st, cfg, STATE_TRIPPED)
+
+
+cdef int enter(core_state_t* st, const settings_t* cfg, int64_t t_ns, step_record_t* rec) noexcept nogil:
+    """1 when the unit is in service or comes in now; else it is out, and rec says why."""
+    cdef int known = rec.fresh_f == FRESH_FRESH and rec.fresh_v == FRESH_FRESH and rec.fresh_d == FRESH_FRESH
+    cdef int64_t left_ns
+    if not st.enter_service.out:
+        return 1
+    if enter_service_step(&st.enter_service, &cfg.enter_service, st.signals.v_lo_pu, st.signals.v_hi_pu,
+                          st.signals.f_hz, known, t_ns, &left_ns):
+        st.trip.bits = 0
+        start_from(st, 0.0, 0.0)
+        return 1
+    rec.es_left_ns = left_ns
+    rec.es_pu = 0.0
+    rec.reasons |= ENTER_CRITERIA if left_ns < 0 else ENTER_DELAY
+    st.state = STATE_TRIPPED if st.trip.bits else STATE_WAITING
+    return 0
+
+
+cdef void stage_state(core_state_t* st, const settings_t* cfg, const inputs_t* inputs, int64_t t_ns, double dt_s,
                       step_record_t* rec) noexcept nogil:
     cdef int degraded = rec.fresh_f >= FRESH_STALE or rec.fresh_v >= FRESH_STALE or rec.fresh_d >= FRESH_STALE
+    if rec.n == 0 and st.state == STATE_OFF:            # whether it was in service before is not known
+        out_of_service(st, cfg, STATE_OFF)
+    abnormal(st, cfg, t_ns, dt_s, rec)
+    stage_trip(st, cfg, t_ns, rec)
     if not commandable(&st.device, rec):
-        st.state = STATE_STARTING                       # and from the present power again once it can be commanded
+        out_of_service(st, cfg, STATE_STARTING)         # and from the present power again once it can be commanded
         rec.reasons |= STARTING
         return
-    if inputs.order.permit == 0 or inputs.order.stop == STOP_EMERGENCY and st.state < STATE_IN_SERVICE:
-        st.state = STATE_OFF                            # commanded to 0, whatever the meter says
+    if not permitted(cfg, inputs) or inputs.order.stop == STOP_EMERGENCY and not in_service(st.state):
+        out_of_service(st, cfg, STATE_OFF)              # commanded to 0, whatever the meter says
         return
     if st.state == STATE_OFF or st.state == STATE_STARTING:
         if rec.fresh_f or rec.fresh_v or rec.fresh_d:
@@ -90,22 +159,30 @@ cdef void stage_state(core_state_t* st, const settings_t* cfg, const inputs_t* i
         if st.state == STATE_OFF and rec.n > 0:         # we said 0; an older reading may still show what was before
             start_from(st, 0.0, 0.0)
         else:
-            start_from(st, present_w(st, inputs), present_q_pu(st, cfg))
-    st.state = STATE_DEGRADED if degraded else STATE_IN_SERVICE
+            start_from(st, present_w(st, cfg, inputs), present_q_pu(st, cfg))
+    if not enter(st, cfg, t_ns, rec):
+        return
+    if st.ride_through.withheld == 1.0:
+        st.state = STATE_CEASED
+    elif degraded:
+        st.state = STATE_DEGRADED
+    else:
+        st.state = STATE_ENTERING if st.enter_service.t_in_ns else STATE_IN_SERVICE
+
+
+cdef int in_service(int64_t state) noexcept nogil:
+    return state == STATE_IN_SERVICE or state == STATE_DEGRADED or state == STATE_ENTERING or state == STATE_CEASED
 
 
 # ---- 3 power wish: nested clamp, strongest first ----
 
-cdef double stage_wish(core_state_t* st, const settings_t* cfg, const inputs_t* inputs, span_t* hard, double dt_s,
-                       int64_t t_ns, step_record_t* rec) noexcept nogil:
-    """Returns the wished power; leaves in *hard what also binds droop (all but the active power limit)."""
-    cdef span_t slow_target, economic
-    cdef double ramp_w = cfg.limits.ramp_pu_s * cfg.limits.p_rated_w * dt_s
+cdef void slow_limits(core_state_t* st, const settings_t* cfg, const inputs_t* inputs, span_t* hard, double ramp_w,
+                      double dt_s, int64_t t_ns, step_record_t* rec) noexcept nogil:
+    """What acts at once, and what is approached at the ramp rate, in *hard."""
+    cdef span_t slow_target
     cdef double slow_w = ramp_w
-    cdef double ceiling_w, down_w
     if rec.reasons & METER_LOST:
         slow_w = max(ramp_w, (cfg.limits.p_rated_w + cfg.limits.p_charge_rated_w) / SAFE_S * dt_s)
-    rec.reasons |= arbiter_accept(&st.arbiter, &cfg.arbiter, &inputs.wish, t_ns)
     hard_span(hard, st, cfg, inputs, rec)
     slow_target = hard[0]
     ramped_span(&slow_target, st, cfg, inputs, t_ns, rec)
@@ -114,16 +191,56 @@ cdef double stage_wish(core_state_t* st, const settings_t* cfg, const inputs_t* 
         rec.reasons |= RAMP
     narrow(hard, st.limits.slow.lo, st.limits.slow.hi)
     st.limits.slow = hard[0]                            # what a hard limit took comes back at the ramp rate
+
+
+cdef void enter_ramp(core_state_t* st, const settings_t* cfg, span_t* hard, int64_t t_ns,
+                     step_record_t* rec) noexcept nogil:
+    cdef double rated_w = cfg.limits.p_rated_w
+    cdef double share = enter_service_ramp(&st.enter_service, &cfg.enter_service,
+                                           max(1.0, cfg.limits.p_charge_rated_w / rated_w), t_ns)
+    rec.es_pu = min(share, 1.0)
+    if share * rated_w < max(hard.hi, -hard.lo):
+        rec.reasons |= ENTER_RAMP
+        narrow(hard, -share * rated_w, share * rated_w)
+
+
+cdef void volt_watt(core_state_t* st, const settings_t* cfg, span_t* hard, int64_t k,
+                    step_record_t* rec) noexcept nogil:
+    """The ceiling binds the wish and droop alike; what is asked for is the wish, or droop's answer during an event."""
+    cdef double rated_w = cfg.limits.p_rated_w
+    cdef double asked_w = clip((st.p_base_w if st.droop.side else rec.p_wish_w) + st.dp_w, hard.lo, hard.hi)
+    if rec.fresh_v == FRESH_FRESH:
+        volt_watt_step(&st.volt_watt, &cfg.volt_watt, st.signals.v_pu, asked_w / rated_w, st.p_full_w / rated_w, k)
+    elif rec.fresh_v >= FRESH_STALE:
+        st.volt_watt.limiting = 0                       # without a voltage there is no export anyway
+    rec.vw_hi_w = st.volt_watt.ceiling_pu * rated_w if st.volt_watt.limiting else NAN
+    if st.volt_watt.limiting:
+        if rec.vw_hi_w < asked_w:
+            rec.reasons |= VOLT_WATT
+        narrow(hard, hard.lo, rec.vw_hi_w)
+
+
+cdef double stage_wish(core_state_t* st, const settings_t* cfg, const inputs_t* inputs, span_t* hard, double dt_s,
+                       int64_t t_ns, int64_t k, step_record_t* rec) noexcept nogil:
+    """Returns the wished power; leaves in *hard what also binds droop (all but the active power limit)."""
+    cdef span_t economic
+    cdef double ramp_w = cfg.limits.ramp_pu_s * cfg.limits.p_rated_w * dt_s
+    cdef double ceiling_w, down_w
+    rec.reasons |= arbiter_accept(&st.arbiter, &cfg.arbiter, &inputs.wish, t_ns)
+    slow_limits(st, cfg, inputs, hard, ramp_w, dt_s, t_ns, rec)
+    enter_ramp(st, cfg, hard, t_ns, rec)
     economic = hard[0]
     ceiling_w = cfg.limits.p_rated_w * active_limit_step(&st.active_limit, &cfg.active_limit,
                                                          inputs.order.ap_limit_pu, dt_s)
     if ceiling_w < economic.hi:
         rec.reasons |= ACTIVE_LIMIT
         narrow(&economic, economic.lo, ceiling_w)
-    rec.p_lo_w = hard.lo
-    rec.p_hi_w = hard.hi
     rec.p_wish_w = arbiter_power(&st.arbiter, &cfg.arbiter, economic, st.device.soc_pu,
                                  soc_known(&st.device), t_ns, &rec.reasons)
+    volt_watt(st, cfg, hard, k, rec)
+    narrow(&economic, hard.lo, hard.hi)
+    rec.p_lo_w = hard.lo
+    rec.p_hi_w = hard.hi
     if st.droop.side == 0:
         # a ceiling that came down during an event is approached as well, at its own pace when that is the quicker one
         down_w = max(ramp_w, cfg.active_limit.rate_pu_s * cfg.limits.p_rated_w * dt_s)
@@ -140,10 +257,24 @@ cdef double stage_wish(core_state_t* st, const settings_t* cfg, const inputs_t* 
 
 # ---- 4 frequency ----
 
+cdef double fast_functions(core_state_t* st, const settings_t* cfg, double dt_s, int64_t t_ns, int64_t k,
+                           step_record_t* rec) noexcept nogil:
+    """Fast frequency response and inertia, both off by default; W to add."""
+    cdef int fresh = rec.fresh_f < FRESH_STALE
+    cdef double fast_pu = fast_response_step(&st.fast_response, &cfg.fast_response, st.signals.f_hz,
+                                             st.signals.t_f_ns, fresh, t_ns, dt_s)
+    cdef double inertia_pu = inertia_step(&st.inertia, &cfg.inertia, st.signals.rocof_hz_s, fresh, k)
+    if fast_pu != 0.0:
+        rec.reasons |= FAST_RESPONSE
+    if inertia_pu != 0.0:
+        rec.reasons |= INERTIA
+    return (fast_pu + inertia_pu) * cfg.limits.p_rated_w
+
+
 cdef double stage_frequency(core_state_t* st, const settings_t* cfg, double p_now_w, const span_t* hard, double dt_s,
                             int64_t t_ns, int64_t k, step_record_t* rec) noexcept nogil:
     cdef double rated_w = cfg.limits.p_rated_w
-    cdef double p_w
+    cdef double p_w, asked_w
     if rec.fresh_f >= FRESH_STALE:
         freq_droop_release(&st.droop, &cfg.droop, dt_s)
     elif rec.fresh_f == FRESH_FRESH:
@@ -156,8 +287,11 @@ cdef double stage_frequency(core_state_t* st, const settings_t* cfg, double p_no
     rec.p_pre_w = st.p_base_w
     rec.dp_target_w = st.droop.target_pu * rated_w
     rec.dp_w = st.droop.dp_pu * rated_w
-    p_w = clip(st.p_base_w + rec.dp_w, hard.lo, hard.hi)
-    if st.droop.side and p_w != st.p_base_w + rec.dp_w:
+    rec.dp_fast_w = fast_functions(st, cfg, dt_s, t_ns, k, rec)
+    st.dp_w = rec.dp_w + rec.dp_fast_w
+    asked_w = st.p_base_w + st.dp_w
+    p_w = clip(asked_w, hard.lo, hard.hi)
+    if st.droop.side and p_w != asked_w:
         rec.reasons |= DROOP_LIMITED
     rec.p_freq_w = p_w
     return p_w
@@ -165,43 +299,94 @@ cdef double stage_frequency(core_state_t* st, const settings_t* cfg, double p_no
 
 # ---- 5 voltage ----
 
-cdef double stage_voltage(core_state_t* st, const settings_t* cfg, const inputs_t* inputs, double dt_s, int64_t k,
-                          step_record_t* rec) noexcept nogil:
+cdef int64_t mode_reason(int64_t mode) noexcept nogil:
+    if mode == MODE_CONSTANT_PF:
+        return POWER_FACTOR
+    if mode == MODE_VOLT_VAR:
+        return VOLT_VAR
+    if mode == MODE_WATT_VAR:
+        return WATT_VAR
+    return CONST_VAR if mode == MODE_CONSTANT_Q else 0
+
+
+cdef double stage_voltage(core_state_t* st, const settings_t* cfg, const inputs_t* inputs, double p_w, double dt_s,
+                          int64_t k, step_record_t* rec) noexcept nogil:
+    cdef reactive_t* reactive = &st.reactive
     cdef double s_va = cfg.limits.s_rated_va
-    if inputs.order.stop != STOP_RUN or inputs.order.permit == 0 or rec.fresh_v >= FRESH_STALE:
-        volt_var_release(&st.volt_var, &cfg.volt_var, dt_s)
+    cdef double inside_w = inside_circle(p_w, st.q_cmd_var, s_max(st, cfg, p_w))
+    if inputs.order.stop != STOP_RUN or rec.fresh_v >= FRESH_STALE:
+        reactive_release(reactive, &cfg.reactive, dt_s)
     elif rec.fresh_v == FRESH_FRESH:
-        volt_var_step(&st.volt_var, &cfg.volt_var, st.signals.v_pu, k)
-    if st.volt_var.target_pu != 0.0:
-        rec.reasons |= VOLT_VAR
-    rec.q_target_var = st.volt_var.target_pu * s_va
-    rec.q_lag_var = st.volt_var.q_pu * s_va
+        reactive_step(reactive, &cfg.reactive, st.signals.v_pu, p_w / s_va, inside_w / cfg.limits.p_rated_w, dt_s, k)
+    if reactive.target_pu != 0.0:
+        rec.reasons |= mode_reason(cfg.reactive.mode)
+    if reactive.left != 0.0:
+        rec.reasons |= MODE_CHANGE
+    rec.q_mode = cfg.reactive.mode
+    rec.v_ref_pu = reactive.volt_var.v_ref_pu if cfg.reactive.mode == MODE_VOLT_VAR else 1.0
+    rec.q_target_var = reactive.target_pu * s_va
+    rec.q_lag_var = reactive_q(reactive) * s_va
     return rec.q_lag_var
 
 
 # ---- 6 limits ----
 
+cdef double s_max(const core_state_t* st, const settings_t* cfg, double p_w) noexcept nogil:
+    """Apparent power the unit may have in this direction."""
+    cdef double s_va = cfg.limits.s_charge_rated_va if p_w < 0.0 else cfg.limits.s_rated_va
+    if st.device.valid & D_S_MAX and isfinite(st.device.s_max_va):
+        return clip(st.device.s_max_va, 0.0, s_va)
+    return s_va
+
+
+cdef double apparent(core_state_t* st, const settings_t* cfg, double p_w, double q_var,
+                     step_record_t* rec) noexcept nogil:
+    """P and Q inside capability and circle; Q in st.q_cmd_var, returns P."""
+    cdef double s_max_va = s_max(st, cfg, p_w)
+    cdef double asked_w = p_w
+    cdef double capable_var
+    if cfg.reactive.mode == MODE_CONSTANT_PF:
+        shrink_both(&p_w, &q_var, s_max_va)
+        capable_var = inside_capability(q_var, &cfg.limits, p_w, s_max_va)
+        if capable_var != q_var:
+            rec.reasons |= REACTIVE_LIMIT
+        q_var = capable_var
+    else:
+        capable_var = inside_capability(q_var, &cfg.limits, p_w, s_max_va)
+        if capable_var != q_var:
+            rec.reasons |= REACTIVE_LIMIT
+        q_var = capable_var
+        share_circle(&p_w, &q_var, &cfg.limits, s_max_va)
+        if q_var != capable_var:
+            rec.reasons |= REACTIVE_LIMIT
+    if p_w != asked_w:
+        rec.reasons |= APPARENT_POWER
+    st.q_cmd_var = q_var
+    return p_w
+
+
 cdef void stage_limits(core_state_t* st, const settings_t* cfg, const inputs_t* inputs, const span_t* hard, double p_w,
-                       double q_var, double s_max_va, int64_t t_ns, step_record_t* rec) noexcept nogil:
+                       double q_var, int64_t t_ns, step_record_t* rec) noexcept nogil:
     cdef double smallest_w = 0.0
+    cdef double let_through = 1.0 - st.ride_through.withheld
     cdef double inside_w, most_w
     if st.device.valid & D_P_MIN_ABS and isfinite(st.device.p_min_abs_w):
         smallest_w = st.device.p_min_abs_w
-    st.q_cmd_var = inside_capability(q_var, &cfg.limits, s_max_va)
-    if inputs.order.stop == STOP_EMERGENCY or inputs.order.permit == 0:
+    inside_w = apparent(st, cfg, p_w, q_var, rec)
+    if inputs.order.stop == STOP_EMERGENCY:
         st.q_cmd_var = 0.0
-        st.volt_var.q_pu = 0.0                          # and it comes back by its lag
-    elif st.q_cmd_var != q_var:
-        rec.reasons |= REACTIVE_LIMIT
-    inside_w = inside_circle(p_w, st.q_cmd_var, s_max_va)
-    if inside_w != p_w:
-        rec.reasons |= APPARENT_POWER
-    most_w = inside_circle(hard.hi if inside_w > 0.0 else -hard.lo, st.q_cmd_var, s_max_va)
+        reactive_start(&st.reactive, 0.0)               # and it comes back by its lag
+    st.p_full_w = inside_w
+    if let_through < 1.0:
+        rec.reasons |= CESSATION if let_through == 0.0 else RESTORE
+        inside_w = inside_w * let_through
+        st.q_cmd_var = st.q_cmd_var * let_through
+    most_w = inside_circle(hard.hi if inside_w > 0.0 else -hard.lo, st.q_cmd_var, s_max(st, cfg, inside_w))
     inside_w = holdable(&st.limits, &cfg.limits, inside_w, smallest_w, most_w, t_ns, &rec.reasons)
     if rec.reasons & REVERSAL_DWELL and st.droop.side == 0:
         st.p_base_w = 0.0                               # the ramp waits too: it begins at 0 when the direction may turn
-    st.p_cmd_w = clip(inside_w, hard.lo, hard.hi)
-    if limited_by_device(&st.device, st.p_base_w if st.droop.side else rec.w_p_w, rec.dp_w, st.p_cmd_w):
+    st.p_cmd_w = clip(inside_w, min(hard.lo, 0.0), max(hard.hi, 0.0))
+    if limited_by_device(&st.device, st.p_base_w if st.droop.side else rec.w_p_w, st.dp_w, st.p_cmd_w):
         rec.reasons |= DEVICE_LIMIT
 
 
@@ -220,12 +405,17 @@ cdef int limited_by_device(const device_state_t* device, double base_w, double d
 cdef void stage_command(core_state_t* st, const settings_t* cfg, const inputs_t* inputs,
                         step_record_t* rec) noexcept nogil:
     rec.state = st.state
+    rec.trip = st.trip.bits
+    if st.trip.bits & (TRIP_OV2 | TRIP_OV1 | TRIP_UV1 | TRIP_UV2):
+        rec.reasons |= TRIP_VOLTAGE
+    if st.trip.bits & (TRIP_OF2 | TRIP_OF1 | TRIP_UF1 | TRIP_UF2):
+        rec.reasons |= TRIP_FREQUENCY
     rec.p_cmd_w = st.p_cmd_w
     rec.q_cmd_var = st.q_cmd_var
     rec.valid_ms = cfg.valid_ms
     if st.state == STATE_STARTING:
         rec.mode = MODE_SILENT
-    elif inputs.order.stop != STOP_RUN or inputs.order.permit == 0:
+    elif inputs.order.stop != STOP_RUN or not in_service(st.state):
         rec.mode = MODE_STOP
     elif rec.reasons & METER_LOST:
         rec.mode = MODE_SAFE
@@ -233,14 +423,19 @@ cdef void stage_command(core_state_t* st, const settings_t* cfg, const inputs_t*
         rec.mode = MODE_ACTIVE
 
 
-cdef void silent(core_state_t* st, step_record_t* rec) noexcept nogil:
-    """Nothing is commanded: the droop state is dropped, the record says what is measured."""
-    st.p_base_w = st.p_cmd_w = st.q_cmd_var = 0.0
-    st.droop.side = st.droop.waiting = 0
-    st.droop.dp_pu = st.droop.target_pu = 0.0
-    st.volt_var.q_pu = 0.0
+cdef void idle(core_state_t* st, const settings_t* cfg, const inputs_t* inputs, int64_t t_ns,
+               step_record_t* rec) noexcept nogil:
+    """Not in service: every function is at rest. Starting: nothing is commanded; else 0 W and 0 var."""
+    cdef span_t span
+    rec.reasons |= arbiter_accept(&st.arbiter, &cfg.arbiter, &inputs.wish, t_ns)
+    if st.state != STATE_STARTING:
+        hard_span(&span, st, cfg, inputs, rec)          # for its reasons
+        holdable(&st.limits, &cfg.limits, 0.0, 0.0, 0.0, t_ns, &rec.reasons)
+    start_from(st, 0.0, 0.0)
     rec.w_source = -1
     rec.p_lo_w = rec.p_hi_w = rec.p_wish_w = rec.p_pre_w = rec.p_freq_w = 0.0
+    rec.q_mode = cfg.reactive.mode
+    rec.v_ref_pu = 1.0
 
 
 cdef void record_inputs(step_record_t* rec, const inputs_t* inputs) noexcept nogil:
@@ -261,9 +456,10 @@ cdef void step(core_state_t* st, const settings_t* cfg, const inputs_t* inputs, 
                step_record_t* rec) noexcept nogil:
     cdef double dt_s = <double> (k * cfg.period_ns) * 1e-9
     cdef span_t hard
-    cdef double p_w, q_var, s_max_va
+    cdef double p_w, q_var
     memset(rec, 0, sizeof(step_record_t))
     record_inputs(rec, inputs)
+    rec.site_lo_w = rec.site_hi_w = rec.vw_hi_w = NAN
     st.skipped += k - 1
     rec.n = st.n
     rec.t_ns = t_ns
@@ -273,19 +469,15 @@ cdef void step(core_state_t* st, const settings_t* cfg, const inputs_t* inputs, 
     rec.reasons = SKIPPED if k > 1 else 0
     st.n += 1
     stage_fresh(st, cfg, inputs, t_ns, rec)
-    stage_state(st, cfg, inputs, rec)
-    if st.state == STATE_STARTING:
-        rec.reasons |= arbiter_accept(&st.arbiter, &cfg.arbiter, &inputs.wish, t_ns)
-        silent(st, rec)
+    stage_state(st, cfg, inputs, t_ns, dt_s, rec)
+    if not in_service(st.state):
+        idle(st, cfg, inputs, t_ns, rec)
     else:
-        s_max_va = cfg.limits.s_rated_va
-        if st.device.valid & D_S_MAX and isfinite(st.device.s_max_va):
-            s_max_va = clip(st.device.s_max_va, 0.0, s_max_va)
-        p_w = stage_wish(st, cfg, inputs, &hard, dt_s, t_ns, rec)
-        p_w = inside_circle(p_w, st.q_cmd_var, s_max_va)
+        p_w = stage_wish(st, cfg, inputs, &hard, dt_s, t_ns, k, rec)
+        p_w = inside_circle(p_w, st.q_cmd_var, s_max(st, cfg, p_w))
         p_w = stage_frequency(st, cfg, p_w, &hard, dt_s, t_ns, k, rec)
-        q_var = stage_voltage(st, cfg, inputs, dt_s, k, rec)
-        stage_limits(st, cfg, inputs, &hard, p_w, q_var, s_max_va, t_ns, rec)
+        q_var = stage_voltage(st, cfg, inputs, p_w, dt_s, k, rec)
+        stage_limits(st, cfg, inputs, &hard, p_w, q_var, t_ns, rec)
     stage_command(st, cfg, inputs, rec)
 
 
@@ -317,7 +509,12 @@ cdef class Core:
 
     def assume_power(self, double p_w):
         """Begin at this power, without a ramp: for virtual time."""
-        self.st.p_base_w = self.st.p_cmd_w = p_w
+        self.st.p_base_w = self.st.p_cmd_w = self.st.p_full_w = p_w
+
+    def change(self, settings):
+        """Other settings from the next step on; the state stays."""
+        settings_init(&self.cfg, settings, self.period_s)
+        self.settings = settings
 
     def state(self):
         """The whole state as bytes: a replay continues from here."""

@@ -14,6 +14,12 @@ cdef struct measurement_t:
     double v3_v
     double p_w
     double q_var
+    double p1_w
+    double p2_w
+    double p3_w
+    double i1_a
+    double i2_a
+    double i3_a
 
 
 cdef struct device_state_t:
@@ -78,6 +84,12 @@ cdef struct step_record_t:
     double m_v3_v
     double m_p_w
     double m_q_var
+    double m_p1_w
+    double m_p2_w
+    double m_p3_w
+    double m_i1_a
+    double m_i2_a
+    double m_i3_a
     int64_t d_t_ns
     int64_t d_t_echo_ns
     int64_t d_valid
@@ -114,16 +126,30 @@ cdef struct step_record_t:
     double f_hz
     double rocof_hz_s
     double v_pu
+    double v_lo_pu
+    double v_hi_pu
+    int64_t region
+    int64_t trip
+    int64_t disturbances
+    int64_t es_left_ns
+    double es_pu
+    double restore_pu
     int64_t w_source
     int64_t w_seq
     double w_p_w
     double p_lo_w
     double p_hi_w
+    double vw_hi_w
+    double site_lo_w
+    double site_hi_w
     double p_wish_w
     double p_pre_w
     double dp_target_w
     double dp_w
+    double dp_fast_w
     double p_freq_w
+    int64_t q_mode
+    double v_ref_pu
     double q_target_var
     double q_lag_var
     double p_cmd_w

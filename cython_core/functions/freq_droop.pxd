@@ -23,6 +23,7 @@ cdef struct freq_droop_t:
     double p_pre_pu          # power latched when the event was qualified
     double target_pu         # the formula's answer, relative to p_pre
     double dp_pu             # the same after the lag
+    double ahead_pu          # the lag that runs ahead while an excursion waits
 
 # Side of the dead band: +1 above, -1 below, 0 inside (the edges belong to it).
 cdef int freq_droop_side(const freq_droop_cfg_t* cfg, double f_hz) noexcept nogil

@@ -48,15 +48,26 @@ cdef int qualified(freq_droop_t* st, const freq_droop_cfg_t* cfg, int side, int6
 cdef void freq_droop_step(freq_droop_t* st, const freq_droop_cfg_t* cfg, double f_hz, int64_t t_f_ns,
                           int64_t t_ns, int64_t k, double p_now_pu) noexcept nogil:
     cdef int side = freq_droop_side(cfg, f_hz) if cfg.enable else 0
-    if side != st.side:
-        st.side = 0                                     # back inside, or crossed: the old event is over
-        if side != 0 and qualified(st, cfg, side, t_f_ns, t_ns):
-            st.side = side
-            st.p_pre_pu = p_now_pu
-    if st.side == side:
+    cdef double answer_pu = freq_droop_formula(cfg, f_hz) if side != 0 else 0.0
+    if side == st.side:
         st.waiting = 0
-    st.target_pu = freq_droop_formula(cfg, f_hz) if st.side != 0 else 0.0
-    st.dp_pu = lag_step(st.dp_pu, st.target_pu, &cfg.lag, k)
+        st.target_pu = answer_pu
+        st.dp_pu = lag_step(st.dp_pu, st.target_pu, &cfg.lag, k)
+        return
+    st.side = 0                                         # back inside, or crossed: the old event is over
+    st.target_pu = 0.0
+    if side != st.waiting:
+        st.ahead_pu = st.dp_pu
+    st.ahead_pu = lag_step(st.ahead_pu, answer_pu, &cfg.lag, k)
+    st.dp_pu = lag_step(st.dp_pu, 0.0, &cfg.lag, k)
+    if side == 0:
+        st.waiting = 0
+    elif qualified(st, cfg, side, t_f_ns, t_ns):
+        st.side = side
+        st.waiting = 0
+        st.p_pre_pu = p_now_pu
+        st.target_pu = answer_pu
+        st.dp_pu = st.ahead_pu                          # the wait is inside the response time
 
 
 cdef void freq_droop_release(freq_droop_t* st, const freq_droop_cfg_t* cfg, double dt_s) noexcept nogil:

@@ -1,37 +1,42 @@
-"""Volt-var: reactive power follows voltage along four points, lagged.
+"""Volt-var: reactive power follows voltage along four points.
 
-Source   IEEE 1547-2018, 5.3.3, Table 8. V_Ref moves the curve sideways, it does not scale it.
+Source   IEEE 1547-2018, 5.3.3, Table 8. V_Ref moves the curve sideways, it does not scale it, and it moves it once:
+         points are stored for V_Ref = 1. Autonomous V_Ref follows the voltage with a time constant (63.2 %).
 Inputs   v_pu: mean of the measured phase voltages over V_nom, finite.
-State    volt_var_t; all zero is a valid start.
-Output   st.q_pu in pu of rated apparent power, + = injecting, whatever the sign of P.
+State    volt_var_t; all zero is a valid start (V_Ref begins at its setting).
+Output   Q in pu of rated apparent power, + = injecting, whatever the sign of P. The lag of Q is in reactive.
 Errors   none: the settings were checked at load. Capability and the apparent-power circle come in limits.
 """
 
 from libc.stdint cimport int64_t
 
-from cython_core.functions.curve cimport curve4
-from cython_core.functions.signals cimport approach, lag_cfg_init, lag_step
+from cython_core.functions.curve cimport curve
+from cython_core.functions.signals cimport clip, lag_cfg_init, lag_step
+
+LN_10 = 2.302585092994046
 
 
-cdef void volt_var_step(volt_var_t* st, const volt_var_cfg_t* cfg, double v_pu, int64_t k) noexcept nogil:
-    st.target_pu = curve4(cfg.v_pu, cfg.q_pu, v_pu) if cfg.enable else 0.0
-    st.q_pu = lag_step(st.q_pu, st.target_pu, &cfg.lag, k)
-
-
-cdef void volt_var_release(volt_var_t* st, const volt_var_cfg_t* cfg, double dt_s) noexcept nogil:
-    st.target_pu = 0.0
-    st.q_pu = approach(st.q_pu, 0.0, cfg.ramp_pu_s * dt_s)
+cdef double volt_var_target(volt_var_t* st, const volt_var_cfg_t* cfg, double v_pu, int64_t k) noexcept nogil:
+    if not cfg.v_ref_auto or not st.following:
+        st.v_ref_pu = cfg.v_ref_pu
+        st.following = cfg.v_ref_auto
+    if cfg.v_ref_auto:
+        st.v_ref_pu = clip(lag_step(st.v_ref_pu, v_pu, &cfg.v_ref_lag, k), cfg.v_ref_min_pu, cfg.v_ref_max_pu)
+    return curve(cfg.v_pu, cfg.q_pu, 4, v_pu - (st.v_ref_pu - 1.0))
 
 
 cdef void volt_var_init(volt_var_cfg_t* cfg, object settings, double period_s):
     """Settings (the whole) -> C struct, once, at load."""
     vv = settings.volt_var
-    cfg.enable = vv.enable
     points = [(vv.v1_pu, vv.q1_pu), (vv.v2_pu, vv.q2_pu), (vv.v3_pu, vv.q3_pu), (vv.v4_pu, vv.q4_pu)]
     for i, (v, q) in enumerate(points):
-        cfg.v_pu[i] = v + (vv.v_ref_pu - 1.0)
+        cfg.v_pu[i] = v
         cfg.q_pu[i] = q
-    cfg.ramp_pu_s = settings.limits.ramp_pu_s
+    cfg.v_ref_pu = vv.v_ref_pu
+    cfg.v_ref_auto = vv.v_ref_auto
+    cfg.v_ref_min_pu = vv.v_ref_min_pu
+    cfg.v_ref_max_pu = vv.v_ref_max_pu
+    lag_cfg_init(&cfg.v_ref_lag, period_s, vv.v_ref_time_s * LN_10)
     lag_cfg_init(&cfg.lag, period_s, vv.olrt_s)
 
 
@@ -39,15 +44,23 @@ cdef class VoltVar:
     """One volt-var function with its own state, for tests and notebooks."""
     cdef volt_var_cfg_t cfg
     cdef volt_var_t state
+    cdef double q_pu
 
     def __init__(self, settings, double period_s=0.01):
         volt_var_init(&self.cfg, settings, period_s)
+        self.q_pu = 0.0
 
     def curve(self, double v_pu):
-        """The static answer in pu of rated apparent power."""
-        return curve4(self.cfg.v_pu, self.cfg.q_pu, v_pu)
+        """The static answer in pu of rated apparent power, with V_Ref as set."""
+        return curve(self.cfg.v_pu, self.cfg.q_pu, 4, v_pu - (self.cfg.v_ref_pu - 1.0))
 
     def step(self, double v_pu, int64_t k=1):
         """Advance k periods; returns Q in pu."""
-        volt_var_step(&self.state, &self.cfg, v_pu, k)
-        return self.state.q_pu
+        cdef double target_pu = volt_var_target(&self.state, &self.cfg, v_pu, k)
+        self.q_pu = lag_step(self.q_pu, target_pu, &self.cfg.lag, k)
+        return self.q_pu
+
+    @property
+    def v_ref_pu(self):
+        """The V_Ref in force after the last step."""
+        return self.state.v_ref_pu

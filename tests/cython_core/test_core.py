@@ -14,7 +14,7 @@ from cython_core.settings import Settings
 from cython_core.step import Core, pack
 from tests.cython_core.unit import Unit, settings
 
-VV = {"enable": True, "olrt_s": 2.0}
+VV = {"olrt_s": 2.0}
 
 
 def lively() -> Unit:

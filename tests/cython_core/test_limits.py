@@ -47,7 +47,7 @@ def test_nothing_leaves_the_circle_but_by_q_alone(p: float, q: float, s: float) 
 
 
 def volt_var(q1_pu: float, q4_pu: float) -> dict[str, Any]:
-    return {"enable": True, "olrt_s": 1.0, "q1_pu": q1_pu, "q4_pu": q4_pu}
+    return {"olrt_s": 1.0, "q1_pu": q1_pu, "q4_pu": q4_pu}
 
 
 OWN = {"q_inject_pu": 0.3, "q_absorb_pu": 0.6}

@@ -14,7 +14,7 @@ from cython_core.records import Mode, Reason, Session, State
 from tests.cython_core.unit import Unit, reasons, running
 
 STEP_W = 20.0 + 1e-6  # the ramp in one step
-VV = {"enable": True, "v1_pu": 0.90, "v2_pu": 0.98, "v3_pu": 1.02, "v4_pu": 1.10, "olrt_s": 1.0}
+VV = {"v1_pu": 0.90, "v2_pu": 0.98, "v3_pu": 1.02, "v4_pu": 1.10, "olrt_s": 1.0}
 F, V, D = Reason.F_STALE, Reason.V_STALE, Reason.DEVICE_STALE
 
 

@@ -233,7 +233,7 @@ def test_a_wish_that_waited_is_where_a_crossing_goes_on_from() -> None:
 
 
 def test_beside_reactive_power_p_pre_is_what_the_circle_left() -> None:
-    unit = running(10000.0, volt_var={"enable": True, "olrt_s": 1.0}, limits=QUICK)
+    unit = running(10000.0, volt_var={"olrt_s": 1.0}, limits=QUICK)
     unit.coast(20.0, v_v=(230.0 * 1.08,))  # Q = -0.44: sqrt(1 - 0.44 ** 2) = 0.89799 is left
     assert unit.last.p_cmd_w == pytest.approx(8979.98, abs=0.1)
     record = unit.coast(60.0, f_hz=60.336)

@@ -9,7 +9,7 @@ import pytest
 from cython_core.records import NAN, Reason
 from tests.cython_core.unit import QUICK, Unit, reasons, running
 
-VV = {"enable": True, "olrt_s": 5.0}
+VV = {"olrt_s": 5.0}
 
 # --- the wish and its ramp ---
 

@@ -11,7 +11,7 @@ from cython_core.records import NAN, Reason, Stop
 from tests.cython_core.unit import Unit, reasons, running
 
 STATE = ("dp_w", "q_lag_var", "p_lo_w", "p_hi_w", "p_pre_w", "p_freq_w", "p_cmd_w", "q_cmd_var")
-VV = {"enable": True, "olrt_s": 2.0}
+VV = {"olrt_s": 2.0}
 DROOP = {"t_response_s": 1.0}
 
 

@@ -11,7 +11,7 @@ from tests.cython_core.unit import Unit, reasons, running
 
 STEP_W = 20.0 + 1e-6
 RUN = DeviceStatus.RUNNING | DeviceStatus.CONNECTED
-VV = {"enable": True, "olrt_s": 1.0}
+VV = {"olrt_s": 1.0}
 
 # --- starting ---
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import pytest
 
 from cython_core.functions.volt_var import VoltVar
-from cython_core.settings import Settings, VoltVarSettings
+from cython_core.settings import RatingSettings, Settings, VoltVarSettings
 
-B = VoltVarSettings(enable=True)  # the defaults are Category B
-A = VoltVarSettings(enable=True, v1_pu=0.9, v2_pu=1.0, v3_pu=1.0, v4_pu=1.1, q1_pu=0.25, q4_pu=-0.25, olrt_s=10.0)
-B_103 = VoltVarSettings(enable=True, v_ref_pu=1.03)
+B = VoltVarSettings()  # the defaults are Category B
+A = Settings.from_mapping({"rating": {"normal_category": "A"}}).volt_var
+B_103 = VoltVarSettings(v_ref_pu=1.03)
 # every point its own value: a swap of two must show
 UNEQUAL = VoltVarSettings(
-    enable=True, v1_pu=0.90, q1_pu=0.30, v2_pu=0.96, q2_pu=0.10, v3_pu=1.04, q3_pu=-0.06, v4_pu=1.10, q4_pu=-0.40
+    v1_pu=0.90, q1_pu=0.30, v2_pu=0.97, q2_pu=0.10, v3_pu=1.03, q3_pu=-0.06, v4_pu=1.10, q4_pu=-0.40
 )
-CLIFF = VoltVarSettings(enable=True, v2_pu=1.0, q2_pu=0.10, v3_pu=1.0, q3_pu=-0.20)
+CLIFF = VoltVarSettings(v2_pu=1.0, q2_pu=0.10, v3_pu=1.0, q3_pu=-0.20)
 
 # fmt: off
 CURVE = [
@@ -43,11 +43,11 @@ CURVE = [
     (B_103,     1.08, -0.22,      "V_Ref 1.03: half way"),
     (B_103,     1.09, -0.293333,  "V_Ref 1.03: two thirds"),
     (UNEQUAL,   0.90,  0.30,      "unequal: Q1"),
-    (UNEQUAL,   0.93,  0.20,      "unequal: between Q1 and Q2"),
-    (UNEQUAL,   0.96,  0.10,      "unequal: Q2"),
+    (UNEQUAL,   0.935, 0.20,      "unequal: between Q1 and Q2"),
+    (UNEQUAL,   0.97,  0.10,      "unequal: Q2"),
     (UNEQUAL,   1.00,  0.02,      "unequal: a sloping middle"),
-    (UNEQUAL,   1.04, -0.06,      "unequal: Q3"),
-    (UNEQUAL,   1.07, -0.23,      "unequal: between Q3 and Q4"),
+    (UNEQUAL,   1.03, -0.06,      "unequal: Q3"),
+    (UNEQUAL,   1.065,-0.23,      "unequal: between Q3 and Q4"),
     (UNEQUAL,   1.10, -0.40,      "unequal: Q4"),
     (CLIFF,     1.00,  0.10,      "cliff: its left value at the edge"),
     (CLIFF,     1.01, -0.23,      "cliff: -0.20 beyond it, then 3 pu per pu"),
@@ -65,7 +65,8 @@ STEP = [
 
 @pytest.mark.parametrize(("settings", "v_pu", "q_pu", "why"), CURVE, ids=[c[-1] for c in CURVE])
 def test_curve(settings: VoltVarSettings, v_pu: float, q_pu: float, why: str) -> None:
-    assert VoltVar(Settings(volt_var=settings)).curve(v_pu) == pytest.approx(q_pu, abs=1e-6), why
+    rating = RatingSettings(normal_category="A" if settings is A else "B")
+    assert VoltVar(Settings(volt_var=settings, rating=rating)).curve(v_pu) == pytest.approx(q_pu, abs=1e-6), why
 
 
 @pytest.mark.parametrize(("t_s", "q_pu", "why"), STEP, ids=[c[-1] for c in STEP])
@@ -80,12 +81,7 @@ def test_step_of_voltage(t_s: float, q_pu: float, why: str, k: int) -> None:
 
 
 def test_the_response_time_is_the_setting() -> None:
-    unit = VoltVar(Settings(volt_var=VoltVarSettings(enable=True, olrt_s=20.0)), period_s=0.1)
+    unit = VoltVar(Settings(volt_var=VoltVarSettings(olrt_s=20.0)), period_s=0.1)
     for _ in range(200):
         q = unit.step(0.90)
     assert q == pytest.approx(0.9 * 0.44, abs=1e-6)
-
-
-def test_switched_off_it_asks_for_nothing() -> None:
-    unit = VoltVar(Settings())
-    assert [unit.step(1.2) for _ in range(3)] == [0.0, 0.0, 0.0]

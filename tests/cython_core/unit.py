@@ -37,9 +37,17 @@ QUICK = {"ramp_pu_s": 10.0}  # 1000 W in a step of 10 ms: for tests that are not
 Groups = Mapping[str, Mapping[str, Any]]
 
 
+MODE_OF = {"volt_var": "volt_var", "watt_var": "watt_var", "const_var": "constant_q", "power_factor": "constant_pf"}
+
+
 def settings(**groups: Mapping[str, Any]) -> Settings:
-    """The pencil's rating and the defaults, changed by group: settings(limits={"ramp_pu_s": 1.0})."""
-    return Settings.from_mapping({**groups, "rating": {**RATING, **groups.get("rating", {})}})
+    """The pencil's rating and the defaults, changed by group: settings(limits={"ramp_pu_s": 1.0}).
+
+    The group of a reactive function switches its mode on.
+    """
+    modes = [{"mode": mode} for group, mode in MODE_OF.items() if group in groups]
+    reactive = {**(modes[0] if modes else {}), **groups.get("reactive", {})}
+    return Settings.from_mapping({**groups, "reactive": reactive, "rating": {**RATING, **groups.get("rating", {})}})
 
 
 def reasons(record: StepRecord) -> Reason:
@@ -57,6 +65,8 @@ class Unit:
         self.f_hz, self.v_v = 60.0, (230.0,)
         self.meter_hidden = MeasurementValid(0)  # valid bits it does not set
         self.meter_p_w, self.meter_q_var = NAN, NAN
+        self.phase_w: tuple[float, ...] = ()  # of each phase, at a house connection
+        self.phase_a: tuple[float, ...] = ()
         self.meter_late_ns = 0
         # inverter: does what it is told
         self.soc = 0.5
@@ -136,10 +146,11 @@ class Unit:
     def measured(self) -> Measurement:
         t_ns = self.t_ns - self.meter_late_ns
         v1, v2, v3 = (*self.v_v, NAN, NAN, NAN)[:3]
-        values = {"F": self.f_hz, "V1": v1, "V2": v2, "V3": v3, "P": self.meter_p_w, "Q": self.meter_q_var}
-        present = [b for b in MeasurementValid if b is MeasurementValid.F or values[str(b.name)] == values[str(b.name)]]
+        phases = (*self.phase_w, NAN, NAN, NAN)[:3] + (*self.phase_a, NAN, NAN, NAN)[:3]
+        numbers = (self.f_hz, v1, v2, v3, self.meter_p_w, self.meter_q_var, *phases)
+        present = [b for b, x in zip(MeasurementValid, numbers, strict=True) if b is MeasurementValid.F or x == x]
         valid = sum(b for b in present if not b & self.meter_hidden)
-        return Measurement(t_ns, t_ns, t_ns, valid, self.f_hz, v1, v2, v3, self.meter_p_w, self.meter_q_var)
+        return Measurement(t_ns, t_ns, t_ns, valid, *numbers)
 
     def device_said(self) -> DeviceState:
         said: dict[str, float] = {"p_w": self.device_p_w, **self.said}
