@@ -13,7 +13,7 @@ from cython_core.records import NAN, DeviceStatus, Mode, Reason, Session, State,
 from tests.cython_core.unit import QUICK, Unit, reasons, running
 
 S = 10**9
-VV = {"enable": True, "v1_pu": 0.90, "v2_pu": 0.98, "v3_pu": 1.02, "v4_pu": 1.10, "olrt_s": 1.0}
+VV = {"v1_pu": 0.90, "v2_pu": 0.98, "v3_pu": 1.02, "v4_pu": 1.10, "olrt_s": 1.0}
 UP = DeviceStatus.RUNNING | DeviceStatus.CONNECTED
 LOCAL, FAULT, ALARM = DeviceStatus.LOCAL, DeviceStatus.FAULT, DeviceStatus.ALARM
 UNPLUGGED, EMERGENCY = Session.UNPLUGGED, Stop.EMERGENCY

@@ -133,11 +133,12 @@ def constant(tokens: list[Token], types: Fields) -> Iterator[Edit]:
 
 
 def other_numbers(text: str) -> list[str]:
-    if text.replace("_", "").isdigit():
-        n = int(text)
-        return ["1", "0"][n : n + 1] or [str(n + 1), "0"]  # 2 would be as true as 1
-    value = float(text)
-    return ["1.0"] if value == 0.0 else [repr(1.01 * value), "0.0"]
+    try:
+        n = int(text, 0)
+    except ValueError:
+        value = float(text)
+        return ["1.0"] if value == 0.0 else [repr(1.01 * value), "0.0"]
+    return ["1", "0"][n : n + 1] or [f"{n + 1:#x}" if "x" in text else str(n + 1), "0"]  # 2 would be as true as 1
 
 
 def extreme(tokens: list[Token]) -> Iterator[Edit]:

@@ -44,6 +44,8 @@ ERRORS = [
     ("c = a + 0.0",             "constant",   {"c = a + 1.0"},                         "0 has no 1 %"),
     ("n = 1",                   "constant",   {"n = 0"},                               "2 is as true as 1"),
     ("n = 3",                   "constant",   {"n = 4", "n = 0"},                      "whole numbers"),
+    ("n = 0x1F",                "constant",   {"n = 0x20", "n = 0"},                   "in any base"),
+    ("n = 10_000",              "constant",   {"n = 10001", "n = 0"},                  "with marks"),
     ("c = KEEP * a",            "constant",   {"c = (1.01 * KEEP) * a"},               "a named double"),
     ("n = STATE_OFF",           "constant",   {"n = (STATE_OFF + 1)"},                 "a named number"),
     ("if n & M_F:",             "constant",   {"if n & (M_F << 1):"},                  "a named bit"),
