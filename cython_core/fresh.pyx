@@ -55,7 +55,7 @@ cdef void take_frequency(signals_t* st, const settings_t* cfg, const measurement
 
 
 cdef void take_voltage(signals_t* st, const settings_t* cfg, const measurement_t* m, int64_t* reasons) noexcept nogil:
-    """IEEE 1547-2018 4.3: the mean for volt-var and volt-watt, the worst phase for trip, ride-through, enter service."""
+    """4.3: the mean for volt-var and volt-watt, the worst phase for trip, ride-through and enter service."""
     cdef const double* v_v = &m.v1_v
     cdef double sum_pu = 0.0, lo_pu = 1.5, hi_pu = 0.0, v_pu
     cdef int64_t good = 0

@@ -1,7 +1,7 @@
 """The last stage: ramps, battery, apparent power, smallest power, reversal dwell.
 
-Source   IEEE 1547-2018 5.2 and Table 7 (reactive capability; reactive power first inside it, beyond it as set); the rest
-         is product: what batteries and inverters can hold.
+Source   IEEE 1547-2018 5.2 and Table 7 (reactive capability; reactive power first inside it, beyond it as set); the
+         rest is product: what batteries and inverters can hold.
 Inputs   powers in W, var, VA at the inverter's terminals, + = into the grid.
 State    limits_t; all zero is a valid start (the slow span opens from 0 W at the ramp rate).
 Errors   none: every limit was range-checked at load or is a finite answer of the device.

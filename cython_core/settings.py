@@ -157,7 +157,7 @@ class VoltVarSettings:
     v_ref_min_pu: float = quantity(0.95, "pu", 0.88, 0.98, "5.3.3: 0.95 in the 2018 edition", "QV_VREF_MIN")
     v_ref_max_pu: float = quantity(1.05, "pu", 1.02, 1.10, "5.3.3: 1.05 in the 2018 edition", "QV_VREF_MAX")
     v1_pu: float = quantity(
-        0.92, "pu", 0.82, 1.01, "5.3.3 Table 8", "QV_CURVE_V1", {"A": (0.90, 0.82, 0.98), "B": (0.92, 0.82, 0.98)}
+        0.92, "pu", 0.82, 0.98, "5.3.3 Table 8", "QV_CURVE_V1", {"A": (0.90, 0.82, 0.98), "B": (0.92, 0.82, 0.98)}
     )
     v2_pu: float = quantity(
         0.98, "pu", 0.97, 1.0, "5.3.3 Table 8", "QV_CURVE_V2", {"A": (1.0, 1.0, 1.0), "B": (0.98, 0.97, 1.0)}
@@ -258,7 +258,7 @@ class EnterServiceSettings:
     delay_s: float = quantity(300.0, "s", 0.0, 600.0, "4.10.3", "ES_DELAY")
     ramp_s: float = quantity(300.0, "s", 0.0, 1000.0, "4.10.3: 0 W to rated, 1 ... 1000; 0: none", "ES_RAMP_RATE")
     random_s: float = quantity(0.0, "s", 0.0, 1000.0, "4.10.3 exception 1: 1 ... 1000; 0: none", "ES_RANDOMIZED_DELAY")
-    seed: float = quantity(1.0, "", 1.0, 2147483647.0, "product: where the random delays start; one a site")
+    seed: float = quantity(1.0, "1", 1.0, 2147483647.0, "product: where the random delays start; one a site")
 
     def __post_init__(self) -> None:
         check_ranges(self)

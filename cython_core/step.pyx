@@ -97,7 +97,8 @@ cdef void out_of_service(core_state_t* st, const settings_t* cfg, int64_t state)
         enter_service_begin(&st.enter_service)
 
 
-cdef void abnormal(core_state_t* st, const settings_t* cfg, int64_t t_ns, double dt_s, step_record_t* rec) noexcept nogil:
+cdef void abnormal(core_state_t* st, const settings_t* cfg, int64_t t_ns, double dt_s,
+                   step_record_t* rec) noexcept nogil:
     """Ride-through region of what is known, recorded whoever owns the function."""
     cdef int v_known = rec.fresh_v < FRESH_STALE
     cdef int f_known = rec.fresh_f < FRESH_STALE

@@ -3,7 +3,8 @@
 Formula   at every step with a fresh frequency, dp_target_w against formula.py at the core's f_hz, within 1e-9 of
           rating. A target of 0 outside the dead band is right only while the core says why (waiting for a second
           reading, not in service); it is counted, not hidden.
-Lag       dp_w against one exact step of the open-loop lag from the previous record, within 1e-9 of rating.
+Lag       dp_w against one exact step of the open-loop lag from the previous record, within 1e-9 of rating. While an
+          excursion waits for its second reading the lag runs ahead; the step that opens the event takes that over.
 Gaps      of live frames, by the time of their newest data (source) and of their arrival in the store; the head and
           the tail of the run count as gaps too.
 Deadlines are reported and never decide: lateness is no input of a step.
@@ -84,7 +85,33 @@ def compare_lag(run: Run) -> Comparison:
         usable &= (row["fresh_f"] == Freshness.FRESH) & (row["reasons"] & (SILENT ^ Reason.DROOP_WAITING) == 0)
     left = remaining(np.diff(r["t_ns"]) / 1e9, run.settings.freq_droop.t_response_s)
     expected_w = now["dp_target_w"] + (before["dp_w"] - now["dp_target_w"]) * left
+    waits = r["reasons"] & Reason.DROOP_WAITING != 0
+    for opening in np.flatnonzero(waits[:-1] & ~waits[1:] & (now["reasons"] & Reason.DROOP != 0)):
+        expected_w[opening] = _ahead_w(run, waits, int(opening) + 1)
+        usable[opening] &= bool(np.isfinite(expected_w[opening]))
     return _worst(now, usable, now["dp_w"] - expected_w, expected_w, rating_w, 0)
+
+
+def _ahead_w(run: Run, waits: NDArray[np.bool_], opened: int) -> float:
+    """The lag that ran ahead up to the row that opened an event; NaN when its beginning is not in the records."""
+    r = run.records
+    first = opened - 1
+    while first > 0 and waits[first - 1]:
+        first -= 1
+    rows = r[first - 1 : opened + 1]
+    if first == 0 or np.any(np.diff(rows["n"]) != 1):
+        return NAN
+    asked_w = expected_dp_pu(rows["f_hz"], run.settings) * run.rating_w
+    left = remaining(np.diff(rows["t_ns"]) / 1e9, run.settings.freq_droop.t_response_s)
+    ahead_w: float = NAN
+    side: float = 0.0
+    for i in range(1, len(rows)):
+        if rows["fresh_f"][i] != Freshness.FRESH:
+            continue
+        if np.sign(asked_w[i]) != side:  # a new excursion starts from where the answer is
+            ahead_w, side = float(rows["dp_w"][i - 1]), float(np.sign(asked_w[i]))
+        ahead_w = float(asked_w[i] + (ahead_w - asked_w[i]) * left[i - 1])
+    return ahead_w
 
 
 def _worst(

@@ -106,7 +106,7 @@ def prepare(records: Records, info: Mapping[str, Any]) -> Run:
 
 def in_service(records: Records) -> NDArray[np.bool_]:
     """While the unit may answer the grid at all."""
-    return np.isin(records["state"], (State.IN_SERVICE, State.DEGRADED))
+    return np.isin(records["state"], (State.IN_SERVICE, State.DEGRADED, State.ENTERING))
 
 
 def frequency_readings(records: Records, f_nom_hz: float) -> Readings:

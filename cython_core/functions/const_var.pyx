@@ -1,6 +1,6 @@
 """Constant reactive power.
 
-Source   IEEE 1547-2018, 5.3.5: Q = Q_set inside the capability of 5.2, response within 10 s. The sign does not turn with P.
+Source   IEEE 1547-2018, 5.3.5: Q = Q_set inside the capability of 5.2, response within 10 s; no sign turns with P.
 State    none. The lag of Q is in reactive; capability and circle in limits.
 Output   Q in pu of rated apparent power, + = injecting.
 Errors   none: the set point was checked against the capability at load.

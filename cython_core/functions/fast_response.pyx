@@ -1,6 +1,6 @@
 """Fast frequency response and inertial response: both off by default.
 
-Source   fast response: a product (full power within a time at a frequency, held, released), in no clause of IEEE 1547-2018.
+Source   fast response: a product (full power within a time at a frequency, held, released), no clause of IEEE 1547.
          inertia: IEEE 1547-2018, 6.5.2.8, permitted, never required: P = -2 H S / f_nom x df/dt.
 Inputs   f_hz, rocof_hz_s: finite; t_f_ns: time of the reading.
 State    fast_response_t, inertia_t; all zero is a valid start.

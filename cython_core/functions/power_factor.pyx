@@ -1,7 +1,7 @@
 """Constant power factor: reactive power in a fixed proportion to active power.
 
-Source   IEEE 1547-2018, 5.3.2: Q = P sqrt(1 / PF^2 - 1), response within 10 s. The sign turns with P (excitation "inject"
-         injects while discharging and absorbs while charging): P and Q stay on one line through zero.
+Source   IEEE 1547-2018, 5.3.2: Q = P sqrt(1 / PF^2 - 1), response within 10 s. The sign turns with P (excitation
+         "inject" injects while discharging, absorbs while charging): P and Q stay on one line through zero.
 Inputs   p_pu: active power before the apparent-power circle, pu of rated apparent power, finite.
 State    none. The lag of Q is in reactive; the circle, where P and Q shrink together, in limits.
 Output   Q in pu of rated apparent power.

@@ -1,11 +1,11 @@
 """Abnormal voltage and frequency: trip elements, ride-through regions, momentary cessation, restore output.
 
-Source   IEEE 1547-2018: shall trip 6.4.1 Tables 11-13 and 6.5.1 Table 18; ride-through 6.4.2 Tables 14-16 and 6.5.2 Table
-         19; restore output 6.4.2.7; consecutive disturbances 6.4.2.5 Table 17. RoCoF (Table 21) and phase jumps
+Source   IEEE 1547-2018: shall trip 6.4.1 Tables 11-13 and 6.5.1 Table 18; ride-through 6.4.2 Tables 14-16 and 6.5.2
+         Table 19; restore output 6.4.2.7; consecutive disturbances 6.4.2.5 Table 17. RoCoF (Table 21) and phase jumps
          (6.5.2.6): nothing here looks at either, so neither can trip.
 Inputs   v_lo_pu, v_hi_pu: lowest and highest applicable phase voltage, pu; f_hz; known: fresh or held.
 State    trip_t, ride_through_t; all zero is a valid start.
-Output   trip bits; region, may_trip (a trip would be allowed), withheld (1: ceased; falls to 0 while output is restored).
+Output   trip bits; region, may_trip (a trip would be allowed), withheld (1: ceased; falls to 0 while output returns).
 Errors   none.
 
 Each trip element has its own timer; it counts from the time of the reading that first stood beyond the level (strictly)
@@ -14,10 +14,9 @@ and is cleared by the first one that does not. A voltage nobody knows clears it:
 
 from libc.stdint cimport int64_t
 
-from cython_core.codes cimport REGION_CEASE, REGION_CONTINUOUS, REGION_MANDATORY, REGION_MOMENTARY_CESSATION
+from cython_core.codes cimport REGION_CONTINUOUS, REGION_MANDATORY, REGION_MOMENTARY_CESSATION
 from cython_core.codes cimport REGION_PERMISSIVE
 from cython_core.functions.signals cimport approach
-from cython_core.quantities import code
 from cython_core.records import Region
 
 CEASE, MOMENTARY, MANDATORY = Region.CEASE, Region.MOMENTARY_CESSATION, Region.MANDATORY
@@ -101,7 +100,7 @@ cdef void frequency_region(int64_t* region, double* duty_s, double f_60_hz) noex
 
 
 cdef void count_sets(ride_through_t* st, const ride_through_cfg_t* cfg, int v_out, int64_t t_ns) noexcept nogil:
-    """Table 17: how many disturbances in a row, each at least apart_ns after the one before; forgotten after a while."""
+    """Table 17: disturbances in a row, each at least apart_ns after the one before; forgotten after a while."""
     if v_out and not st.v_out and (st.sets == 0 or t_ns - st.v_back_ns >= cfg.apart_ns):
         st.sets += 1
     if st.v_out and not v_out:

@@ -1,8 +1,8 @@
 """Limits of the house connection: import, export, and the main fuse of each phase.
 
-Source   product. The meter at the connection sees P_conn = P_unit - load (+ = into the grid), so load = P_unit - P_conn,
-         and the unit may go as far as load leaves room. Per phase the fuse bears V I: with Q of the phase untouched,
-         |P| <= sqrt((V I_fuse)^2 - Q^2), Q from the phase's current and power.
+Source   product. The meter at the connection sees P_conn = P_unit - load (+ = into the grid): load = P_unit - P_conn,
+         and the unit may go as far as the load leaves room. Per phase the fuse bears V I: with Q of the phase
+         untouched, |P| <= sqrt((V I_fuse)^2 - Q^2), Q from the phase's current and power.
 Inputs   m: a reading of the connection meter; p_der_w: what the unit delivers, W.
 State    site_limits_t; all zero (never read) is a valid start.
 Output   a span for the unit's power. It always contains 0: limits reduce, they never turn the direction.
@@ -12,7 +12,7 @@ Errors   none: what the meter does not measure limits nothing here; `check` asks
 from libc.math cimport INFINITY, isfinite, sqrt
 from libc.stdint cimport int64_t
 
-from cython_core.codes cimport M_I1, M_P, M_P1, M_V1, SITE_EXPORT, SITE_FUSE, SITE_IMPORT
+from cython_core.codes cimport M_I1, M_P1, M_V1, SITE_EXPORT, SITE_FUSE, SITE_IMPORT
 
 
 cdef span_t phase_span(const site_limits_cfg_t* cfg, double v_v, double p_w, double i_a, double p_der_w,

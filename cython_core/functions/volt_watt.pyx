@@ -1,6 +1,6 @@
 """Volt-watt: a ceiling on active power that falls with high voltage. It caps, it never sets.
 
-Source   IEEE 1547-2018, 5.4.2, Table 10. P'2 < 0 is of the charge rating: above some voltage the unit is made to charge.
+Source   IEEE 1547-2018, 5.4.2, Table 10. P'2 < 0 is of the charge rating: a high voltage makes the unit charge.
 Inputs   v_pu: mean of the measured phase voltages over V_nom, finite. *_pu: share of rated active power.
 State    volt_watt_t; all zero (no ceiling) is a valid start.
 Output   st.ceiling_pu while st.limiting; else there is no ceiling.

@@ -1,7 +1,7 @@
 """Watt-var: reactive power follows active power along six points, three on each side of zero.
 
-Source   IEEE 1547-2018, 5.3.4, Table 9: absorb when exporting hard, inject when charging hard; straight line between P'1
-         and P1; response within 10 s. The points of the charge side are of the charge rating.
+Source   IEEE 1547-2018, 5.3.4, Table 9: absorb when exporting hard, inject when charging hard; straight line between
+         P'1 and P1; response within 10 s. The points of the charge side are of the charge rating.
 Inputs   p_pu: active power, share of rated (discharge) active power, finite.
 State    none. The lag of Q is in reactive.
 Output   Q in pu of rated apparent power, + = injecting.

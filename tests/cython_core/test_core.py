@@ -127,7 +127,9 @@ def test_half_a_record_is_refused() -> None:
 
 
 def test_a_record_holds_every_input_as_it_came() -> None:
-    meter = Measurement(START_NS, START_NS - 1, START_NS - 2, 63, 60.1, 231.0, 232.0, 233.0, 500.0, 60.0)
+    meter = Measurement(
+        START_NS, START_NS - 1, START_NS - 2, 63, 60.1, 231.0, 232.0, 233.0, 500.0, 60.0, 1, 2, 3, 4, 5, 6
+    )
     device = DeviceState(START_NS - 5, START_NS - 6, 1023, 1.0, 2.0, 3.0, 4000.0, 5000.0, 6.0, 7000.0, 0.5, 4, 3)
     order = Order(START_NS - 7, 1, 0, 0.75)
     wish = Wish(6, -1.0, 2.0, 1.5, 0.0, START_NS, START_NS + 10**9, 9)
@@ -156,7 +158,8 @@ DIGEST = [
     ({},                                           0.02,     False, "another period"),
     ({"freq_droop": {"k_of": 0.04}},               0.01,     False, "another droop"),
     ({"limits": {"soc_min_pu": 0.21}},             0.01,     False, "another battery limit"),
-    ({"volt_var": {"enable": True}},               0.01,     False, "a switch"),
+    ({"volt_watt": {"enable": True}},              0.01,     False, "a switch"),
+    ({"reactive": {"mode": "off"}},                0.01,     False, "a choice"),
 ]
 # fmt: on
 

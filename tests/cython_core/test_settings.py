@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import fields, replace
+import re
+from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -12,12 +13,18 @@ from hypothesis import strategies as st
 
 from cython_core.settings import (
     DefaultWishSettings,
+    EnterServiceSettings,
     FreqDroopSettings,
+    FrequencyTripSettings,
     LimitSettings,
     RatingSettings,
     SettingError,
     Settings,
+    SiteLimitSettings,
+    VoltageTripSettings,
     VoltVarSettings,
+    VoltWattSettings,
+    WattVarSettings,
     decay,
     digest,
     to_mapping,
@@ -25,7 +32,8 @@ from cython_core.settings import (
 
 GROUPS = {f.name: type(getattr(Settings(), f.name)) for f in fields(Settings)}
 NUMBERS = [(g, f) for g, t in GROUPS.items() for f in fields(t) if "low" in f.metadata]
-SWITCHES = [(g, f) for g, t in GROUPS.items() for f in fields(t) if f.metadata and "low" not in f.metadata]
+CHOICES = [(g, f) for g, t in GROUPS.items() for f in fields(t) if "choices" in f.metadata]
+SWITCHES = [(g, f) for g, t in GROUPS.items() for f in fields(t) if not {"low", "choices"} & set(f.metadata)]
 
 
 def name_of(entry: Any) -> str:
@@ -65,6 +73,13 @@ def test_a_switch_is_true_or_false(group: str, f: Any, value: Any) -> None:
         GROUPS[group](**{f.name: value})
 
 
+@pytest.mark.parametrize(("group", "f"), CHOICES, ids=name_of)
+@pytest.mark.parametrize("value", ["none", "", True, 1.0, None])
+def test_a_choice_is_one_of_its_words(group: str, f: Any, value: Any) -> None:
+    with pytest.raises(SettingError, match=rf"{f.name} = .* is not one of {re.escape(f.metadata['unit'])}"):
+        GROUPS[group](**{f.name: value})
+
+
 # IEEE 1547-2018, Category B and III, from the standard's tables and not from the code
 # fmt: off
 STANDARD = [
@@ -74,10 +89,10 @@ STANDARD = [
     ("freq_droop.k_uf",                  0.05,    0.02,   0.05,   "Table 24, Category III"),
     ("freq_droop.k_of",                  0.05,    0.02,   0.05,   "Table 24, Category III"),
     ("freq_droop.t_response_s",          5.0,     0.2,    10.0,   "Table 24, Category III"),
-    ("volt_var.v1_pu",                   0.92,    0.77,   1.03,   "Table 8, Category B"),
-    ("volt_var.v2_pu",                   0.98,    0.92,   1.05,   "Table 8, Category B"),
-    ("volt_var.v3_pu",                   1.02,    0.95,   1.08,   "Table 8, Category B"),
-    ("volt_var.v4_pu",                   1.08,    0.97,   1.23,   "Table 8, Category B"),
+    ("volt_var.v1_pu",                   0.92,    0.82,   0.98,   "Table 8, Category B: V_Ref - 0.18 ... V2 - 0.02"),
+    ("volt_var.v2_pu",                   0.98,    0.97,   1.0,    "Table 8, Category B: V_Ref - 0.03 ... V_Ref"),
+    ("volt_var.v3_pu",                   1.02,    1.0,    1.03,   "Table 8, Category B: V_Ref ... V_Ref + 0.03"),
+    ("volt_var.v4_pu",                   1.08,    1.02,   1.18,   "Table 8, Category B: V3 + 0.02 ... V_Ref + 0.18"),
     ("volt_var.q1_pu",                   0.44,    0.0,    1.0,    "Table 8, Category B"),
     ("volt_var.q4_pu",                  -0.44,   -1.0,    0.0,    "Table 8, Category B"),
     ("volt_var.olrt_s",                  5.0,     1.0,    90.0,   "Table 8, Category B"),
@@ -86,20 +101,55 @@ STANDARD = [
 ]
 SWITCHED = [
     ("freq_droop", True,  "droop is on by default: switching it off needs the authority"),
-    ("volt_var",   False, "volt-var is off by default"),
+    ("volt_watt",  False, "volt-watt is off by default"),
     ("active_limit", False, "no limit by default"),
 ]
 RELATED = [
     # group, values                                     message                 why
     (VoltVarSettings, {"v1_pu": 0.97},                  "do not rise",          "V1 less than 0.02 below V2"),
     (VoltVarSettings, {"v4_pu": 1.03},                  "do not rise",          "V4 less than 0.02 above V3"),
-    (VoltVarSettings, {"v2_pu": 1.03, "v3_pu": 1.02},   "do not rise",          "V2 above V3"),
+    (VoltVarSettings, {"v2_pu": 1.03, "v3_pu": 1.02},   "is outside 0.97",      "V2 above V_Ref"),
+    (VoltWattSettings, {"v1_pu": 1.09, "v2_pu": 1.095}, r"below v1_pu \+ 0.01",  "volt-watt too steep"),
+    (WattVarSettings, {"p1_pu": 0.45},                  "do not rise",          "P1 nearer than 0.1 to P2"),
+    (WattVarSettings, {"p3_load_pu": -0.55},            "do not fall",          "P'3 nearer than 0.1 to P'2"),
+    (WattVarSettings, {"q2_pu": 0.1},                   "not monotone",         "up and down again"),
+    (EnterServiceSettings, {"random_s": 10.0},          "one of them",          "ramp and random delay together"),
+    (EnterServiceSettings, {"ramp_s": 0.5},             "neither 0 nor 1",      "half a second is no ramp"),
+    (VoltageTripSettings, {"uv1_pu": 0.4},              "does not hold",        "UV1 below UV2"),
+    (FrequencyTripSettings, {"of1_hz": 63.0},           "does not hold",        "OF1 above OF2"),
+    (SiteLimitSettings, {"share_l2_pu": 0.5},           "is not 1",             "half as much again as there is"),
     (VoltVarSettings, {"q2_pu": -0.1},                  "does not hold",        "Q2 below Q3"),
     (VoltVarSettings, {"q1_pu": 0.1, "q2_pu": 0.2},     "does not hold",        "Q1 below Q2"),
     (LimitSettings, {"soc_min_pu": 0.95},               "is not below",         "battery limits meet"),
     (RatingSettings, {"f_nom_hz": 55.0},                "neither 50 nor 60 Hz", "no such grid"),
 ]
+A, II, FIFTY = {"normal_category": "A"}, {"abnormal_category": "II"}, {"f_nom_hz": 50.0}
+VV, ABSORB = {"mode": "volt_var"}, {"pf": 0.9, "excitation": "absorb"}
+WHOLE = [
+    # settings, message, why
+    ({"volt_var": {"q1_pu": 0.5}, "reactive": VV},          "volt_var.q1_pu = 0.5 .* 0.44",           "Q1 of 0.5"),
+    ({"power_factor": {"pf": 0.85}},                        "needs 0.527 pu",                         "PF 0.85"),
+    ({"power_factor": ABSORB, "rating": A},                 "of 0.25 there",                          "A absorbs less"),
+    ({"freq_droop": {"k_of": 0.02}, "rating": II},          "freq_droop.k_of = 0.02 is outside 0.03", "II"),
+    ({"volt_var": {"v2_pu": 0.98}, "rating": A},            "v2_pu = 0.98 is outside 1 ... 1",        "A: no band"),
+    ({"enter_service": {"f_low_hz": 59.5}, "rating": FIFTY}, r"outside 49 \.\.\. 49.9 .*-10 Hz",      "50 Hz"),
+    ({"voltage_trip": {"owner": "controller"}},             "needs enter_service.owner",              "no way back"),
+]
 # fmt: on
+
+
+@pytest.mark.parametrize(("groups", "message", "why"), WHOLE, ids=[c[-1] for c in WHOLE])
+def test_groups_that_do_not_fit_together(groups: dict[str, Any], message: str, why: str) -> None:
+    with pytest.raises(SettingError, match=message):
+        pytest.fail(f"{why}: {Settings.from_mapping(groups)}")
+
+
+def test_defaults_follow_the_category_and_the_grid() -> None:
+    one = Settings.from_mapping({"rating": {"normal_category": "A", "abnormal_category": "II", "f_nom_hz": 50}})
+    assert (one.volt_var.v1_pu, one.volt_var.v2_pu, one.volt_var.q4_pu, one.volt_var.olrt_s) == (0.9, 1.0, -0.25, 10.0)
+    assert (one.rating.q_absorb_pu, one.watt_var.q3_pu) == (0.25, -0.25)
+    assert (one.voltage_trip.uv1_pu, one.voltage_trip.uv1_s, one.voltage_trip.ov1_s) == (0.7, 10.0, 2.0)
+    assert (one.frequency_trip.of1_hz, one.frequency_trip.uf2_hz, one.enter_service.f_high_hz) == (51.2, 46.5, 50.1)
 
 
 @pytest.mark.parametrize(("name", "default", "low", "high", "why"), STANDARD, ids=[c[0] for c in STANDARD])
@@ -156,22 +206,39 @@ def test_a_wrong_mapping_is_refused(mapping: dict[str, Any], message: str, why: 
 # --- the name of all settings ---
 
 
+FIXED = {"ov2_pu of voltage_trip", "ov2_s of voltage_trip", "p1_pu of volt_watt"}  # the standard leaves no choice
+# what has to move along: who trips decides the return; a curve that may be changed at each of its points
+ALSO: list[dict[str, Any]] = [
+    {},
+    {"enter_service": {"owner": "controller"}},
+    {"enter_service": {"ramp_s": 0.0}},
+    {"watt_var": {"q2_load_pu": 0.3, "q1_load_pu": 0.2, "q1_pu": 0.1, "q2_pu": -0.1}},
+    {"watt_var": {"q2_load_pu": 0.3, "q1_load_pu": 0.2, "q1_pu": -0.1, "q2_pu": -0.2}},
+]
+
+
 def changed(group: str, f: Any) -> Settings:
     """The defaults with one setting a little different."""
     low, high = f.metadata.get("low", 0.0), f.metadata.get("high", 0.0)
-    near = [f.default + 0.001 * (high - low), f.default - 0.001 * (high - low), 50.0]
-    for value in near if "low" in f.metadata else [not f.default]:
-        try:
-            return replace(Settings(), **{group: replace(getattr(Settings(), group), **{f.name: value})})
-        except SettingError:
-            continue
+    near: list[Any]
+    if "low" in f.metadata:
+        near = [f.default + 0.001 * (high - low), f.default - 0.001 * (high - low), 50.0]
+    else:
+        near = [w for w in f.metadata["choices"] if w != f.default] if "choices" in f.metadata else [not f.default]
+    for value in near:
+        for also in ALSO:
+            try:
+                return Settings.from_mapping({**also, group: {**also.get(group, {}), f.name: value}})
+            except SettingError:
+                continue
     raise AssertionError(f"{f.name} cannot be changed")
 
 
 def test_the_digest_sees_every_single_setting() -> None:
     reference = Settings()
-    seen = {digest(changed(group, f), 10_000_000) for group, f in [*NUMBERS, *SWITCHES]}
-    assert len(seen) == len(NUMBERS) + len(SWITCHES)
+    free = [(g, f) for g, f in [*NUMBERS, *SWITCHES, *CHOICES] if f"{f.name} of {g}" not in FIXED]
+    seen = {digest(changed(group, f), 10_000_000) for group, f in free}
+    assert len(seen) == len(free)
     assert digest(reference, 10_000_000) not in seen
     assert digest(reference, 10_000_000) == digest(Settings(), 10_000_000)
     assert digest(reference, 20_000_000) != digest(reference, 10_000_000)

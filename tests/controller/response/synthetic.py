@@ -102,7 +102,7 @@ def run(plant: Plant) -> NDArray[Any]:
     late, delay = round(fault.late_s * 1e9 / PERIOD_NS), round(fault.delay_s * 1e9 / PERIOD_NS)
     command = np.empty(count)
     power = np.empty(count)
-    dp = drooped = 0.0
+    dp = drooped = ahead = 0.0  # ahead: the lag that runs while an excursion waits for its second reading
     f_hz = p_w = np.nan
     side = waiting = 0
     p_pre = plant.wish_w
@@ -120,14 +120,18 @@ def run(plant: Plant) -> NDArray[Any]:
         target = formula_pu(f_hz, plant)
         now_side = (target < 0) - (target > 0)
         if now_side != side:
+            if waiting == 0:
+                ahead = dp
             waiting = waiting + fresh if now_side else 0
+            ahead = target * fault.core_gain + (ahead - target * fault.core_gain) * left
             side = now_side if now_side == 0 or waiting >= 2 else 0
             p_pre = plant.wish_w
             r["reasons"] |= 0 if side == now_side else int(Reason.DROOP_WAITING)
+        opened = side == now_side and waiting != 0
         if side == now_side:
             waiting = 0
         target = target * fault.core_gain if side else 0.0
-        dp = target + (dp - target) * left
+        dp = ahead if opened and side else target + (dp - target) * left
         r["reasons"] |= int(Reason.DROOP) if side else 0
         r["p_pre_w"] = p_pre if side else np.nan
         r["dp_target_w"], r["dp_w"] = target * RATING_W, dp * RATING_W
