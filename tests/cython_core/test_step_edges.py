@@ -32,7 +32,7 @@ REASONS = [
     (5000.0,   {},                {"ap_limit": 1.0},               0,                             "of 100 %: no order"),
     (5000.0,   {},                {"stop": Stop.RAMP},             CLAMPED | R.STOP,              "stop"),
     (5000.0,   {},                {"stop": EMERGENCY},             CLAMPED | R.EMERGENCY_STOP,    "emergency stop"),
-    (5000.0,   {},                {"permit": 0},                   CLAMPED | R.NO_PERMIT,         "no permit"),
+    (5000.0,   {},                {"permit": 0},                   R.NO_PERMIT,                   "no permit: no wish is asked"),
     (5000.0,   {},                {"session": UNPLUGGED},          CLAMPED | R.SESSION,           "no car"),
     (5000.0,   {},                {"soc": 0.2},                    CLAMPED | R.SOC_LIMIT,         "empty"),
     (-5000.0,  {},                {"soc": 0.95},                   CLAMPED | R.SOC_LIMIT,         "full"),

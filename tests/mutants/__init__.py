@@ -1,7 +1,7 @@
 """Mutation testing of the compiled step: is every line of arithmetic watched by a test?
 
     python -m tests.mutants                       200 mutants, seed 1: minutes
-    python -m tests.mutants --list limits         the numbers and texts of the mutants of one file, nothing is run
+    python -m tests.mutants --list --match limits the numbers and texts of the mutants of one file, nothing is run
     python -m tests.mutants --only 17 340         these two
     python -m tests.mutants --all --json out.json everything, an hour or so
 

@@ -27,17 +27,22 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--count", type=int, default=200, help="size of the sample (default 200)")
     parser.add_argument("--seed", type=int, default=1, help="which sample (default 1)")
     parser.add_argument("--all", action="store_true", help="every mutant there is")
+    parser.add_argument("--match", default="", metavar="TEXT", help="only those with TEXT in their line of --list")
     parser.add_argument("--only", type=int, nargs="+", metavar="N", help="these numbers of --list")
-    parser.add_argument("--list", nargs="?", const="", metavar="TEXT", help="print all (or those with TEXT) and stop")
+    parser.add_argument("--list", action="store_true", help="print all and stop")
     parser.add_argument("--jobs", type=int, default=min(os.cpu_count() or 1, 4), help="mutants at a time")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the whole result there")
     return parser.parse_args()
 
 
 def choose(mutants: Sequence[Mutant], options: argparse.Namespace) -> list[Mutant]:
-    if options.only:
-        return [mutants[n] for n in options.only]
-    return list(mutants) if options.all else sample(mutants, options.count, options.seed)
+    matching = [m for m in mutants if options.match in spelled(m) and (not options.only or m.n in options.only)]
+    everything = options.all or options.only or options.list
+    return matching if everything else sample(matching, options.count, options.seed)
+
+
+def spelled(mutant: Mutant) -> str:
+    return f"{mutant.n:5d} {mutant.kind:10s} {mutant.key}"
 
 
 def run(chosen: Sequence[Mutant], jobs: int) -> Iterator[Result]:
@@ -87,14 +92,11 @@ def main() -> int:
     options = arguments()
     try:
         mutants = build.mutants()
-        if options.list is not None:
-            for m in mutants:
-                line = f"{m.n:5d} {m.kind:10s} {m.key}"
-                if options.list in line:
-                    print(line)
+        chosen = choose(mutants, options)
+        if options.list:
+            print("\n".join(map(spelled, chosen)))
             return EXIT_OK
         reasons = report.explained(report.SURVIVORS.read_text())
-        chosen = choose(mutants, options)
         print(f"building {len(mutants)} mutants of {len(build.sources())} files (some minutes)", file=sys.stderr)
         stillborn = build.build(mutants)
         chosen = [m for m in chosen if m.n not in stillborn]
