@@ -5,11 +5,12 @@ A row of REASONS is what the record says and nothing else: a bit too many is as 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from cython_core.records import NAN, DeviceStatus, Mode, Reason, Session, State, StepRecord, Stop, WishSource
+from cython_core.records import NAN, DeviceStatus, Mode, Order, Reason, Session, State, StepRecord, Stop, WishSource
 from tests.cython_core.unit import QUICK, Unit, reasons, running
 
 S = 10**9
@@ -32,7 +33,7 @@ REASONS = [
     (5000.0,   {},                {"ap_limit": 1.0},               0,                             "of 100 %: no order"),
     (5000.0,   {},                {"stop": Stop.RAMP},             CLAMPED | R.STOP,              "stop"),
     (5000.0,   {},                {"stop": EMERGENCY},             CLAMPED | R.EMERGENCY_STOP,    "emergency stop"),
-    (5000.0,   {},                {"permit": 0},                   R.NO_PERMIT,                   "no permit: no wish is asked"),
+    (5000.0,   {},                {"permit": 0},                   R.NO_PERMIT,                   "no wish is asked"),
     (5000.0,   {},                {"session": UNPLUGGED},          CLAMPED | R.SESSION,           "no car"),
     (5000.0,   {},                {"soc": 0.2},                    CLAMPED | R.SOC_LIMIT,         "empty"),
     (-5000.0,  {},                {"soc": 0.95},                   CLAMPED | R.SOC_LIMIT,         "full"),
@@ -141,13 +142,46 @@ def test_the_default_wish_charges_again_at_its_threshold_itself() -> None:
 # --- readings ---
 
 
-def test_a_second_value_of_the_same_time_is_not_taken() -> None:
+# fmt: off
+TIMES = [
+    # time since the reading before, s; 0: none was taken
+    # of f     of V     of P     taken    why: a meter answers each quantity in its own time
+    (0.01,     0.01,    0.01,    "fVP",   "all are new"),
+    (0.01,     None,    None,    "f",     "f alone was measured"),
+    (None,     0.01,    None,    "V",     "V alone"),
+    (None,     None,    0.01,    "P",     "P alone"),
+    (0.0,      0.01,    0.01,    "VP",    "f has the time of the one before: it is the one before"),
+    (0.01,     0.0,     0.01,    "fP",    "V has"),
+    (0.01,     0.01,    0.0,     "fV",    "P has"),
+    (-0.5,     0.01,    0.01,    "VP",    "f is older than the one before: a late answer"),
+    (0.01,     -0.5,    0.01,    "fP",    "V is older"),
+    (0.01,     0.01,    -0.5,    "fV",    "P is older"),
+    (0.0,      0.0,     0.0,     "",      "nothing is new"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("f_s", "v_s", "p_s", "taken", "why"), TIMES, ids=[c[-1] for c in TIMES])
+def test_each_quantity_counts_by_its_own_time(
+    f_s: float | None, v_s: float | None, p_s: float | None, taken: str, why: str
+) -> None:
     unit = running(0.0)
-    unit.meter_late_ns = 0
-    first = unit.step()
-    unit.t_ns -= unit.period_ns  # the same step's reading once more, with other values
-    record = unit.step(f_hz=61.0, v_v=(240.0,))
-    assert (record.f_hz, record.v_pu) == (first.f_hz, first.v_pu)
+    before = unit.step(meter_p_w=0.0)
+    ages = (before.age_f_ns, before.age_v_ns, before.age_p_ns)
+    times = [0 if s is None else before.t_ns + round(s * S) for s in (f_s, v_s, p_s)]
+    meter = replace(unit.measured(), t_f_ns=times[0], t_v_ns=times[1], t_p_ns=times[2], f_hz=61.0, v1_v=253.0)
+    record = unit.core.step(unit.t_ns, meter, unit.device_said(), Order(t_ns=unit.t_ns, permit=1))
+    assert record.f_hz == (61.0 if "f" in taken else 60.0), why
+    assert record.v_pu == pytest.approx(1.1 if "V" in taken else 1.0)
+    now = (record.age_f_ns, record.age_v_ns, record.age_p_ns)
+    grown = [age - old for age, old in zip(now, ages, strict=True)]
+    assert grown == [0 if quantity in taken else unit.period_ns for quantity in "fVP"]
+    assert not reasons(record) & (R.F_INVALID | R.V_INVALID)
+
+
+def test_what_was_never_seen_is_older_than_anything() -> None:
+    record = Unit().advance(0.01, silence="meter inverter")
+    assert (record.age_f_ns, record.age_v_ns, record.age_p_ns, record.age_d_ns) == (2**62 - 1,) * 4
 
 
 # --- what is dropped with an event ---
