@@ -6,6 +6,7 @@ A row of REASONS is what the record says and nothing else: a bit too many is as 
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import permutations
 from typing import Any
 
 import pytest
@@ -177,6 +178,17 @@ def test_each_quantity_counts_by_its_own_time(
     grown = [age - old for age, old in zip(now, ages, strict=True)]
     assert grown == [0 if quantity in taken else unit.period_ns for quantity in "fVP"]
     assert not reasons(record) & (R.F_INVALID | R.V_INVALID)
+
+
+@pytest.mark.parametrize("v_v", list(permutations((207.0, 230.0, 253.0))))
+def test_worst_phases_and_mean_whatever_their_order(v_v: tuple[float, ...]) -> None:
+    record = running(0.0).step(v_v=v_v)
+    assert (record.v_lo_pu, record.v_pu, record.v_hi_pu) == pytest.approx((0.9, 1.0, 1.1))
+
+
+def test_one_phase_is_its_own_worst() -> None:
+    record = running(0.0).step(v_v=(207.0,))
+    assert (record.v_lo_pu, record.v_pu, record.v_hi_pu) == pytest.approx((0.9, 0.9, 0.9))
 
 
 def test_what_was_never_seen_is_older_than_anything() -> None:
