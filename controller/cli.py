@@ -33,6 +33,8 @@ COMMANDS = {
     "compute": "Answer a table of grid values in virtual time: CSV in, CSV out.",
     "replay": "Compute a journal again and demand equal bits.",
     "report": "Make the report of a journal: plots, numbers, verdict.",
+    "settings": "Show, change, compare, check, import, export and draw settings.",
+    "explain": "What a setting, a reasons bit, a state or an EPRI name means.",
 }
 
 

@@ -41,6 +41,7 @@ class LiveSnapshot:
 
     site: str
     start_mode: str
+    unverified: str  # the profile's name when it is unverified
     title: str
     elapsed_s: float
     duration_s: float  # NaN: no end is set
@@ -87,6 +88,7 @@ def build(
     return LiveSnapshot(
         site=str(info.get("site", "")),
         start_mode=str(info.get("start_mode", "")),
+        unverified=str(info.get("unverified") or ""),
         title=title,
         elapsed_s=elapsed_s,
         duration_s=duration_s,
@@ -124,7 +126,7 @@ def render(s: LiveSnapshot, width: int) -> RenderableType:
 
 def plain_line(s: LiveSnapshot) -> str:
     """One line, for a pipe: the same numbers in a fixed order."""
-    mode = s.start_mode.upper()
+    mode = s.start_mode.upper() + (f" UNVERIFIED PROFILE {s.unverified}" if s.unverified else "")
     time = f"{s.elapsed_s:.0f}" + (f"/{s.duration_s:.0f}" if math.isfinite(s.duration_s) else "") + " s"
     return (
         f"{mode} {time}  f {_n(s.f_hz, '.3f')} Hz  V {_n(s.v_pu, '.3f')} pu  droop {_n(s.dp_w, '+.0f')} W  "
@@ -150,6 +152,8 @@ def _title(s: LiveSnapshot) -> Text:
     title = Text(" V2G controller ", style="bold")
     if s.start_mode:
         title.append(f" {s.start_mode.upper()} ", style="bold reverse" if s.start_mode == "demo" else "bold")
+    if s.unverified:
+        title.append(f" unverified profile {s.unverified} ", style="bold reverse")
     return title.append(f" {s.site} " if s.site else " ")
 
 

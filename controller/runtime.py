@@ -15,7 +15,6 @@ import mmap
 import random
 import struct
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +45,7 @@ from cython_core.step import Core
 from drivers.base import DriverError
 from drivers.mapfile import load_map
 from drivers.modbus.bus import InverterBus, MeterBus
-from drivers.registermap import field_word, meter_plan
+from drivers.registermap import meter_plan
 from drivers.sunspec import discover_in_child
 from drivers.tables import Plan
 
@@ -65,12 +64,11 @@ def boot_id() -> str:
 
 
 def plan_of_meter(site: Site) -> Plan:
-    """The meter's tables. At the house connection its P and Q are the house's, not the unit's: left out."""
-    plan = meter_plan(load_map(site.meter.map), site.meter.unit, site.meter.phases, site.meter.timeout_ms)
-    if site.meter.location == "inverter":
-        return plan
-    others = {field_word(Measurement, "p_w"), field_word(Measurement, "q_var")}
-    return replace(plan, decodes=tuple(d for d in plan.decodes if d.target not in others))
+    """The meter's tables. At the house connection its power is the house's: asked for that connection's limits only."""
+    meter = site.meter
+    house = "house" if site.settings.site_limits.enable else "none"
+    power = "unit" if meter.location == "inverter" else house
+    return meter_plan(load_map(meter.map), meter.unit, meter.phases, meter.timeout_ms, power=power)
 
 
 def wish_boxes(path: Path) -> dict[int, Mailbox]:
@@ -172,6 +170,7 @@ class Runtime:
             "settings": to_mapping(site.settings),
             "settings_digest": core.digest,
             "profile": site.profile,
+            "unverified": site.unverified,
             "build": build_id(),
             "maps": {"meter": site.meter.map, "inverter": site.inverter.map},
             "meter_location": site.meter.location,

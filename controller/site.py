@@ -1,13 +1,17 @@
 """A site file -> Site: what this unit is connected to, how its functions are set, and where each value came from.
 
 Errors   SiteError: every mistake of the file at once, one line each `file:line: what, and what is allowed`.
-Order    defaults < profile < site file. A file in /etc/v2g wins over the one that came with the package.
+Order    defaults < profile < site file. A file in /etc/v2g wins over the one that came with the package. The defaults
+         are those of the categories and of the nominal frequency in `rating`.
 Derived  the ages of fail_safe follow from the meter's and the inverter's numbers, unless they are given.
+Profiles a profile in the folder `unverified` is used only when the site accepts it by its name.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields, replace
+from hashlib import sha256
 from importlib import resources
 from ipaddress import ip_address
 from pathlib import Path
@@ -27,9 +31,10 @@ from controller.sitedata import (
     TelemetrySite,
     place,
 )
-from controller.sitemaps import device_map, follows
+from controller.sitemaps import device_map, follows, site_limit_faults
 from controller.timing import reachable, unmet
-from cython_core.settings import SettingError, Settings
+from cython_core.quantities import check_category, defaults
+from cython_core.settings import RatingSettings, SettingError, Settings
 from drivers.base import MapError
 from drivers.devicemap import DeviceMap
 from drivers.yamlfile import Problems, Section, read_yaml
@@ -49,6 +54,8 @@ __all__ = [
 
 USER_FILES = Path("/etc/v2g")
 GROUPS: dict[str, type[Any]] = get_type_hints(Settings)
+UNVERIFIED = "profiles/unverified"
+UNIT_KEYS = ("normal_category", "abnormal_category", "f_nom_hz")  # what defaults and ranges depend on
 GROUP_KEYS = {name: nested(f"{name}'s own keys", required=False) for name in GROUPS}
 Group = TypeVar("Group")
 
@@ -101,9 +108,19 @@ def find(path: Path, folder: str) -> Path:
     if len(path.parts) != 1 or path.suffix in (".yaml", ".yml") or (path.exists() and not path.is_dir()):
         return path
     known = available(folder)
+    if folder == "profiles" and path.name not in known and path.name in available(UNVERIFIED):
+        raise SiteError(
+            f"{path} is an unverified profile: name its file, {available(UNVERIFIED)[path.name]}, to use it"
+        )
     if path.name not in known:
         raise SiteError(f"{path}: no such file, and no name in {USER_FILES / folder}; known: {', '.join(known)}")
     return known[path.name]
+
+
+def find_profile(name: str) -> tuple[Path | None, bool]:
+    """(file, whether it is unverified) of a profile; a verified one hides an unverified one of the same name."""
+    verified = available("profiles").get(name)
+    return (verified, False) if verified else (available(UNVERIFIED).get(name), True)
 
 
 def available(folder: str) -> dict[str, Path]:
@@ -119,7 +136,7 @@ class Reader:
     def __init__(self, problems: Problems) -> None:
         self.problems = problems
         self.origins: dict[str, Origin] = {}
-        self.note = ""
+        self.note = self.unverified = ""
 
     def add(self, message: str, *keys: str) -> None:
         """A mistake at the first of these keys that stands in a file."""
@@ -132,12 +149,15 @@ class Reader:
         meter = self.group(MeterSite, "meter", top.pop("meter", None))
         inverter = self.group(InverterSite, "inverter", top.pop("inverter", None))
         telemetry = self.telemetry(top.pop("telemetry", Section({}, 1)))
-        layers = self.profile(top.get("profile"))
+        layers = self.profile(top.get("profile"), top.get("accept_unverified"))
         layers.append(("site", self.problems, top.pop("settings", Section({}, 1))))
         device = self.device_map("meter", meter)
         self.device_map("inverter", inverter)
         meter = self.with_refresh(meter, device)
-        settings = self.settings(layers, follows(meter, inverter, device) if meter and inverter and device else {})
+        derived = follows(meter, inverter, device) if meter and inverter and device else {}
+        if "name" in top:
+            derived["enter_service"] = {"seed": seed_of(top["name"])}
+        settings = self.settings(layers, derived)
         if self.problems or not (meter and inverter and telemetry and settings):
             return None
         name = top["name"]
@@ -148,6 +168,7 @@ class Reader:
             **top,
             path=path,
             profile_note=self.note,
+            unverified=self.unverified,
             accepted=accepted,
             settings=settings,
             meter=meter,
@@ -156,6 +177,8 @@ class Reader:
             origins=self.origins,
         )
         self.cross_check(site)
+        for message, *keys in site_limit_faults(site, device):
+            self.add(message, *keys)
         return site
 
     def keep(self, prefix: str, values: dict[str, tuple[Any, int]]) -> dict[str, Any]:
@@ -198,20 +221,33 @@ class Reader:
         store = self.group(StoreSite, "telemetry.store", values.pop("store", None))
         return TelemetrySite(**values, mqtt=mqtt, store=store)
 
-    def profile(self, name: str | None) -> list[tuple[str, Problems, Section]]:
-        """The named profile as a first layer of settings."""
+    def profile(self, name: str | None, accepted: str | None) -> list[tuple[str, Problems, Section]]:
+        """The named profile as a first layer of settings. accepted: the site's accept_unverified."""
+        if accepted and accepted != name:
+            self.add(
+                f"accept_unverified = {accepted} is not the profile: {name or 'none is named'}", "accept_unverified"
+            )
         if name is None:
             return []
-        known = available("profiles")
-        if name not in known:
+        file, unverified = find_profile(name)
+        if file is None:
             self.add(
-                f"profile = {name} is not there; known: {', '.join(known)} (a file in {USER_FILES}/profiles adds one)",
+                f"profile = {name} is not there; known: {', '.join(available('profiles'))}; unverified: "
+                f"{', '.join(available(UNVERIFIED))} (a file in {USER_FILES}/profiles adds one)",
                 "profile",
             )
             return []
-        reader = Reader(self.problems.beside(str(known[name])))
-        groups = reader.profile_groups(read_yaml(known[name], reader.problems))
+        reader = Reader(self.problems.beside(str(file)))
+        groups = reader.profile_groups(read_yaml(file, reader.problems))
         self.note = reader.note
+        if unverified:
+            self.unverified = name
+        if unverified and not accepted:
+            self.add(
+                f"profile = {name} is unverified ({reader.note}): compare its values with the utility's own file, then "
+                f"add the line `accept_unverified: {name}`",
+                "profile",
+            )
         return [("profile", reader.problems, groups)]
 
     def profile_groups(self, tree: Section) -> Section:
@@ -236,8 +272,24 @@ class Reader:
                 merged[group].update(self.layer(kind, problems, group, section))
                 if len(problems) > before:
                     broken.add(group)
-        built = {group: self.build(group, merged[group]) for group in GROUPS if group not in broken}
-        return None if self.problems else Settings(**built)
+        rating = self.unit_of(merged["rating"])
+        built = {group: self.build(group, merged[group], rating) for group in GROUPS if group not in broken}
+        return None if self.problems else self.together(built)
+
+    def unit_of(self, values: dict[str, Any]) -> RatingSettings | None:
+        """Categories and nominal frequency, whatever else is wrong in `rating`; None when they are."""
+        try:
+            return RatingSettings(**{k: v for k, v in values.items() if k in UNIT_KEYS})
+        except SettingError:
+            return None
+
+    def together(self, built: dict[str, Any]) -> Settings | None:
+        """All groups; a contradiction between two of them is put at the line of a key that it names."""
+        try:
+            return Settings(**built)
+        except SettingError as error:
+            self.refused(str(error), re.findall(r"\b([a-z_]+\.[a-z0-9_]+) = ", str(error)))
+            return None
 
     def layer(self, kind: str, problems: Problems, group: str, section: Section) -> dict[str, Any]:
         """One group of one layer; a value of the profile that the site overrides is remembered."""
@@ -249,16 +301,26 @@ class Reader:
             self.origins[f"{group}.{name}"] = Origin(kind, problems.file, line, over)
         return {name: value for name, (value, _) in values.items()}
 
-    def build(self, group: str, values: dict[str, Any]) -> Any:
-        """The core's dataclass; what it refuses is put at the line of a key the refusal names."""
+    def build(self, group: str, values: dict[str, Any], rating: RatingSettings | None) -> Any:
+        """The core's dataclass, inside the ranges of this unit; without a rating nothing can be said about those."""
+        if rating is None and group != "rating":
+            return None
+        unit = (rating.normal_category, rating.abnormal_category, rating.f_nom_hz) if rating else ("B", "III", 60.0)
+        others = [f"{group}.{name}" for name in values]
         try:
-            return GROUPS[group](**values)
+            found = GROUPS[group](**{**defaults(GROUPS[group], *unit), **values})
+            others = []  # from here on the value that is named is the one that is wrong
+            check_category(group, found, *unit)
         except SettingError as error:
             named = [f"{group}.{f.name}" for f in fields(GROUPS[group]) if f.name in str(error)]
-            theirs = [f"{group}.{name}" for name in values]
-            own = [key for key in named + theirs if key in self.origins and self.origins[key].kind == "site"]
-            self.add(str(error), *own, *named, group)
+            self.refused(str(error), named, *others)
             return None
+        return found
+
+    def refused(self, message: str, named: list[str], *others: str) -> None:
+        """A refusal of the core, at the first key that stands in the site file: one that it names, else another."""
+        own = [key for key in (*named, *others) if key in self.origins and self.origins[key].kind == "site"]
+        self.add(message, *own, *named, *(key.partition(".")[0] for key in named))
 
     def cross_check(self, site: Site) -> None:
         """What no single key can tell."""
@@ -288,6 +350,11 @@ class Reader:
                 self.add(f"telemetry.store: missing key '{name}', which kind influx needs", "telemetry.store")
             if store and store.kind == "sqlite" and given:
                 self.add(f"{name} belongs to kind: influx; this store is sqlite", f"telemetry.store.{name}")
+
+
+def seed_of(name: str) -> float:
+    """Where this site's random delays start: no two houses of a fleet come back together after an outage."""
+    return float(int.from_bytes(sha256(name.encode()).digest()[:4], "big") % 2147483647 + 1)
 
 
 def with_store(telemetry: TelemetrySite, state_dir: Path) -> TelemetrySite:

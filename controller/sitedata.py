@@ -15,6 +15,7 @@ from drivers.yamlkeys import choice, file_path, flag, integer, keys_of, nested, 
 
 SCHEMA = 1
 NAME = r"[a-z0-9][a-z0-9-]{0,31}"
+PROFILE_NAME = r"[A-Za-z0-9._-]+"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +100,12 @@ class Site:
     start_mode: str = choice(("demo", "shadow", "live"), "simulated; computes but never writes; moves real power")
     require_realtime: bool = flag("refuse to start without real-time rights", False)
     period_ms: int = integer("ms", 1, 100, "time of one step", 10)
-    profile: str | None = text("a file in config/profiles or /etc/v2g/profiles", None, r"[A-Za-z0-9._-]+")
+    profile: str | None = text("a file in config/profiles or /etc/v2g/profiles", None, PROFILE_NAME)
+    accept_unverified: str | None = text("the profile's name again, if it is unverified", None, PROFILE_NAME)
     runtime_dir: Path = field(metadata=file_path("ring and restart state; default /run/v2g/NAME"))
     state_dir: Path = field(metadata=file_path("journal and store; default /var/lib/v2g/NAME"))
     profile_note: str = ""
+    unverified: str = ""  # the profile's name when it is unverified: everything made from this site says so
     accepted: tuple[str, ...] = ()
     settings: Settings
     meter: MeterSite
@@ -131,8 +134,12 @@ class Profile:
     note: str = text("what the profile is not", "", r".+")
 
 
-# the keys with keys of their own, and the one that is a list
-PROFILE_KEYS = {**keys_of(Profile), "settings": nested("groups of settings", required=False)}
+# the keys with keys of their own, and those that are lists
+PROFILE_KEYS = {
+    **keys_of(Profile),
+    "sources": several(text("where its values come from", (), r".+")).metadata,
+    "settings": nested("groups of settings", required=False),
+}
 SITE_KEYS = {
     **keys_of(Site),
     "i_accept": several(choice(("real-power", "slow-response"), "a risk the owner takes in words", ())).metadata,

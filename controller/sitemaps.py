@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from controller.sitedata import InverterSite, MeterSite
+from controller.sitedata import InverterSite, MeterSite, Site
 from controller.timing import derived
 from cython_core.settings import FailSafeSettings
 from drivers.base import MapError
 from drivers.devicemap import DeviceMap
 from drivers.mapfile import is_own, map_names, read_map
+from drivers.registermap import PHASES, connection_registers
 from drivers.yamlfile import Problems
 from drivers.yamlkeys import keys_of
 
@@ -54,3 +55,40 @@ def frozen_after_s(meter: MeterSite, device: DeviceMap) -> float:
     new_answer_s = max(meter.refresh_ms, meter.poll_ms) / 1000  # a value that is not asked for cannot be seen to move
     after_s = max(FROZEN_REFRESHES * new_answer_s, FROZEN_S)
     return after_s if after_s <= LONGEST_S else 0.0
+
+
+def site_limit_faults(site: Site, device: DeviceMap | None) -> list[tuple[str, ...]]:
+    """(message, key, ...) where the limits of the house connection have no meter that shows its phases."""
+    limits, meter = site.settings.site_limits, site.meter
+    if not limits.enable or device is None:
+        return []
+    if meter.location != "connection":
+        return [
+            (
+                "site_limits needs a meter at the house connection: `meter.location: connection` with that meter's "
+                "host, or `site_limits.enable: false`",
+                "site_limits.enable",
+            )
+        ]
+    found: list[tuple[str, ...]] = []
+    shown = connection_registers(device, meter.phases)
+    missing = [f"p{i}_w" for i in range(1, len(PHASES[meter.phases]) + 1) if f"p{i}_w" not in shown]
+    if missing:
+        found.append(
+            (
+                f"site_limits needs the power of each phase, and map = {meter.map} has no {', '.join(missing)}: use "
+                "another meter, or `site_limits.enable: false`",
+                "meter.map",
+            )
+        )
+    for i in range(len(PHASES[meter.phases]) + 1, 4):
+        share = getattr(limits, f"share_l{i}_pu")
+        if share > 0.0:
+            found.append(
+                (
+                    f"share_l{i}_pu = {share:.12g}, but with phases = {meter.phases} the meter shows no L{i}",
+                    f"site_limits.share_l{i}_pu",
+                    "meter.phases",
+                )
+            )
+    return found

@@ -13,6 +13,13 @@ from controller.sitedata import InverterSite, MeterSite, Site
 from cython_core.settings import ages_s
 
 LOST_AFTER_S = 10.0
+FUSE_S = 5.0  # product: a main fuse bears some overload for seconds, not for minutes
+CESSATION_S = 0.083  # IEEE 1547-2018 6.4.2 Table 16, longest response of momentary cessation
+TRIP_TIMES = {
+    "voltage_trip": ("ov2_s", "ov1_s", "uv1_s", "uv2_s"),
+    "frequency_trip": ("of2_s", "of1_s", "uf1_s", "uf2_s"),
+}
+Parts = tuple[tuple[str, float], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +35,16 @@ class Ages:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """Times between a grid event and the answer, ms, against what the function allows."""
+    """Times between a grid event and the answer, ms, against what the function allows. setting: where that stands.
+
+    remedy: what the owner can do instead, when raising the setting is no way out.
+    """
 
     function: str
     setting: str
     allowed_ms: float
-    parts: tuple[tuple[str, float], ...]
+    parts: Parts
+    remedy: str = ""
 
     @property
     def total_ms(self) -> float:
@@ -69,37 +80,80 @@ def ages(site: Site) -> list[Ages]:
 
 
 def budgets(site: Site) -> list[Budget]:
-    """One budget for each enabled function that must answer in time."""
-    droop, volt_var = site.settings.freq_droop, site.settings.volt_var
-    first = ("meter refresh", float(site.meter.refresh_ms))
-    rest = (
-        ("meter poll", float(site.meter.poll_ms)),
+    """One budget for each enabled function that must answer in time; for each element of a trip that is ours."""
+    s = site.settings
+    refresh = ("meter refresh", float(site.meter.refresh_ms))
+    poll = ("meter poll", float(site.meter.poll_ms))
+    out = (
         ("step", float(site.period_ms)),
         ("write, behind one read", float(site.inverter.poll_ms)),
         ("inverter lag", float(site.inverter.lag_ms)),
     )
+    measured = (refresh, poll, *out)
     found = []
-    if droop.enable:  # a second reading confirms that frequency really left the dead band
-        parts = (first, ("second reading", droop.refresh_s * 1e3), *rest)
-        found.append(Budget("freq_droop", "t_response_s", droop.t_response_s * 1e3, parts))
-    if volt_var.enable:
-        found.append(Budget("volt_var", "olrt_s", volt_var.olrt_s * 1e3, (first, *rest)))
+    if s.freq_droop.enable:  # a second reading confirms that frequency really left the dead band
+        parts = (refresh, ("second reading", s.freq_droop.refresh_s * 1e3), poll, *out)
+        found.append(Budget("freq_droop", "t_response_s", s.freq_droop.t_response_s * 1e3, parts))
+    if s.volt_watt.enable:
+        found.append(Budget("volt_watt", "olrt_s", s.volt_watt.olrt_s * 1e3, measured))
+    found += reactive_budgets(site, measured, out)
+    if s.site_limits.enable:
+        found.append(Budget("site_limits", "fuse_a", FUSE_S * 1e3, measured, "use a faster meter or inverter"))
+    return found + trip_budgets(site, measured)
+
+
+def reactive_budgets(site: Site, measured: Parts, out: Parts) -> list[Budget]:
+    """The mode that acts. Those that follow our own power need no meter on the way."""
+    s = site.settings
+    match s.reactive.mode:
+        case "volt_var":
+            return [Budget("volt_var", "olrt_s", s.volt_var.olrt_s * 1e3, measured)]
+        case "watt_var":
+            return [Budget("watt_var", "response_s", s.watt_var.response_s * 1e3, out)]
+        case "constant_q":
+            return [Budget("const_var", "response_s", s.const_var.response_s * 1e3, out)]
+        case "constant_pf" if s.power_factor.pf < 1.0:
+            return [Budget("power_factor", "response_s", s.power_factor.response_s * 1e3, out)]
+    return []
+
+
+def trip_budgets(site: Site, measured: Parts) -> list[Budget]:
+    """Clearing times of the elements that are ours; what a meter on a wire cannot do belongs to the inverter."""
+    found = []
+    for function, times in TRIP_TIMES.items():
+        trip = getattr(site.settings, function)
+        remedy = f"leave it to the inverter (`{function}.owner: inverter`)"
+        if trip.owner == "controller":
+            found += [Budget(function, name, getattr(trip, name) * 1e3, measured, remedy) for name in times]
+    s = site.settings
+    if s.ride_through.owner == "controller" and s.rating.abnormal_category == "III":
+        remedy = "leave it to the inverter (`ride_through.owner: inverter`)"
+        found.append(Budget("ride_through", "mc_low_pu", CESSATION_S * 1e3, measured, remedy))
     return found
 
 
 def unmet(site: Site) -> list[str]:
     """One line `file:line: ...` for each response time that the wires cannot keep."""
-    lines = []
-    for budget in budgets(site):
-        if not budget.met:
-            parts = " + ".join(f"{name} {ms:.0f}" for name, ms in budget.parts)
-            where = site.where(f"{budget.function}.{budget.setting}", "meter.refresh_ms", "meter")
-            lines.append(
-                f"{where}: {budget.setting} = {budget.allowed_ms / 1e3:.12g} s of {budget.function} cannot be "
-                f"met: {parts} = {budget.total_ms:.0f} ms; raise {budget.setting}, use a faster meter or "
-                "inverter, or add the line `i_accept: slow-response`"
-            )
-    return lines
+    return [f"{place_of(site, b)}: {complaint(b)}" for b in budgets(site) if not b.met]
+
+
+def place_of(site: Site, budget: Budget) -> str:
+    """The owner's own line that decides it; what a profile says is not the owner's to change."""
+    function = budget.function
+    keys = [f"{function}.owner", f"{function}.{budget.setting}", function, "meter.refresh_ms", "meter", "inverter"]
+    own = [key for key in keys if key in site.origins and site.origins[key].kind == "site"]
+    return site.where(*own, *keys)
+
+
+def complaint(budget: Budget) -> str:
+    """What cannot be met, the sum, and what to do."""
+    seconds, name = f"{budget.allowed_ms / 1e3:.12g} s", budget.setting
+    what = f"{name} = {seconds} of {budget.function}" if name.endswith("_s") else f"{budget.function} within {seconds}"
+    parts = " + ".join(f"{part} {ms:.0f}" for part, ms in budget.parts)
+    remedy = budget.remedy or f"raise {name}, use a faster meter or inverter"
+    return (
+        f"{what} cannot be met: {parts} = {budget.total_ms:.0f} ms; {remedy}, or add the line `i_accept: slow-response`"
+    )
 
 
 def reachable(site: Site) -> list[tuple[str, ...]]:

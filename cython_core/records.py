@@ -101,7 +101,7 @@ class Mode(IntEnum):
     SILENT = 0  # write nothing: the inverter's own timer acts
     ACTIVE = 1
     SAFE = 2  # ramping to, or at, the safe power
-    STOP = 3  # ramping to 0 before handing control back
+    STOP = 3  # at, or on the way to, 0: stopping, out of service, ceased; 0 itself is urgent
 
 
 class State(IntEnum):

@@ -473,6 +473,13 @@ class Settings:
             chosen[name] = build(hint, {**preset, **groups.get(name, {})})
         return cls(**chosen)
 
+    @classmethod
+    def from_epri(cls, lines: Mapping[str, Any]) -> Settings:
+        """{"PF_KOF": 0.05, "QV_MODE_ENABLE": "ENABLED", ...} in EPRI's common file format -> Settings (epri.py)."""
+        from cython_core.epri import from_epri  # epri builds on this module
+
+        return from_epri(lines)
+
 
 def check_reactive(settings: Settings) -> None:
     """Raise SettingError where a reactive setting asks for more than the unit is capable of (5.2, 5.3)."""
@@ -500,7 +507,7 @@ def build(group: type[Any], values: Mapping[str, Any]) -> Any:
     for key in values:
         if key not in known:
             raise SettingError(f"unknown key '{key}'; known: {', '.join(sorted(known))}")
-    return group(**{k: float(v) if type(v) is int else v for k, v in values.items()})
+    return group(**{k: float(v) + 0.0 if type(v) in (int, float) else v for k, v in values.items()})  # -0.0 is 0.0
 
 
 def to_mapping(settings: Settings) -> dict[str, dict[str, Any]]:

@@ -416,7 +416,7 @@ cdef void stage_command(core_state_t* st, const settings_t* cfg, const inputs_t*
     rec.valid_ms = cfg.valid_ms
     if st.state == STATE_STARTING:
         rec.mode = MODE_SILENT
-    elif inputs.order.stop != STOP_RUN or not in_service(st.state):
+    elif inputs.order.stop != STOP_RUN or not in_service(st.state) or st.state == STATE_CEASED:
         rec.mode = MODE_STOP
     elif rec.reasons & METER_LOST:
         rec.mode = MODE_SAFE

@@ -21,6 +21,12 @@ METER_QUANTITIES = {
     "v3_v": (MeasurementValid.V3, "V"),
     "p_w": (MeasurementValid.P, "W"),
     "q_var": (MeasurementValid.Q, "var"),
+    "p1_w": (MeasurementValid.P1, "W"),
+    "p2_w": (MeasurementValid.P2, "W"),
+    "p3_w": (MeasurementValid.P3, "W"),
+    "i1_a": (MeasurementValid.I1, "A"),
+    "i2_a": (MeasurementValid.I2, "A"),
+    "i3_a": (MeasurementValid.I3, "A"),
 }
 DEVICE_QUANTITIES = {
     "p_w": (DeviceValid.P, "W"),
@@ -32,7 +38,8 @@ DEVICE_QUANTITIES = {
     "s_max_va": (DeviceValid.S_MAX, "VA"),
     "soc_pu": (DeviceValid.SOC, "pu"),
 }
-SIGNED = ("p_w", "q_var", "p_set_readback_w")  # their scale is written out, so that nobody forgets the direction
+# their scale is written out, so that nobody forgets the direction
+SIGNED = ("p_w", "q_var", "p1_w", "p2_w", "p3_w", "p_set_readback_w")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

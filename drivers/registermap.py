@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from cython_core.records import NAN, DeviceState, Measurement
@@ -20,11 +20,13 @@ from drivers.mapfile import load_map, map_names, parse_map
 from drivers.tables import TYPES, Decode, Encode, Flag, Plan, Read, Write, plan_from_json, plan_to_json
 
 __all__ = [
-    "TYPES", "Decode", "DeviceMap", "Encode", "Flag", "Plan", "Read", "Span", "Write", "decode", "encode", "field_word",
-    "load_map", "locate", "map_names", "meter_plan", "parse_map", "plan_from_json", "plan_reads", "plan_to_json",
+    "TYPES", "Decode", "DeviceMap", "Encode", "Flag", "Plan", "Read", "Span", "Write", "connection_registers", "decode",
+    "encode", "field_word", "load_map", "locate", "map_names", "meter_plan", "parse_map", "plan_from_json",
+    "plan_reads", "plan_to_json",
 ]  # fmt: skip
 
 FORMATS = {"u16": "H", "s16": "h", "u32": "I", "s32": "i", "f32": "f", "u64": "Q", "s64": "q"}
+# phases -> the voltages measured; at the house connection power and current have the same numbers
 PHASES = {"L1": ("v1_v",), "split": ("v1_v", "v2_v"), "L1L2L3": ("v1_v", "v2_v", "v3_v")}
 
 RTU_REQUEST_CHARS = 8 + 5 + 2 * 3.5  # a read's question, its answer without the words, and two silences
@@ -100,23 +102,46 @@ def field_word(record: type[Any], name: str) -> int:
 
 
 def meter_plan(
-    device_map: DeviceMap, unit: int, phases: str, timeout_ms: int, turnaround_ms: float = 2.0, baud: int = 0
+    device_map: DeviceMap,
+    unit: int,
+    phases: str,
+    timeout_ms: int,
+    turnaround_ms: float = 2.0,
+    baud: int = 0,
+    power: str = "unit",
 ) -> Plan:
-    """A meter's reads and rows for one site. phases: L1 | split | L1L2L3; voltages outside it stay absent."""
-    wanted = _wanted(device_map, phases)
-    registers = [r for r in device_map.registers.values() if r.name in wanted]
-    spans = [Span(r.at, TYPES[r.type], r.every) for r in registers]
+    """A meter's reads and rows for one site. phases: L1 | split | L1L2L3; voltages outside it stay absent.
+
+    power unit: it sees the unit's own P and Q. house: power of the house connection, of each phase too, with the
+    currents. none: it sees a house whose power nobody needs; what is not needed costs no time on the wire.
+    """
+    _check_phases(device_map, phases)
+    wanted = {"unit": ("p_w", "q_var"), "house": ("p_w",), "none": ()}[power]
+    found = [r for name, r in device_map.registers.items() if name in ("f_hz", *PHASES[phases], *wanted)]
+    if power == "house":
+        found += connection_registers(device_map, phases).values()
+    spans = [Span(r.at, TYPES[r.type], r.every) for r in found]
     reads = plan_reads(device_map.function, spans, device_map.max_words, turnaround_ms, baud)
     return Plan(
         unit=unit,
         reads=reads,
-        decodes=tuple(_meter_row(r, reads) for r in registers),
+        decodes=tuple(_meter_row(r, reads) for r in found),
         timeout_ms=timeout_ms,
         min_gap_ms=device_map.min_gap_ms,
     )
 
 
-def _wanted(device_map: DeviceMap, phases: str) -> set[str]:
+def connection_registers(device_map: DeviceMap, phases: str) -> dict[str, Register]:
+    """Power and current of each phase in use, as far as the map has them. Of one phase the total is the phase."""
+    numbers = range(1, len(PHASES[phases]) + 1)
+    names = [f"p{i}_w" for i in numbers] + [f"i{i}_a" for i in numbers]
+    found = {name: device_map.registers[name] for name in names if name in device_map.registers}
+    if phases == "L1" and "p1_w" not in found and "p_w" in device_map.registers:
+        found["p1_w"] = replace(device_map.registers["p_w"], name="p1_w")
+    return found
+
+
+def _check_phases(device_map: DeviceMap, phases: str) -> None:
     if device_map.kind != "meter":
         raise MapError(f"{device_map.file}:1: {device_map.device} is a map of kind {device_map.kind}; allowed: meter")
     if phases not in PHASES:
@@ -128,7 +153,6 @@ def _wanted(device_map: DeviceMap, phases: str) -> set[str]:
             f"{device_map.file}:1: {device_map.device} has no {', '.join(missing)}, which phases = '{phases}' needs; "
             f"allowed for this meter: {', '.join(fits)}"
         )
-    return {"f_hz", "p_w", "q_var", *PHASES[phases]}
 
 
 def _meter_row(r: Register, reads: Sequence[Read]) -> Decode:

@@ -13,7 +13,8 @@ from typing import Any
 
 from controller.site import Site, SiteError, load_site
 from controller.sitedata import Origin
-from controller.timing import ages, budgets
+from controller.sitewrite import of_unit
+from controller.timing import Budget, ages, budgets
 from drivers.yamlkeys import allowed, keys_of, kind_of
 
 WIDTH = 80
@@ -74,13 +75,15 @@ def rows(site: Site) -> Iterator[Row]:
     for group, values in groups.items():
         for key, meta in keys_of(type(values)).items() if values is not None else ():
             origin = site.origins.get(f"{group}.{key}" if group else key, DEFAULT)
-            yield Row(group, key, getattr(values, key), meta, origin)
+            yield Row(group, key, getattr(values, key), of_unit(meta, site.settings.rating), origin)
 
 
 def page(site: Site) -> Iterator[str]:
     """The whole answer in 80 columns."""
     yield f"{site.path}: site {site.name}"
     yield f"start mode {site.start_mode.upper()}: {MODES[site.start_mode]}"
+    if site.unverified:
+        yield f"UNVERIFIED PROFILE {site.unverified}, accepted by this file"
     yield "Clauses are of IEEE 1547-2018. `site:8` is line 8 of the site file."
     yield f"\n{' key':<22}{'value':<15}{'from':<11}allowed (clause or meaning)"
     group = None
@@ -136,19 +139,25 @@ def freshness(site: Site) -> Iterator[str]:
 
 
 def response(site: Site) -> Iterator[str]:
-    """The way from the grid to the inverter's answer, part by part."""
+    """The way from the grid to the inverter's answer, part by part; those alike are shown once."""
     yield "\nfrom a grid event to the answer, ms"
+    shown_parts = None
     for budget in budgets(site):
-        verdict = "met" if budget.met else "NOT MET"
-        accepted = " (accepted: slow-response)" if not budget.met and "slow-response" in site.accepted else ""
-        for name, ms in budget.parts:
-            yield f" {name:<28}{ms:>8.0f}"
-        yield (
-            f" {budget.function + ' in all':<28}{budget.total_ms:>8.0f}  of {budget.allowed_ms:.0f} "
-            f"({budget.setting}): {verdict}{accepted}"
-        )
-    if not budgets(site):
+        if budget.parts != shown_parts:
+            shown_parts = budget.parts
+            yield from (f" {name:<28}{ms:>8.0f}" for name, ms in budget.parts)
+        yield total(site, budget)
+    if shown_parts is None:
         yield " no function with a response time is enabled"
+
+
+def total(site: Site, budget: Budget) -> str:
+    verdict = "met" if budget.met else "NOT MET"
+    accepted = " (accepted: slow-response)" if not budget.met and "slow-response" in site.accepted else ""
+    return (
+        f" {budget.function + ' in all':<28}{budget.total_ms:>8.0f}  of {budget.allowed_ms:.0f} "
+        f"({budget.setting}): {verdict}{accepted}"
+    )
 
 
 def as_json(site: Site | None, problems: list[str]) -> dict[str, Any]:
@@ -160,7 +169,9 @@ def as_json(site: Site | None, problems: list[str]) -> dict[str, Any]:
         "problems": problems,
         "site": site.name,
         "start_mode": site.start_mode,
+        "profile": site.profile,
         "profile_note": site.profile_note,
+        "unverified": site.unverified,
         "settings": [setting_json(row) for row in rows(site)],
         "ages": [
             {"signal": a.signal, "t_ms": a.t_ms, "fresh_ms": a.fresh_ms, "held_ms": a.held_ms, "lost_ms": a.lost_ms}

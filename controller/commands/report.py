@@ -30,6 +30,8 @@ def lines(judged: Judged) -> list[str]:
         limit = f" (limit {number(check.limit, check.unit)})" if check.passed is not None else ""
         why = f": {check.reason}" if word in ("fail", "not judged") else ""
         rows.append(f"  {word.upper() if word == 'fail' else word:<10} {check.name} {result(check)}{limit}{why}")
+    unverified = judged.run.info.get("unverified")
+    rows += [f"UNVERIFIED PROFILE {unverified}"] if unverified else []
     return [*rows, f"replay: {judged.replay_line}", f"verdict: {'pass' if judged.verdict.passed else 'FAIL'}"]
 
 

@@ -38,4 +38,6 @@ def run(args: argparse.Namespace) -> int:
     if args.parent_death:
         die_with_parent()
     print(announcement(site, args.watch_only), file=sys.stderr)
+    if site.unverified:
+        print(f"UNVERIFIED PROFILE {site.unverified}, accepted by {site.where('accept_unverified')}", file=sys.stderr)
     return Runtime(site, args.watch_only).run()

@@ -102,5 +102,6 @@ def as_json(judged: Judged, out: Path | None) -> dict[str, Any]:
     return answer | {
         "replay": judged.replay_line,
         "steps": judged.run.identical,
+        "unverified": judged.run.info.get("unverified", ""),
         "report": None if out is None else str(out),
     }

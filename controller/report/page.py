@@ -1,8 +1,8 @@
 """The report: one self-contained HTML page with the verdict, its checks, plots, settings and where it all comes from.
 
 Everything is inline (style, SVG); the page asks nobody for anything. It follows the reader's light or dark scheme,
-reads at 400 px as at 1600 px, and prints on one page. Pure apart from write_report, which writes the file whole.
-The same run gives the same page; the time of making is the caller's (made_at), if it is wanted.
+reads at 400 px as at 1600 px, and prints on one page, the settings on a second. Pure apart from write_report, which
+writes the file whole. The same run gives the same page; the time of making is the caller's (made_at), if it is wanted.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from controller.response.checks import Check
 from controller.response.judge import Verdict
 from controller.response.measure import EventResponse
 from controller.response.run import Records, prepare
+from controller.sitewrite import written
+from cython_core.quantities import defaults, range_of
 from cython_core.settings import Settings
 
 UNKNOWN = "not recorded"
@@ -75,7 +77,9 @@ def render(
 ) -> str:
     """The page as text."""
     run = prepare(records, info)
-    plots = draw_all(curves(run, verdict, frames_ms, int(info["wall_offset_ns"])))
+    unverified = str(info.get("unverified") or "")
+    watermark = f"unverified profile {unverified}" if unverified else ""
+    plots = draw_all(curves(run, verdict, frames_ms, int(info["wall_offset_ns"])), watermark)
     environment = Environment(
         loader=FunctionLoader(_package_text), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
@@ -89,6 +93,7 @@ def render(
         verdict=verdict,
         headline=headline(verdict),
         demo=str(info.get("start_mode", "")) == "demo",
+        watermark=watermark,
         site=str(info.get("site", UNKNOWN)),
         events=[(e, (e.event.t_start_ns - t0_ns) / 1e9) for e in shown_events(verdict)],
         event_count=len(verdict.measured.events),
@@ -132,18 +137,32 @@ def shown_events(verdict: Verdict) -> list[EventResponse]:
 
 def setting_rows(settings: Settings) -> list[tuple[str, list[SettingRow]]]:
     """Every setting with unit, range and clause, group by group."""
+    rating = settings.rating
+    unit = (rating.normal_category, rating.abnormal_category, rating.f_nom_hz)
     groups = []
     for group in fields(settings):
         chosen = getattr(settings, group.name)
-        rows = [_setting(getattr(chosen, f.name), f.name, f.default, f.metadata) for f in fields(chosen)]
+        preset = defaults(type(chosen), *unit)
+        rows = [
+            _setting(
+                getattr(chosen, f.name), f.name, preset.get(f.name, f.default), _allowed(f.metadata, unit), f.metadata
+            )
+            for f in fields(chosen)
+        ]
         groups.append((group.name, rows))
     return groups
 
 
-def _setting(value: Any, name: str, default: Any, meta: Mapping[str, Any]) -> SettingRow:
-    allowed = f"{meta['low']:g} … {meta['high']:g}" if "low" in meta else ""
-    text = str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
-    unit = "" if isinstance(value, bool) else str(meta.get("unit", ""))
+def _allowed(meta: Mapping[str, Any], unit: tuple[str, str, float]) -> str:
+    """The range of this unit, in its categories and at its nominal frequency."""
+    if "choices" in meta:
+        return " | ".join(meta["choices"])
+    return "{1:.12g} … {2:.12g}".format(*range_of(meta, *unit)) if "low" in meta else ""
+
+
+def _setting(value: Any, name: str, default: Any, allowed: str, meta: Mapping[str, Any]) -> SettingRow:
+    text = written(value)
+    unit = str(meta.get("unit", "")) if isinstance(value, float) else ""
     return SettingRow(name, text, unit, allowed, str(meta.get("clause", "")), value != default)
 
 
@@ -159,6 +178,7 @@ def provenance(
         ("Steps", f"{d.steps}, one every {d.period_ms:g} ms; {d.skipped} grid points skipped, {d.missing} absent"),
         ("Replay", replay or "not replayed"),
         ("Start mode", str(info.get("start_mode", UNKNOWN))),
+        ("Profile", _profile(info)),
         ("Build", str(info.get("build", UNKNOWN))),
         ("Settings digest", f"{digest:016x}" if isinstance(digest, int) else str(digest)),
         ("Epoch, boot", f"{info.get('epoch', UNKNOWN)}, {info.get('boot_id', UNKNOWN)}"),
@@ -168,6 +188,11 @@ def provenance(
     if made_at:
         rows.append(("Report made", made_at))
     return rows
+
+
+def _profile(info: Mapping[str, Any]) -> str:
+    name = str(info.get("profile") or "none")
+    return f"{name} (unverified)" if info.get("unverified") else name
 
 
 def number(value: float, unit: str = "") -> str:

@@ -60,8 +60,8 @@ MOST_POINTS = 1200  # a plot is some 500 px wide
 STRETCHES = 200
 
 
-def draw_all(curves: Curves) -> dict[str, str]:
-    """Every plot that has data, by name, as <svg> text."""
+def draw_all(curves: Curves, watermark: str = "") -> dict[str, str]:
+    """Every plot that has data, by name, as <svg> text. watermark: words across each, which a copy keeps."""
     plots: dict[str, Callable[[Axes, Curves], None]] = {
         "frequency": draw_frequency,
         "power": draw_power,
@@ -70,15 +70,18 @@ def draw_all(curves: Curves) -> dict[str, str]:
         "lateness": draw_lateness,
         "telemetry": draw_telemetry,
     }
-    return {name: svg(name, draw, curves) for name, draw in plots.items()}
+    return {name: svg(name, draw, curves, watermark) for name, draw in plots.items()}
 
 
-def svg(name: str, draw: Callable[[Axes, Curves], None], curves: Curves) -> str:
+def svg(name: str, draw: Callable[[Axes, Curves], None], curves: Curves, watermark: str = "") -> str:
     """One plot: drawn, coloured by the page, its ids made its own."""
     with mpl.rc_context({**STYLE, "svg.hashsalt": name}):
         figure = Figure(figsize=SIZE_IN, layout="constrained")
         FigureCanvasSVG(figure)
-        draw(figure.add_subplot(), curves)
+        ax = figure.add_subplot()
+        draw(ax, curves)
+        if watermark:
+            _across(ax, watermark)
         out = io.StringIO()
         figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = out.getvalue()
@@ -178,6 +181,15 @@ def _events(ax: Axes, c: Curves) -> None:
     """Shade the time during which the frequency was outside."""
     for i, (start_s, stop_s) in enumerate(c.event_spans_s):
         ax.axvspan(start_s, stop_s, color=C["mark"], alpha=0.08, lw=0, label="grid event" if i == 0 else None)
+
+
+def _across(ax: Axes, words: str) -> None:
+    """A watermark in the plot itself."""
+    size = min(20.0, 420.0 / len(words))
+    ax.text(
+        0.5, 0.5, words, transform=ax.transAxes, ha="center", va="center", rotation=18, fontsize=size, weight="bold",
+        color=C["limit"], alpha=0.3, zorder=9,
+    )  # fmt: skip
 
 
 def _time(ax: Axes, c: Curves) -> None:

@@ -81,8 +81,9 @@ class Telemetry:
         own = {"frames": self.frames, "sent": self.pump.sent, "lost_records": self.lost_records,
                "journal_failures": self.journal_failures, "newest_n": self._newest_n}  # fmt: skip
         to = {"delivery": self.delivery.name, "connected": self.delivery.connected}
-        epoch = None if self._builder is None else self._builder.info["epoch"]
-        return {"v": 1, "pid": os.getpid(), "t_ms": now_ms, "epoch": epoch, **own, **counters, **to}
+        info = {} if self._builder is None else self._builder.info
+        of_run = {"epoch": info.get("epoch"), "unverified": info.get("unverified", "")}
+        return {"v": 1, "pid": os.getpid(), "t_ms": now_ms, **of_run, **own, **counters, **to}
 
     def _start_n(self, info: dict[str, Any]) -> int:
         """An epoch begins, or goes on after our restart. -> the first step that journal or frames still need."""

@@ -164,7 +164,8 @@ cdef class MeterBus(Bus):
                 raise ValueError(f"plan: a meter is never written, but {name} has writes")
         self.prepare(plan, host, port, poll_ms, Measurement, out)
         names = list(Measurement.__dataclass_fields__)
-        for i, prefix in enumerate((("f_",), ("v1_", "v2_", "v3_"), ("p_", "q_"))):
+        powers = ("p_", "q_", "p1_", "p2_", "p3_", "i1_", "i2_", "i3_")
+        for i, prefix in enumerate((("f_",), ("v1_", "v2_", "v3_"), powers)):
             for d in plan.decodes:
                 if names[d.target].startswith(prefix):
                     self.b.carriers[<int> i] |= 1 << <int> d.read

@@ -2,7 +2,7 @@
 
 Words    WORDS, each a double; one writer each, written and read whole (aligned 8 bytes), so there is no lock. All
          zero is a valid start: nothing runs yet. Times are seconds of CLOCK_MONOTONIC.
-Knobs    `play`, `session`, `meter_fault` and `gain` may be turned by anybody while the simulation runs:
+Knobs    `play`, `session`, `meter_fault`, `gain` and `oven1_w` ... may be turned by anybody while the simulation runs:
              bar = Bar(path); bar.play(); bar.set("session", Session.UNPLUGGED); bar.set("meter_fault", MeterFault.NAN)
 Errors   BarError when the file is not a bar of this layout.
 """
@@ -28,7 +28,15 @@ WORDS = (
     "v1_v",  # at the terminals
     "v2_v",
     "v3_v",
-    "load_w",  # of the house, behind the same connection
+    "share1",  # part of the unit's power on each phase
+    "share2",
+    "share3",
+    "load1_w",  # of the house on each phase, behind the same connection
+    "load2_w",
+    "load3_w",
+    "oven1_w",  # knob: what somebody has just switched on, part of the load
+    "oven2_w",
+    "oven3_w",
     # inverter
     "unit_s",  # heartbeat
     "p_w",
@@ -45,7 +53,7 @@ WORDS = (
     "meter_s",  # heartbeat
     "meter_fault",  # knob
 )
-VERSION = 1.0
+VERSION = 2.0
 SILENT_S = 1.0  # a part whose heartbeat is older is off: its process was stopped
 
 
@@ -109,6 +117,13 @@ class Bar:
     def unit_power(self) -> tuple[float, float]:
         """p_w, q_var of the inverter; 0 while its process is off."""
         return (self.get("p_w"), self.get("q_var")) if self.runs("unit_s") else (0.0, 0.0)
+
+    def connection_power(self, phases: int) -> tuple[tuple[float, float], ...]:
+        """p_w, q_var of each phase at the house connection: the unit's part less the house's load."""
+        p_w, q_var = self.unit_power()
+        wired = self.runs("grid_s")
+        parts = [(self.get(f"share{i}"), self.get(f"load{i}_w")) if wired else (0.0, 0.0) for i in range(1, phases + 1)]
+        return tuple((p_w * share - load_w, q_var * share) for share, load_w in parts)
 
     def close(self) -> None:
         self._words.release()

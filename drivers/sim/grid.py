@@ -61,28 +61,38 @@ class Swing:
 class Playback:
     """A trace: straight lines between its rows, the first row before it and the last row after it.
 
-    t_s rises strictly. v1_pu and v2_pu: the source's voltage; equal unless the trace has two.
+    t_s rises strictly. v1_pu and v2_pu: the source's voltage; equal unless the trace has two. load_w: of the house, a
+    column a phase.
     """
 
     t_s: Sequence[float]
     f_hz: Sequence[float]
     v1_pu: Sequence[float]
     v2_pu: Sequence[float]
+    load_w: Sequence[Sequence[float]] = ()
 
     def __post_init__(self) -> None:
-        if not self.t_s or not len(self.t_s) == len(self.f_hz) == len(self.v1_pu) == len(self.v2_pu):
+        columns = (self.f_hz, self.v1_pu, self.v2_pu, *self.load_w)
+        if not self.t_s or any(len(c) != len(self.t_s) for c in columns):
             raise ValueError("a trace needs columns of one length, at least one row")
 
     def at(self, t_s: float) -> tuple[float, float, float]:
         """f_hz, v1_pu, v2_pu at a scenario time."""
+        f, v1, v2 = self._lines((self.f_hz, self.v1_pu, self.v2_pu), t_s)
+        return f, v1, v2
+
+    def load_at(self, t_s: float) -> list[float]:
+        """The house's load on each phase at a scenario time; empty without one in the trace."""
+        return self._lines(self.load_w, t_s)
+
+    def _lines(self, columns: Sequence[Sequence[float]], t_s: float) -> list[float]:
         i = bisect_right(self.t_s, t_s) - 1
         if i < 0:
-            return self.f_hz[0], self.v1_pu[0], self.v2_pu[0]
+            return [c[0] for c in columns]
         if i >= len(self.t_s) - 1:
-            return self.f_hz[-1], self.v1_pu[-1], self.v2_pu[-1]
+            return [c[-1] for c in columns]
         w = (t_s - self.t_s[i]) / (self.t_s[i + 1] - self.t_s[i])
-        f, v1, v2 = (c[i] + w * (c[i + 1] - c[i]) for c in (self.f_hz, self.v1_pu, self.v2_pu))
-        return f, v1, v2
+        return [c[i] + w * (c[i + 1] - c[i]) for c in columns]
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,9 @@ class GridProcess:
         self.playback = playback_of(self.trace) if self.trace else None
         self.swing = Swing(args.f_nom, args.h_s, args.droop_pu, args.governor_s, args.damping_pu)
         self.waited_s = 0.0
-        bar.update(play=0.0, play_s=0.0, ended=0.0, t_s=0.0, source_v=args.v_nom, load_w=args.load_w)
+        self.share = shares_of(args)
+        bar.update(play=0.0, play_s=0.0, ended=0.0, t_s=0.0, source_v=args.v_nom)
+        bar.update(**{f"share{i}": share for i, share in enumerate(self.share, start=1)})
 
     @property
     def end_s(self) -> float | None:
@@ -29,14 +31,27 @@ class GridProcess:
     def tick(self, dt_s: float) -> None:
         t_s = self._scenario_time(dt_s)
         p_w, q_var = self.bar.unit_power()
-        net_w = p_w - self.args.load_w
         f_hz, v1_pu, v2_pu = self.playback.at(t_s) if self.playback else self._swing(dt_s, t_s, p_w)
-        n = self.args.phases
+        n, load_w = self.args.phases, self._load_w(t_s)
         volts = [pu * self.args.v_nom for pu in (v1_pu, v2_pu if n == 2 else v1_pu, v1_pu)]
-        at_unit = [self.feeder.terminal_v(v, net_w / n, q_var / n) if i < n else 0.0 for i, v in enumerate(volts)]
+        at_unit = [
+            self.feeder.terminal_v(v, p_w * self.share[i] - load_w[i], q_var * self.share[i]) if i < n else 0.0
+            for i, v in enumerate(volts)
+        ]
+        self.bar.update(load1_w=load_w[0], load2_w=load_w[1], load3_w=load_w[2])
         self.bar.update(
             t_s=t_s, f_hz=f_hz, source_v=volts[0], v1_v=at_unit[0], v2_v=at_unit[1], v3_v=at_unit[2], grid_s=monotonic()
         )
+
+    def _load_w(self, t_s: float) -> list[float]:
+        """The house's load on each phase: its base, what the trace says, and what somebody has switched on."""
+        n = self.args.phases
+        played = self.playback.load_at(t_s) if self.playback else []
+        played += [0.0] * (3 - len(played))
+        base_w = [self.args.load_w / n if i < n else 0.0 for i in range(3)]
+        own_w = (self.args.load_l1_w, self.args.load_l2_w, self.args.load_l3_w)
+        oven_w = [self.bar.get(f"oven{i}_w") for i in (1, 2, 3)]
+        return [sum(parts) for parts in zip(base_w, own_w, played, oven_w, strict=True)]
 
     def _scenario_time(self, dt_s: float) -> float:
         """0 until it is time to play, then seconds since, up to the end."""
@@ -71,4 +86,13 @@ def trace_of(args: Namespace) -> Trace | None:
 
 
 def playback_of(trace: Trace) -> Playback:
-    return Playback(trace.t_s, trace.f_hz, trace.v1_pu, trace.v2_pu)
+    return Playback(trace.t_s, trace.f_hz, trace.v1_pu, trace.v2_pu, trace.load_w)
+
+
+def shares_of(args: Namespace) -> list[float]:
+    """Part of the unit's power on L1, L2, L3: as told, else even over the phases in use."""
+    n = args.phases
+    shares: list[float] = args.share or [1.0 / n] * n
+    if len(shares) != n or abs(sum(shares) - 1.0) > 1e-3:
+        raise ValueError(f"--share {','.join(f'{s:g}' for s in shares)}; allowed: {n} values that add up to 1")
+    return shares + [0.0] * (3 - n)

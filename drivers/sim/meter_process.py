@@ -57,10 +57,11 @@ class MeterProcess:
 
     def _truth(self) -> Reading:
         grid = self.bar.grid()
-        p_w, q_var = self.bar.unit_power()
         if self.args.location == "connection":
-            p_w -= self.bar.get("load_w")
-        return Reading(grid.f_hz, *grid.v_v, p_w, q_var)
+            phases = self.bar.connection_power(self.args.phases)
+            p_w, q_var = (sum(values) for values in zip(*phases, strict=True))
+            return Reading(grid.f_hz, *grid.v_v, p_w, q_var, phases=phases)
+        return Reading(grid.f_hz, *grid.v_v, *self.bar.unit_power())
 
     def _turn_knob(self) -> None:
         """Set the fault on entering its window and clear it on leaving, so that a hand on the knob is not overruled."""

@@ -40,6 +40,8 @@ class Reading:
     export_wh: float = 0.0
     import_varh: float = 0.0
     export_varh: float = 0.0
+    # p_w, q_var of each; empty: equal parts of the whole
+    phases: tuple[tuple[float, float], ...] = field(default=(), kw_only=True)
 
 
 DEAD = Reading(*[nan] * 10)
@@ -93,7 +95,10 @@ class Meter:
 
     def _look(self, truth: Reading) -> Reading:
         seen = {name: self._round(name, getattr(truth, name)) for name in RESOLUTION}
-        return replace(self.energy, **seen)
+        phases = tuple((self._round("p_w", p_w), self._round("q_var", q_var)) for p_w, q_var in truth.phases)
+        if phases:  # the whole is the sum of what is shown
+            seen |= {"p_w": sum(p_w for p_w, _ in phases), "q_var": sum(q_var for _, q_var in phases)}
+        return replace(self.energy, **seen, phases=phases)
 
     def _round(self, name: str, value: float) -> float:
         if value == 0.0 and name not in ("p_w", "q_var"):  # a phase that is not wired shows 0, without noise

@@ -1,7 +1,8 @@
 """Scenarios: a CSV of grid frequency (and voltage) over time -> Trace. Pure; reads one file.
 
-Columns  t_s, f_hz [, v_pu | v1_pu, v2_pu]; t_s rises strictly. Comma between columns, dot in numbers, UTF-8 (a byte
-         order mark is accepted), lines starting with # are comments.
+Columns  t_s, f_hz [, v_pu | v1_pu, v2_pu] [, load_l1_w [, load_l2_w [, load_l3_w]]]; t_s rises strictly. Comma between
+         columns, dot in numbers, UTF-8 (a byte order mark is accepted), lines starting with # are comments.
+         load_l1_w ...: what the house draws on each phase. Two rows close together switch an oven on.
 Errors   TraceError, one line: file:line: what; allowed: what.
 Built in load_builtin("gb_2019-08-09") reads config/scenarios/*.csv through importlib.resources, installed or not.
 """
@@ -17,9 +18,11 @@ from pathlib import Path
 from typing import Protocol
 
 COLUMNS = (("t_s", "f_hz"), ("t_s", "f_hz", "v_pu"), ("t_s", "f_hz", "v1_pu", "v2_pu"))
-ALLOWED = "t_s,f_hz or t_s,f_hz,v_pu or t_s,f_hz,v1_pu,v2_pu"
+LOADS = ("load_l1_w", "load_l2_w", "load_l3_w")
+ALLOWED = "t_s,f_hz or t_s,f_hz,v_pu or t_s,f_hz,v1_pu,v2_pu; then up to load_l1_w,load_l2_w,load_l3_w"
 STYLE = "comma between columns, dot in numbers"
 RANGES = {"t_s": (-1e9, 1e9), "f_hz": (40.0, 70.0), "v_pu": (0.0, 2.0), "v1_pu": (0.0, 2.0), "v2_pu": (0.0, 2.0)}
+RANGES |= dict.fromkeys(LOADS, (-1e6, 1e6))
 
 
 class TraceError(Exception):
@@ -34,13 +37,17 @@ class Readable(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """One scenario: columns of one length. v1_pu and v2_pu: 1 without voltage in the file, equal with one."""
+    """One scenario: columns of one length. v1_pu and v2_pu: 1 without voltage in the file, equal with one.
+
+    load_w: one column a phase, as many as the file has.
+    """
 
     name: str
     t_s: tuple[float, ...]
     f_hz: tuple[float, ...]
     v1_pu: tuple[float, ...]
     v2_pu: tuple[float, ...]
+    load_w: tuple[tuple[float, ...], ...] = ()
 
     @property
     def duration_s(self) -> float:
@@ -64,17 +71,18 @@ class Trace:
         first = self.t_s[0] + start_s
         last = min(first + wanted, self.t_s[-1])
         rows = [self._row(first), *(r for r in self._rows() if first < r[0] < last), self._row(last)]
-        t, f, v1, v2 = zip(*rows, strict=True)
-        return Trace(self.name, tuple(x - first for x in t), f, v1, v2)
+        t, f, v1, v2, *load_w = zip(*rows, strict=True)
+        return Trace(self.name, tuple(x - first for x in t), f, v1, v2, tuple(load_w))
 
     def _rows(self) -> Iterator[tuple[float, ...]]:
-        return zip(self.t_s, self.f_hz, self.v1_pu, self.v2_pu, strict=True)
+        return zip(self.t_s, self.f_hz, self.v1_pu, self.v2_pu, *self.load_w, strict=True)
 
     def _row(self, t_s: float) -> tuple[float, ...]:
         """The row at t_s, interpolated; t_s lies inside the trace."""
         i = min(max(bisect_right(self.t_s, t_s) - 1, 0), len(self.t_s) - 2)
         w = (t_s - self.t_s[i]) / (self.t_s[i + 1] - self.t_s[i])
-        return (t_s, *(c[i] + w * (c[i + 1] - c[i]) for c in (self.f_hz, self.v1_pu, self.v2_pu)))
+        columns = (self.f_hz, self.v1_pu, self.v2_pu, *self.load_w)
+        return (t_s, *(c[i] + w * (c[i + 1] - c[i]) for c in columns))
 
 
 def load_trace(path: Path) -> Trace:
@@ -120,14 +128,17 @@ def parse(name: str, text: str) -> Trace:
         rows.append(row)
     if len(rows) < 2:
         raise TraceError(f"{name}:{lines[-1][0]}: {len(rows)} rows; allowed: two or more")
-    t, f, *v = (tuple(c) for c in zip(*rows, strict=True))
-    v1 = v[0] if v else (1.0,) * len(t)
-    return Trace(name, t, f, v1, v[-1] if v else v1)
+    by_name = dict(zip(columns, (tuple(c) for c in zip(*rows, strict=True)), strict=True))
+    v = [by_name[c] for c in ("v_pu", "v1_pu", "v2_pu") if c in by_name] or [(1.0,) * len(rows)]
+    load_w = tuple(by_name[c] for c in LOADS if c in by_name)
+    return Trace(name, by_name["t_s"], by_name["f_hz"], v[0], v[-1], load_w)
 
 
 def header(name: str, n: int, line: str) -> tuple[str, ...]:
     found = tuple(c.strip() for c in line.split(","))
-    if found in COLUMNS:
+    grid = tuple(c for c in found if c not in LOADS)
+    loads = found[len(grid) :]
+    if grid in COLUMNS and loads == LOADS[: len(loads)]:
         return found
     if ";" in line or "\t" in line:
         raise TraceError(f"{name}:{n}: columns are not separated by commas; allowed: {STYLE}")

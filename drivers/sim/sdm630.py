@@ -17,24 +17,29 @@ MAX_WORDS = 80  # in one request
 
 
 def quantities(r: Reading, phases: int) -> dict[int, float]:
-    """Address -> value on the wire. P and Q are shared evenly by the phases in use."""
+    """Address -> value on the wire. P and Q are shared evenly by the phases in use, unless each has its own."""
     volts = (r.v1_v, r.v2_v, r.v3_v)[:phases]
-    p_w, q_var = -r.p_w / phases, -r.q_var / phases
-    s_va = hypot(p_w, q_var)
-    pf = p_w / s_va if s_va > 1.0 else 1.0
+    own = r.phases or ((r.p_w / phases, r.q_var / phases),) * phases
     values: dict[int, float] = {}
-    for i, v in enumerate(volts):
-        amps = s_va / v if v else 0.0
-        for address, value in ((0, v), (6, amps), (12, p_w), (18, s_va), (24, q_var), (30, pf)):
+    for i, (v, (p_w, q_var)) in enumerate(zip(volts, own, strict=True)):
+        s_va = hypot(p_w, q_var)
+        row = ((0, v), (6, s_va / v if v else 0.0), (12, -p_w), (18, s_va), (24, -q_var), (30, factor(-p_w, s_va)))
+        for address, value in row:
             values[address + 2 * i] = value
     values[42] = sum(volts) / phases
     values[48] = sum(values[6 + 2 * i] for i in range(phases))
-    values.update({52: phases * p_w, 56: phases * s_va, 60: phases * q_var, 62: pf, 70: r.f_hz})
+    s_va = sum(values[18 + 2 * i] for i in range(phases))
+    values.update({52: -r.p_w, 56: s_va, 60: -r.q_var, 62: factor(-r.p_w, s_va), 70: r.f_hz})
     import_kwh, export_kwh = r.import_wh / 1000.0, r.export_wh / 1000.0
     absorbed, fed_in = r.import_varh / 1000.0, r.export_varh / 1000.0
     values.update({72: import_kwh, 74: export_kwh, 76: absorbed, 78: fed_in})
     values.update({342: import_kwh + export_kwh, 344: absorbed + fed_in})
     return values
+
+
+def factor(p_w: float, s_va: float) -> float:
+    """Power factor with the sign of the power; 1 at no load."""
+    return p_w / s_va if s_va > 1.0 else 1.0
 
 
 def registers(r: Reading, phases: int = 1) -> list[int]:

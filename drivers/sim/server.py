@@ -3,7 +3,9 @@
     python -m drivers.sim.server grid     --bar BAR --scenario gb_2019-08-09 --start-s 50 --duration-s 60
     python -m drivers.sim.server grid     --bar BAR --trace FILE.csv --hold-s 5 --f-nom 60 --v-nom 240
     python -m drivers.sim.server grid     --bar BAR --swing --imbalance-pu -0.05 --imbalance-at-s 5
+    python -m drivers.sim.server grid     --bar BAR --scenario NAME --phases 3 --share 1,0,0 --load-l2-w 2000
     python -m drivers.sim.server meter    --bar BAR --port 0 --port-file METER.port
+    python -m drivers.sim.server meter    --bar BAR --port-file HOUSE.port --location connection --phases 3
     python -m drivers.sim.server inverter --bar BAR --port 0 --port-file INVERTER.port --v-nom 240
 
 Start    in any order. grid holds the scenario's first row until drivers.sim.bar.Bar(BAR).play(), or for --hold-s.
@@ -55,6 +57,11 @@ def number(low: float, high: float) -> Callable[[str], float]:
     return parse
 
 
+def shares(text: str) -> list[float]:
+    """An argparse type: numbers from 0 to 1 with commas between."""
+    return [SHARE(part) for part in text.split(",")]
+
+
 SECONDS, SHARE, WATTS = number(0, 86400), number(0, 1), number(0, 1e6)
 
 
@@ -76,7 +83,7 @@ def add_port(parser: argparse.ArgumentParser) -> None:
 def add_grid(parser: argparse.ArgumentParser) -> None:
     add_common(parser, 0.01)
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--trace", type=Path, help="CSV t_s,f_hz[,v_pu | v1_pu,v2_pu]")
+    source.add_argument("--trace", type=Path, help="CSV t_s,f_hz[,v_pu | v1_pu,v2_pu][,load_l1_w ...]")
     source.add_argument("--scenario", metavar="NAME", help="a trace that comes with the program")
     source.add_argument("--swing", action="store_true", help="swing equation with governor and load damping")
     parser.add_argument("--start-s", type=SECONDS, default=0.0, help="play from here on")
@@ -86,7 +93,11 @@ def add_grid(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--v-nom", type=number(50, 1000), default=230.0, help="source voltage at 1 pu, one phase")
     parser.add_argument("--r-ohm", type=number(0, 100), default=0.25, help="feeder, one phase")
     parser.add_argument("--x-ohm", type=number(0, 100), default=0.15)
-    parser.add_argument("--load-w", type=number(-1e6, 1e6), default=0.0, help="the house's own load")
+    load = number(-1e6, 1e6)
+    parser.add_argument("--load-w", type=load, default=0.0, help="the house's own load, even over the phases")
+    for i in (1, 2, 3):
+        parser.add_argument(f"--load-l{i}-w", type=load, default=0.0, help=f"and more of it on L{i}")
+    parser.add_argument("--share", type=shares, help="the unit's power on each phase, like 1,0,0; default: even")
     swing = parser.add_argument_group("swing equation")
     swing.add_argument("--h-s", type=number(0.1, 100), default=5.0, help="inertia constant")
     swing.add_argument("--droop-pu", type=number(0.001, 10), default=0.05, help="of the governor")

@@ -41,10 +41,10 @@ def test_the_page_fits_80_columns(capsys: pytest.CaptureFixture[str]) -> None:
 LINES = [
     # a line of the page, with runs of spaces made one
     " k_of 0.04 pu/pu site:23 0.02 ... 0.05 (6.5.2.7 Table 24)",
-    " k_uf 0.05 pu/pu profile:15 0.02 ... 0.05 (6.5.2.7 Table 24)",
+    " k_uf 0.05 pu/pu profile:21 0.02 ... 0.05 (6.5.2.7 Table 24)",
     " soc_min_pu 0.2 pu default 0 ... 1 (product: no discharge",
     " t_meter_s 0.3 s derived 0.001 ... 10 (product: max(poll,",
-    " freq_droop.k_of: line 23 replaces line 16 of the profile",
+    " freq_droop.k_of: line 23 replaces line 22 of the profile",
     " frequency 300 600 1500 8000 lost",        # 2 x (2 x 150 ms), 5 x 300, the inverter's timer of 8 s
     " inverter state 600 1200 3000 8000 lost",   # 2 x 300 ms
     " freq_droop in all 1260 of 5000 (t_response_s): met",

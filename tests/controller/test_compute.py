@@ -43,7 +43,7 @@ def compute(folder: Path, table: str, settings: str = "rating:\n  p_rated_w: 700
         return list(csv.DictReader(stream))
 
 
-VOLT_VAR = "volt_var:\n  enable: true\n"
+VOLT_VAR = "reactive:\n  mode: volt_var\n"
 
 # fmt: off
 STEADY = [

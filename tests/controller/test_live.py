@@ -92,3 +92,11 @@ GRAPHS = [
 @pytest.mark.parametrize(("values", "low", "high", "lines", "why"), GRAPHS, ids=[c[4] for c in GRAPHS])
 def test_graph(values: list[float], low: float, high: float, lines: list[str], why: str) -> None:
     assert graph(values, 2, 1, low, high) == lines, why
+
+
+@pytest.mark.parametrize("width", [60, 80, 160])
+def test_an_unverified_profile_stands_in_the_header(width: int) -> None:
+    s = build(ROWS[:2600], info(PLANT, unverified="iso-ne-2021"), TELEMETRY, 52.0)
+    assert "unverified profile iso-ne-2021" in text(s, width).splitlines()[0]
+    assert plain_line(s).startswith("DEMO UNVERIFIED PROFILE iso-ne-2021 52 s")
+    assert "unverified" not in text(snapshot(), width)

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from controller.report.page import number, render, write_report
+from controller.report.page import number, render, setting_rows, write_report
 from controller.report.plots import MOST_POINTS, thin
 from controller.response.judge import judge
+from cython_core.settings import Settings
 from tests.controller.response.synthetic import GB_LIKE, Fault, Plant, frames, info, run, step_to
 
 EVENT = Plant(GB_LIKE, seconds=120.0)
@@ -112,6 +113,30 @@ def test_only_a_demo_is_marked_as_one(mode: str, marked: bool) -> None:
     text = page(Plant(lambda _: 60.0, seconds=5.0), mode=mode)
     assert ('<body class="demo">' in text) is marked
     assert ("no real power was moved" in text) is marked
+
+
+def test_an_unverified_profile_is_written_across_the_page_and_every_plot(good: str) -> None:
+    rows, facts = run(EVENT), info(EVENT, profile="iso-ne-2021", unverified="iso-ne-2021")
+    text = render(rows, facts, None, judge(rows, facts))
+    plots = re.findall(r"<svg.*?</svg>", text, flags=re.DOTALL)
+    assert [p.count("unverified profile iso-ne-2021") for p in plots] == [1] * 6
+    assert "<strong>UNVERIFIED PROFILE ISO-NE-2021</strong>" in text
+    assert "<title>UNVERIFIED PROFILE ISO-NE-2021: DEMO: " in text
+    assert "iso-ne-2021 (unverified)" in text
+    assert "nverified" not in good.replace(".unverified", "")  # the style sheet knows the word
+
+
+def test_ranges_and_changes_are_those_of_the_units_categories() -> None:
+    s = Settings.from_mapping({"rating": {"normal_category": "A", "abnormal_category": "II", "f_nom_hz": 50.0}})
+    rows = {(group, row.name): row for group, group_rows in setting_rows(s) for row in group_rows}
+    assert rows["freq_droop", "k_of"].allowed == "0.03 … 0.05"
+    assert rows["frequency_trip", "of1_hz"].allowed == "51 … 56"
+    assert rows["reactive", "mode"].allowed == "off | constant_pf | volt_var | watt_var | constant_q"
+    assert [key for key, row in rows.items() if row.changed] == [
+        ("rating", "f_nom_hz"),
+        ("rating", "normal_category"),
+        ("rating", "abnormal_category"),
+    ]
 
 
 def test_the_same_run_gives_the_same_bytes(good: str) -> None:

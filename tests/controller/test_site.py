@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 import controller.site
 from controller.site import Site, SiteError, load_settings, load_site
 from controller.sitedata import Origin
-from controller.sitewrite import site_text
+from controller.sitewrite import MARK, reference_text, site_text
 from controller.timing import ages, budgets
+from cython_core.settings import Settings, to_mapping
 
 GOOD = """\
 schema: 1
@@ -94,7 +95,7 @@ def test_whole_numbers_become_floats_in_the_settings(tmp_path: Path) -> None:
 ORIGINS = [
     # key                  kind       line  why
     ("freq_droop.k_of",    "site",    23,   "the site file has the last word"),
-    ("freq_droop.k_uf",    "profile", 15,   "the profile comes before the defaults"),
+    ("freq_droop.k_uf",    "profile", 21,   "the profile comes before the defaults"),
     ("fail_safe.t_meter_s", "derived", 0,   "follows from the meter's numbers"),
     ("meter.refresh_ms",   "site",    12,   "the site's own groups have places too"),
 ]
@@ -108,7 +109,7 @@ def test_where_a_value_comes_from(tmp_path: Path, key: str, kind: str, line: int
 
 
 def test_an_overridden_line_of_the_profile_is_remembered(tmp_path: Path) -> None:
-    assert re.fullmatch(r".*/ieee1547-2018-cat-b-iii\.yaml:16", site_of(tmp_path).origins["freq_droop.k_of"].over)
+    assert re.fullmatch(r".*/ieee1547-2018-cat-b-iii\.yaml:22", site_of(tmp_path).origins["freq_droop.k_of"].over)
 
 
 def test_a_default_has_no_origin_of_its_own(tmp_path: Path) -> None:
@@ -289,7 +290,7 @@ MISTAKES = [
     ("k_of: 0.04", "k_of: true", 23,                           "k_of = true is not a number; allowed: 0.02 ... 0.05"),
     ("p_rated_w: 7000", "p_rated_w: 50e3", 21,                 "p_rated_w = 50e3 is not a number: YAML reads it as"),
     ("p_rated_w: 7000", "p_rated_w: 07000", 21,                "p_rated_w = 07000 is read by YAML as 3584: quote it"),
-    ("  rating:", "  ratings:", 20,                            "unknown key 'ratings'; known: active_limit, default_w"),
+    ("  rating:", "  ratings:", 20,                            "unknown key 'ratings'; known: active_limit, const_var"),
     ("poll_ms: 100", "poll_ms: 12:30", 10,                     "poll_ms = 12:30 is read by YAML as 750: quote it"),
     ("reversion_s: 8", "reversion_s: 12:30", 18,               "reversion_s = 12:30 is read by YAML as 750: quote it"),
     ("name: house-7", "name: 12:30", 2,                        "name = 12:30 is read by YAML as 750: quote it if it"),
@@ -312,7 +313,8 @@ MISTAKES = [
     ("start_mode: shadow", "start_mode: on", 3,                "start_mode = on is read by YAML as bool"),
     ("profile: ieee1547-2018-cat-b-iii", "profile: ../x", 4,   "profile = ../x is not a file in config/profiles"),
     ("profile: ieee1547-2018-cat-b-iii", "profile: x", 4,      "profile = x is not there; known: 50hz-droop,"),
-    ("settings:", "setings:", 19,                              "unknown key 'setings'; known: i_accept, inverter,"),
+    ("schema: 1", "accept_unverified: x\nschema: 1", 1,       "accept_unverified = x is not the profile: ieee1547"),
+    ("settings:", "setings:", 19,                              "unknown key 'setings'; known: accept_unverified, i_a"),
     ("map: eastron-sdm630", "map: acme", 6,                    "map = acme is not there; known: eastron-sdm630"),
     ("map: eastron-sdm630", "map: sunspec-7xx", 6,             "map = sunspec-7xx is not there; known: eastron-sdm630"),
     ("map: sunspec-7xx", "map: eastron-sdm630", 14,            "map = eastron-sdm630 is not there; known: sunspec-7xx"),
@@ -340,7 +342,7 @@ CONTRADICTIONS = [
     ("  fail_safe:\n    command_valid_s: 8\n", 25,   "command_valid_s = 8 is outside 0.02 ... 8 s"),
     ("  fail_safe:\n    t_meter_s: 2\n", 11,         "the meter would be held for 10 s but is lost after 8 s"),
     ("  limits:\n    soc_min_pu: 0.96\n", 25,        "soc_min_pu = 0.96 is not below soc_max_pu = 0.95"),
-    ("  volt_var:\n    v2_pu: 0.93\n", 25,           "v1_pu ... v4_pu = (0.92, 0.93, 1.02, 1.08) do not rise"),
+    ("  volt_var:\n    v1_pu: 0.97\n", 25,           "v1_pu ... v4_pu = (0.97, 0.98, 1.02, 1.08) do not rise"),
     ("telemetry:\n  store:\n    kind: influx\n", 25, "telemetry.store: missing key 'url', which kind influx needs"),
     ("telemetry:\n  store:\n    kind: sqlite\n    org: a\n", 27, "org belongs to kind: influx; this store is sqlite"),
     ("telemetry:\n  mqtt:\n    port: 1883\n", 25,    "telemetry.mqtt: missing key 'host'"),
@@ -525,3 +527,27 @@ def test_a_whole_site_file_gives_its_period(tmp_path: Path) -> None:
 def test_mistakes_in_settings_alone(tmp_path: Path, text: str, complaint: str) -> None:
     with pytest.raises(SiteError, match=re.escape(complaint)):
         load_settings(write(tmp_path, text))
+
+
+# ---- the example: every setting there is ----
+
+
+def example() -> str:
+    return (Path(controller.site.__file__).parent.parent / "config/site.example.yaml").read_text(encoding="utf-8")
+
+
+def test_the_examples_second_half_is_what_the_settings_are() -> None:
+    head, mark, tail = example().partition(MARK)
+    assert head
+    assert mark + tail == reference_text(), "run: python -m controller.sitewrite"
+
+
+def test_the_commented_settings_are_the_defaults(tmp_path: Path) -> None:
+    """Read by the loader itself, so that a comment which would not load cannot stand there."""
+    lines = [line.removeprefix("#: ") for line in example().splitlines() if line.startswith("#: ")]
+    read, _ = load_settings(write(tmp_path, "\n".join(lines)))
+    assert read == Settings()
+    for group, values in to_mapping(read).items():
+        assert f"{group}:" in lines
+        for key in values:
+            assert any(line.startswith(f"  {key}: ") for line in lines)

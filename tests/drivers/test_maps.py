@@ -19,9 +19,9 @@ MAPS = Path(drivers.mapfile.__file__).parent / "maps"
 SDM630 = load_map("eastron-sdm630")
 
 
-def read_block(at: int, hex_words: str, plan_index: int) -> dict[str, Any]:
+def read_block(at: int, hex_words: str, plan_index: int, power: str = "unit") -> dict[str, Any]:
     """One captured answer at an address, the rest of its request filled with NaN patterns."""
-    plan = meter_plan(SDM630, 1, "L1L2L3", 300)
+    plan = meter_plan(SDM630, 1, "L1L2L3", 300, power=power)
     answers = [[0x7FC0, 0x0000] * (r.count // 2) for r in plan.reads]
     words = [int(hex_words[i : i + 4], 16) for i in range(0, len(hex_words), 4)]
     offset = at - plan.reads[plan_index].address
@@ -50,6 +50,43 @@ def test_sdm630_bytes(name: str, at: int, words: str, value: float, tolerance: f
     values = read_block(at, words, 0 if at < 0x34 else 1)
     assert values[name] == pytest.approx(value, abs=tolerance), why
     assert bin(values["valid"]).count("1") == 1  # and nothing else came from these bytes
+
+
+# fmt: off
+OF_PHASES = [
+    # quantity  at      words       value       why
+    ("p1_w",    0x000c, "459c4000", -5000.0,    "30013: L1 imports 5 kW"),
+    ("p2_w",    0x000e, "c4c80000", 1600.0,     "30015: L2 exports"),
+    ("p3_w",    0x0010, "00000000", 0.0,        "30017: nothing"),
+    ("i1_a",    0x0006, "41ade9bd", 21.739130,  "30007: 5000 W / 230 V"),
+    ("i2_a",    0x0008, "410b214a", 8.695627,   "30009"),
+    ("i3_a",    0x000a, "00000000", 0.0,        "30011"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("name", "at", "words", "value", "why"), OF_PHASES, ids=[c[-1] for c in OF_PHASES])
+def test_sdm630_at_a_house_connection(name: str, at: int, words: str, value: float, why: str) -> None:
+    values = read_block(at, words, 0, "house")
+    assert values[name] == pytest.approx(value, rel=1e-6), why
+    assert bin(values["valid"]).count("1") == 1
+
+
+# fmt: off
+PLANS = [
+    # power   reads (address, words)           rows  why
+    ("unit",  [(0x0000, 6), (0x0034, 20)],     6,    "the unit's P and Q stand far behind the voltages"),
+    ("house", [(0x0000, 18), (0x0034, 20)],    11,   "each phase's current and power; the house's Q is nobody's"),
+    ("none",  [(0x0000, 6), (0x0046, 2)],      4,    "no power at all"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("power", "reads", "rows", "why"), PLANS, ids=[c[0] for c in PLANS])
+def test_only_what_is_needed_is_asked_for(power: str, reads: list[tuple[int, int]], rows: int, why: str) -> None:
+    plan = meter_plan(SDM630, 1, "L1L2L3", 300, power=power)
+    assert [(r.address, r.count) for r in plan.reads] == reads, why
+    assert len(plan.decodes) == rows
 
 
 def test_sdm630_is_read_in_two_requests_of_whole_floats() -> None:
@@ -197,7 +234,7 @@ MISTAKES = [
     (
         "f_hz: {at",
         "f_hertz: {at",
-        "10: unknown key 'f_hertz'; known: f_hz, p_w, q_var, v1_v, v2_v, v3_v",
+        "10: unknown key 'f_hertz'; known: f_hz, i1_a, i2_a, i3_a, p1_w, p2_w, p3_w, p_w, q_var, v1_v, v2_v, v3_v",
     ),
     ("at: 0x0046, ", "", "10: f_hz: missing key 'at': 0 ... 65535 (address on the wire, zero-based)"),
     ("at: 0x0046", "at: 65535", "10: at = 65535 is outside 0 ... 65534 (type f32)"),

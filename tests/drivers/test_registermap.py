@@ -18,6 +18,7 @@ from drivers.registermap import (
     Read,
     Span,
     Write,
+    connection_registers,
     decode,
     encode,
     field_word,
@@ -109,6 +110,17 @@ def test_unused_phases_stay_absent_although_the_meter_has_them() -> None:
     assert values["v1_v"] == pytest.approx(230.1)
     split = decode(meter_plan(device, 1, "split", 300), [[2301, 2299] + [0] * 68 + [5001]], Measurement)
     assert split["v2_v"] == pytest.approx(229.9)
+
+
+def test_of_one_phase_the_total_is_the_phase() -> None:
+    """A single-phase meter lists no phase powers; at the house connection its total stands for L1."""
+    device = parse_map(METER, "m.yaml")
+    plan = meter_plan(device, 1, "L1", 300, power="house")
+    values = decode(plan, [[2301] + [0] * 51 + [0xFFFF, 0xFF38] + [0] * 16 + [5001]], Measurement)
+    assert values["p1_w"] == 2000.0  # -200 x -10
+    assert values["p_w"] == values["p1_w"]
+    assert values["valid"] == MeasurementValid.F | MeasurementValid.V1 | MeasurementValid.P | MeasurementValid.P1
+    assert connection_registers(device, "split") == {}  # half of the total would be a guess
 
 
 def test_phases_that_the_meter_lacks_are_refused() -> None:

@@ -12,7 +12,7 @@ from tests.controller.test_site import FIVE, FIVE_LINES
 from tests.faults.demos import v2g
 from tests.faults.rig import ProcessError, Rig
 
-ALLOWED = "t_s,f_hz or t_s,f_hz,v_pu or t_s,f_hz,v1_pu,v2_pu"
+ALLOWED = "t_s,f_hz or t_s,f_hz,v_pu or t_s,f_hz,v1_pu,v2_pu; then up to load_l1_w,load_l2_w,load_l3_w"
 COLUMNS = f"trace.csv:1: columns time,freq; allowed: {ALLOWED}"
 COMMAS = "trace.csv:1: columns are not separated by commas; allowed: comma between columns, dot in numbers"
 RANGE = "allowed: 40 ... 70"

@@ -246,6 +246,21 @@ def test_a_quantity_from_two_answers_is_as_old_as_the_older_one() -> None:
         assert newest.value.t_v_ns == held.t_p_ns  # V1 comes with f, V2 with P
 
 
+def test_power_and_current_of_a_phase_count_as_power() -> None:
+    """The house's total and its phases stand in two answers: together they are as old as the older one."""
+    phases = (Decode(0, 2, "f32", -1.0, -5e4, 5e4, 10, V.P1), Decode(1, 0, "f32", 1.0, 0, 5e4, 15, V.I3))
+    plan = replace(PLAN, reads=PLAN.reads[:2], decodes=(PLAN.decodes[0], *phases))
+    with device(WORDS) as d, polled(d, plan) as (bus, out):
+        newest = Newest(out)
+        wait(lambda: newest.get().valid == V.F | V.P1 | V.I3)
+        assert (newest.value.p1_w, newest.value.i3_a, newest.value.t_v_ns) == (-230.0, 2000.0, 0)
+        d.rule = lambda request: reply(request, b"\x84\x04") if request.address == POWER else None
+        wait(lambda: bus.stats().exceptions > 0)
+        held, answers = newest.get(), bus.stats().answers
+        wait(lambda: bus.stats().answers > answers + 5 and newest.get().t_f_ns > held.t_f_ns)
+        assert newest.value.t_p_ns <= held.t_f_ns < newest.value.t_f_ns  # the current has not come again
+
+
 def test_statistics_add_up() -> None:
     with device(WORDS) as d, polled(d) as (bus, _):
         wait(lambda: bus.stats().answers > 20)

@@ -64,7 +64,8 @@ def test_halving_the_step_divides_the_error_by_16() -> None:
     assert error(0.1) / error(0.05) == pytest.approx(16.0, rel=0.1)
 
 
-TRACE = Playback((0.0, 1.0, 3.0), (50.0, 49.0, 49.4), (1.0, 0.9, 1.1), (1.0, 1.0, 0.8))
+HOUSE_W = ((300.0, 300.0, 2300.0), (0.0, 100.0, 0.0))
+TRACE = Playback((0.0, 1.0, 3.0), (50.0, 49.0, 49.4), (1.0, 0.9, 1.1), (1.0, 1.0, 0.8), HOUSE_W)
 
 # fmt: off
 ROWS = [
@@ -82,6 +83,16 @@ ROWS = [
 @pytest.mark.parametrize(("t_s", "f_hz", "v1", "v2", "why"), ROWS, ids=[c[-1] for c in ROWS])
 def test_playback(t_s: float, f_hz: float, v1: float, v2: float, why: str) -> None:
     assert TRACE.at(t_s) == pytest.approx((f_hz, v1, v2))
+
+
+@pytest.mark.parametrize(("t_s", "l1_w", "l2_w"), [(-5.0, 300, 0), (0.5, 300, 50), (2.0, 1300, 50), (9.0, 2300, 0)])
+def test_the_house_follows_the_same_lines(t_s: float, l1_w: float, l2_w: float) -> None:
+    assert TRACE.load_at(t_s) == pytest.approx([l1_w, l2_w])
+
+
+def test_columns_of_unequal_length_are_refused() -> None:
+    with pytest.raises(ValueError, match="columns of one length"):
+        Playback((0.0, 1.0), (50.0, 50.0), (1.0, 1.0), (1.0, 1.0), ((300.0,),))
 
 
 # fmt: off

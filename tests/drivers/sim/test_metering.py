@@ -102,6 +102,18 @@ def test_nan_is_in_every_quantity_and_goes_away() -> None:
     assert (m.shown.f_hz, m.shown.v1_v) == (50.0, 230.0)
 
 
+def test_the_whole_is_the_sum_of_the_phases_that_are_shown() -> None:
+    m = Meter(refresh_s=0.01)
+    m.step(0.01, Reading(50.0, 230.0, 230.0, 230.0, p_w=-3000.0, phases=((-5000.0, 0.0), (2000.0, 0.0), (0.0, 0.0))))
+    powers = [p_w for p_w, _ in m.shown.phases]
+    assert powers == pytest.approx([-5000.0, 2000.0, 0.0], abs=10.0)
+    assert m.shown.p_w == pytest.approx(sum(powers))
+    m.fault = MeterFault.NAN
+    m.step(0.01, Reading(phases=((1.0, 0.0),) * 3))
+    assert isnan(m.shown.p_w)
+    assert m.shown.phases == ()  # every phase shows a part of nothing
+
+
 def test_a_late_step_skips_refreshes_and_does_not_catch_up() -> None:
     m = meter(refresh_s=0.1)
     m.step(0.01, Reading())

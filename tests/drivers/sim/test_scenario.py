@@ -8,7 +8,7 @@ import pytest
 
 from drivers.sim.scenario import TraceError, builtin_names, load_builtin, load_trace, parse
 
-COLUMNS = "allowed: t_s,f_hz or t_s,f_hz,v_pu or t_s,f_hz,v1_pu,v2_pu"
+COLUMNS = "allowed: t_s,f_hz or t_s,f_hz,v_pu or t_s,f_hz,v1_pu,v2_pu; then up to load_l1_w,load_l2_w,load_l3_w"
 STYLE = "allowed: comma between columns, dot in numbers"
 
 # fmt: off
@@ -21,6 +21,9 @@ MISTAKES = [
     ("t_s,freq\n0,50\n1,50\n",          f"x.csv:1: columns t_s,freq; {COLUMNS}",                       "unknown"),
     ("f_hz,t_s\n50,0\n50,1\n",          f"x.csv:1: columns f_hz,t_s; {COLUMNS}",                       "order"),
     ("t_s,f_hz,v1_pu\n0,50,1\n",        f"x.csv:1: columns t_s,f_hz,v1_pu; {COLUMNS}",                 "half a pair"),
+    ("t_s,f_hz,load_l2_w\n0,50,1\n",   f"x.csv:1: columns t_s,f_hz,load_l2_w; {COLUMNS}",             "L2 without L1"),
+    ("t_s,load_l1_w,f_hz\n0,50,1\n",   f"x.csv:1: columns t_s,load_l1_w,f_hz; {COLUMNS}",             "load between"),
+    ("t_s,f_hz,load_l1_w\n0,50,2e6\n", "x.csv:2: load_l1_w = 2e6 is out of range; allowed: -1e+06 ... 1e+06", "MW"),
     ("0,50\n1,50\n",                    f"x.csv:1: columns 0,50; {COLUMNS}",                           "no names"),
     ("t_s;f_hz\n0;50\n",                f"x.csv:1: columns are not separated by commas; {STYLE}",      "semicolons"),
     ("t_s,f_hz\n0,0,50,01\n",           f"x.csv:2: 4 values for 2 columns; {STYLE}",                   "decimal comma"),
@@ -72,6 +75,24 @@ VOLTAGES = [
 def test_voltage_columns(text: str, v1: tuple[float, ...], v2: tuple[float, ...], why: str) -> None:
     trace = parse("x", text)
     assert (trace.v1_pu, trace.v2_pu) == (v1, v2)
+
+
+# fmt: off
+LOADS = [
+    # text                                                            loads, one column a phase               why
+    ("t_s,f_hz\n0,50\n1,50",                                          (),                                     "none"),
+    ("t_s,f_hz,load_l1_w\n0,50,300\n1,50,2500",                       ((300.0, 2500.0),),                     "L1"),
+    ("t_s,f_hz,v_pu,load_l1_w,load_l2_w,load_l3_w\n0,50,1,1,2,3\n1,50,1,4,5,6", ((1, 4), (2, 5), (3, 6)),      "three"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("text", "loads", "why"), LOADS, ids=[c[-1] for c in LOADS])
+def test_load_columns(text: str, loads: tuple[tuple[float, ...], ...], why: str) -> None:
+    trace = parse("x", text)
+    assert trace.load_w == loads
+    assert trace.v1_pu == trace.v2_pu == (1.0, 1.0)
+    assert trace.cut(0.5).load_w == tuple(((a + b) / 2, b) for a, b in loads)
 
 
 RAMP = parse("ramp", "t_s,f_hz\n10,50\n12,49\n14,48\n")

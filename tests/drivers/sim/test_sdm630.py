@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import nan
+from struct import pack, unpack
 
 import pytest
 
@@ -34,6 +35,36 @@ WORDS = [
 @pytest.mark.parametrize(("at", "phases", "words", "why"), WORDS, ids=[c[-1] for c in WORDS])
 def test_words(at: int, phases: int, words: list[int], why: str) -> None:
     assert registers(READING, phases)[at : at + 2] == words
+
+
+HOUSE = Reading(
+    f_hz=50.0, v1_v=230.0, v2_v=230.0, v3_v=230.0, p_w=-3000.0, q_var=400.0,
+    phases=((-5000.0, 0.0), (1600.0, 1200.0), (400.0, -800.0)),
+)  # fmt: skip
+
+# fmt: off
+OF_PHASES = [
+    # at   value      why
+    (12,   5000.0,    "L1 draws 5 kW: import is +"),
+    (14,   -1600.0,   "L2 feeds in"),
+    (16,   -400.0,    "L3 feeds in a little"),
+    (6,    21.73913,  "5000 VA / 230 V"),
+    (8,    8.695652,  "hypot(1600, 1200) = 2000 VA: a current has no direction"),
+    (24,   0.0,       "Q of L1"),
+    (26,   -1200.0,   "Q of L2 into the grid"),
+    (52,   3000.0,    "the total is the reading's own"),
+    (60,   -400.0,    "and so is Q"),
+    (30,   1.0,       "power factor of L1"),
+    (32,   -0.8,      "of L2: 1600 of 2000 VA, feeding in"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("at", "value", "why"), OF_PHASES, ids=[c[-1] for c in OF_PHASES])
+def test_each_phase_of_a_house_has_its_own(at: int, value: float, why: str) -> None:
+    words = registers(HOUSE, 3)
+    (shown,) = unpack(">f", pack(">2H", *words[at : at + 2]))
+    assert shown == pytest.approx(value, rel=1e-6)
 
 
 def test_every_word_is_a_word() -> None:

@@ -64,6 +64,41 @@ def test_meter_shows_the_grid_and_import_is_positive(simulation: Simulation) -> 
     assert floats(meter, 0, 3) == pytest.approx([226.7, 0, 0], abs=0.5)
 
 
+HOUSE = """\
+t_s,f_hz,load_l1_w,load_l2_w,load_l3_w
+0,50,300,200,100
+0.3,50,300,200,100
+0.31,50,300,2700,100
+2,50,300,2700,100
+"""
+
+
+def test_the_meter_at_the_house_connection_shows_each_phase(simulation: Simulation) -> None:
+    """P_conn = share x P_unit - load; the meter counts import as +. The unit hangs on L1 and charges with 3 kW."""
+    simulation.grid(
+        "--trace", trace(simulation.folder, HOUSE), "--phases", "3", "--share", "1,0,0", "--load-l3-w", "50"
+    )
+    inverter = simulation.serve("inverter")
+    meter = simulation.serve("meter", "--location", "connection", "--phases", "3", "--refresh-s", "0.02")
+    command(inverter, -300, rvrt_s=60)
+    until(lambda: floats(meter, 12, 1)[0] > 3295, "3 kW of charging and 300 W of load on L1")
+    assert floats(meter, 12, 3) == pytest.approx([3300, 200, 150], abs=15)
+    assert floats(meter, 52, 1) == pytest.approx([3650], abs=20)
+    volts, amps = floats(meter, 0, 3), floats(meter, 6, 3)
+    assert amps == pytest.approx([3300 / volts[0], 200 / volts[1], 150 / volts[2]], abs=0.1)
+    assert volts[0] < volts[1] - 2  # the loaded phase sags
+    simulation.bar.set("oven3_w", 2000.0)
+    until(lambda: floats(meter, 16, 1)[0] > 2100, "an oven on L3, by hand")
+    simulation.bar.play()
+    until(lambda: floats(meter, 14, 1)[0] > 2680, "the oven of the trace on L2")
+
+
+def test_a_share_that_does_not_add_up(simulation: Simulation) -> None:
+    process = simulation.start("grid", "--swing", "--phases", "3", "--share", "1,1,0")
+    assert process.communicate(timeout=30)[1] == "--share 1,1,0; allowed: 3 values that add up to 1\n"
+    assert process.returncode == 2
+
+
 def test_a_write_moves_power_and_silence_ends_it_still_enabled(simulation: Simulation) -> None:
     simulation.grid("--trace", trace(simulation.folder, STEADY))
     inverter = simulation.serve("inverter", "--own-w", "-1400")
