@@ -180,6 +180,16 @@ def test_each_quantity_counts_by_its_own_time(
     assert not reasons(record) & (R.F_INVALID | R.V_INVALID)
 
 
+def test_a_quantity_is_compared_with_its_own_last_time_only() -> None:
+    unit = running(0.0)
+    order = Order(t_ns=unit.t_ns, permit=1)
+    late = replace(unit.measured(), t_f_ns=0, t_p_ns=0, v1_v=253.0)
+    assert unit.core.step(unit.t_ns, late, unit.device_said(), order).v_pu == pytest.approx(1.1)
+    between = replace(late, t_f_ns=unit.t_ns - 5_000_000, t_v_ns=0, f_hz=61.0)  # newer than f, older than V
+    record = unit.core.step(unit.t_ns + unit.period_ns, between, unit.device_said(), order)
+    assert (record.f_hz, record.v_pu) == (61.0, pytest.approx(1.1))
+
+
 @pytest.mark.parametrize("v_v", list(permutations((207.0, 230.0, 253.0))))
 def test_worst_phases_and_mean_whatever_their_order(v_v: tuple[float, ...]) -> None:
     record = running(0.0).step(v_v=v_v)

@@ -18,7 +18,7 @@ from tests.mutants.weave import SWITCH, weave
 ROOT = Path(__file__).parents[2]
 TREE = ROOT / "build" / "mutants"
 PACKAGE = "cython_core"
-NOT_STEP = {"realtime", "loop", "mailbox", "ring", "host"}  # folders of the core and tests by name: rings, threads
+NOT_STEP = {"realtime", "loop", "mailbox", "ring", "host", "epri", "strategies"}  # folders and tests
 CYTHON_ERROR = re.compile(rf"^({PACKAGE}/\S+\.p(?:yx|xd)):(\d+):\d+: ", re.M)
 
 
