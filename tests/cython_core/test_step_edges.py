@@ -187,7 +187,7 @@ def test_a_quantity_is_compared_with_its_own_last_time_only() -> None:
     assert unit.core.step(unit.t_ns, late, unit.device_said(), order).v_pu == pytest.approx(1.1)
     between = replace(late, t_f_ns=unit.t_ns - 5_000_000, t_v_ns=0, f_hz=61.0)  # newer than f, older than V
     record = unit.core.step(unit.t_ns + unit.period_ns, between, unit.device_said(), order)
-    assert (record.f_hz, record.v_pu) == (61.0, pytest.approx(1.1))
+    assert (record.f_hz, record.v_pu) == pytest.approx((61.0, 1.1))
 
 
 @pytest.mark.parametrize("v_v", list(permutations((207.0, 230.0, 253.0))))
