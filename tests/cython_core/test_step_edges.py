@@ -220,6 +220,28 @@ def test_stale_frequency_ends_the_event_and_the_wish_goes_on() -> None:
     assert reasons(record) == Reason.F_STALE | Reason.F_INVALID
 
 
+def test_the_wait_ends_with_the_event_it_waited_for() -> None:
+    unit = running(2000.0)
+    assert reasons(unit.step(f_hz=60.336)) == R.DROOP_WAITING
+    while reasons(unit.last) == R.DROOP_WAITING:
+        unit.step()
+    assert reasons(unit.last) == R.DROOP  # one or the other
+
+
+def test_stale_frequency_ends_the_wait_too() -> None:
+    unit = running(2000.0, freq_droop={"refresh_s": 5.0, "t_response_s": 10.0})
+    assert reasons(unit.step(f_hz=60.336)) == R.DROOP_WAITING
+    assert reasons(unit.advance(3.0, f_hz=NAN)) == R.F_STALE | R.F_INVALID
+
+
+def test_the_answer_follows_frequency_during_the_event() -> None:
+    unit = running(2000.0)
+    assert unit.coast(40.0, f_hz=60.336).dp_target_w == pytest.approx(-1000.0)
+    record = unit.coast(40.0, f_hz=60.186)
+    assert (record.dp_target_w, record.dp_w) == pytest.approx((-500.0, -500.0), abs=0.1)
+    assert record.p_pre_w == 2000.0
+
+
 def test_stale_voltage_ends_volt_var_and_says_so() -> None:
     unit = running(-1000.0, volt_var=VV)
     unit.coast(10.0, v_v=(241.5,))
@@ -241,3 +263,31 @@ def test_a_safe_power_on_the_other_side_of_0_is_reached_by_the_ramp(safe_p_w: fl
     assert (record.p_lo_w, record.p_hi_w, record.p_cmd_w) == pytest.approx((safe_p_w,) * 3)
     assert (record.mode, record.state) == (Mode.SAFE, State.DEGRADED)
     assert unit.largest_step_w(since=start) <= 20.0 + 1e-6
+
+
+# --- found at some power ---
+
+# fmt: off
+FOUND = [
+    # delivers  asked for   s until it flows   why: 10 s at 0 before the direction turns
+    (3000.0,    3000.0,     0.0,               "it goes on"),
+    (-3000.0,   -3000.0,    0.0,               "charging: it goes on"),
+    (3000.0,    -3000.0,    10.0,              "it turns: waits at 0"),
+    (-3000.0,   3000.0,     10.0,              "charging: the same"),
+    (0.5,       -3000.0,    10.0,              "half a watt is a direction"),
+    (0.0,       3000.0,     0.0,               "0 is none"),
+    (0.0,       -3000.0,    0.0,               "0 is none, charging"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("found_w", "wish_w", "wait_s", "why"), FOUND, ids=[c[-1] for c in FOUND])
+def test_a_direction_the_unit_is_found_in_is_its_direction(
+    found_w: float, wish_w: float, wait_s: float, why: str
+) -> None:
+    unit = Unit(wish_w=wish_w, limits={**QUICK, "reverse_dwell_s": 10.0})
+    unit.device_p_w = found_w
+    record = unit.advance(9.9)
+    assert record.p_cmd_w == (0.0 if wait_s else wish_w), why
+    assert bool(reasons(record) & R.REVERSAL_DWELL) == (wait_s > 0.0)
+    assert unit.advance(2.0).p_cmd_w == wish_w
