@@ -17,7 +17,7 @@ PACKAGES := cython_core drivers controller config
 GATES   := tests/test_layers.py tests/test_records_mirror.py tests/test_hot_path.py tests/test_docs.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check system nightly unit build format deps-system lock clean
+.PHONY: help demo test check system nightly mutants coverage performance unit build format deps-system lock clean
 .DELETE_ON_ERROR:
 
 help:  ## this list
@@ -40,8 +40,17 @@ check: $(STAMPS)/dev $(STAMPS)/built  ## linters, types, the shape of the projec
 system: $(STAMPS)/dev $(STAMPS)/built  ## tests with real brokers, databases, a browser (tools: make deps-system)
 	@$(PYTEST) -m "system and not nightly" $(ARGS)
 
-nightly: $(STAMPS)/dev $(STAMPS)/built  ## the long ones
+nightly: $(STAMPS)/dev $(STAMPS)/built  ## the long ones (3 h at most)
 	@$(PYTEST) -m nightly $(ARGS)
+
+mutants: $(STAMPS)/dev $(STAMPS)/built  ## small faults in the compiled step: do the tests see them? (half an hour)
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) -m tests.mutants $(ARGS)
+
+coverage: $(STAMPS)/dev $(STAMPS)/run  ## lines of the compiled step that no test runs (a quarter of an hour)
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) -m tests.coverage $(ARGS)
+
+performance: $(STAMPS)/dev $(STAMPS)/built  ## cost as ratios to others (ARGS="--only step_cost --quick --json FILE")
+	@$(PY) -m tests.performance $(ARGS)
 
 unit: $(STAMPS)/dev $(STAMPS)/built  ## the fast core tests only
 	@$(PYTEST) tests/cython_core $(ARGS)

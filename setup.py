@@ -10,7 +10,16 @@ PACKAGES = ["cython_core", "drivers", "controller", "config"]
 DATA = ["pyx", "pxd", "pyi", "h", "yaml", "csv", "json", "html", "j2", "css", "js", "md"]
 
 # -ffp-contract=off: no fused multiply-add, so that a Pi and a laptop round alike and a replay is equal bit for bit.
-CFLAGS = ["-O2", "-ffp-contract=off", "-Wall", "-Wno-unused-function"]
+# -fno-builtin-mem*: libc copies and clears a record of a kilobyte quicker than the compiler's inline `rep movs`.
+CFLAGS = [
+    "-O2",
+    "-ffp-contract=off",
+    "-fno-builtin-memcpy",
+    "-fno-builtin-memset",
+    "-fno-tree-slp-vectorize",
+    "-Wall",
+    "-Wno-unused-function",
+]
 
 DIRECTIVES = {
     "language_level": 3,

@@ -1,7 +1,17 @@
-# Who may have which power: nested clamp of limits and wishes.
+# The arbiter: nested clamp of limits and wishes, strongest first.
+#
+# Source   product rule: each layer is an interval; a weaker one is clipped into the stronger, so no layer undoes
+#          another and there is always exactly one answer.
+# Inputs   limits: what is permitted, W. wishes: one slot a source; the higher the source's number the stronger.
+# State    arbiter_t; all zero is a valid start.
+# Output   the wished power inside every interval, W. No fresh wish: the site's default wish, so that a dead telemetry
+#          process never leaves the car empty. Unknown SoC: charge until the car stops, never discharge.
+# Errors   none: a bad wish is refused as a value (Reason.WISH_REFUSED).
 
+from libc.math cimport isfinite
 from libc.stdint cimport int64_t
 
+from cython_core.codes cimport DEFAULT_WISH, WISH_CLAMPED, WISH_REFUSED
 from cython_core.functions.signals cimport clip
 from cython_core.structs cimport wish_t
 
@@ -17,10 +27,17 @@ cdef struct arbiter_cfg_t:
 
 cdef struct arbiter_t:
     wish_t[8] wishes             # one slot a source; an all-zero slot is empty
+    int64_t used                 # bit i: source i has wished before
     int64_t default_full         # the default wish has reached its target and waits for soc_restart
     int64_t source               # who won: -1 the default wish
     int64_t seq
     double p_w                   # what the winner asked for
+
+
+cdef inline void take(span_t* span, const span_t* other) noexcept nogil:
+    # edge by edge: both at once would wait for the two stores that made them
+    span.lo = other.lo
+    span.hi = other.hi
 
 
 cdef inline void narrow(span_t* span, double lo, double hi) noexcept nogil:
@@ -31,9 +48,71 @@ cdef inline void narrow(span_t* span, double lo, double hi) noexcept nogil:
     span.hi = clip(hi, outer_lo, outer_hi)
 
 
-# 0, or WISH_REFUSED when the wish that arrived is not taken
-cdef int64_t arbiter_accept(arbiter_t* st, const arbiter_cfg_t* cfg, const wish_t* wish, int64_t t_ns) noexcept nogil
-# The power after the limits and all fresh wishes; sets st.source, seq, p_w; ORs reasons.
-cdef double arbiter_power(arbiter_t* st, const arbiter_cfg_t* cfg, span_t span, double soc_pu, int soc_known,
-                          int64_t t_ns, int64_t* reasons) noexcept nogil
 cdef void arbiter_init(arbiter_cfg_t* cfg, object settings)
+
+
+cdef inline int acceptable(const arbiter_t* st, const arbiter_cfg_t* cfg, const wish_t* wish,
+                           int64_t t_ns) noexcept nogil:
+    if wish.source < 1 or wish.source > 7:
+        return 0
+    if not (isfinite(wish.lo_w) and isfinite(wish.hi_w) and isfinite(wish.p_w)) or wish.lo_w > wish.hi_w:
+        return 0
+    if isfinite(wish.q_var) and wish.q_var != 0.0:      # there is no function for it yet: refused, not ignored
+        return 0
+    if wish.seq <= st.wishes[wish.source].seq:
+        return 0
+    if wish.expires_ns <= wish.valid_from_ns or wish.expires_ns <= t_ns:
+        return 0
+    return wish.expires_ns - max(wish.valid_from_ns, t_ns) <= cfg.lifetime_ns
+
+
+# 0, or WISH_REFUSED when the wish that arrived is not taken
+cdef inline int64_t arbiter_accept(arbiter_t* st, const arbiter_cfg_t* cfg, const wish_t* wish,
+                                   int64_t t_ns) noexcept nogil:
+    if wish.source < 0:                                 # none arrived
+        return 0
+    if not acceptable(st, cfg, wish, t_ns):
+        return WISH_REFUSED
+    st.wishes[wish.source] = wish[0]
+    st.used |= 1 << wish.source
+    return 0
+
+
+cdef inline double default_wish(arbiter_t* st, const arbiter_cfg_t* cfg, double soc_pu, int soc_known) noexcept nogil:
+    if not soc_known:
+        return -cfg.charge_w
+    if soc_pu >= cfg.soc_target_pu:
+        st.default_full = 1
+    elif soc_pu <= cfg.soc_restart_pu:
+        st.default_full = 0
+    return 0.0 if st.default_full else -cfg.charge_w
+
+
+# The power after the limits and all fresh wishes; sets st.source, seq, p_w; ORs reasons.
+cdef inline double arbiter_power(arbiter_t* st, const arbiter_cfg_t* cfg, const span_t* limits, double soc_pu,
+                                 int soc_known,
+                                 int64_t t_ns, int64_t* reasons) noexcept nogil:
+    cdef const wish_t* wish
+    cdef span_t span
+    cdef double p_w
+    cdef int i
+    take(&span, limits)
+    st.source = -1
+    st.seq = 0
+    for i in range(7, 0, -1):
+        if not st.used & 1 << i:
+            continue
+        wish = &st.wishes[i]
+        if wish.valid_from_ns <= t_ns < wish.expires_ns:
+            narrow(&span, wish.lo_w, wish.hi_w)
+            if st.source < 0:
+                st.source = i
+                st.seq = wish.seq
+                st.p_w = wish.p_w
+    if st.source < 0:
+        st.p_w = default_wish(st, cfg, soc_pu, soc_known)
+        reasons[0] |= DEFAULT_WISH
+    p_w = clip(st.p_w, span.lo, span.hi)
+    if p_w != st.p_w:
+        reasons[0] |= WISH_CLAMPED
+    return p_w

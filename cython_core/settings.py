@@ -160,10 +160,10 @@ class VoltVarSettings:
         0.92, "pu", 0.82, 0.98, "5.3.3 Table 8", "QV_CURVE_V1", {"A": (0.90, 0.82, 0.98), "B": (0.92, 0.82, 0.98)}
     )
     v2_pu: float = quantity(
-        0.98, "pu", 0.97, 1.0, "5.3.3 Table 8", "QV_CURVE_V2", {"A": (1.0, 1.0, 1.0), "B": (0.98, 0.97, 1.0)}
+        0.98, "pu", 0.97, 1.0, "5.3.3 Table 8", "QV_CURVE_V2", {"A": (1.0, 0.97, 1.0), "B": (0.98, 0.97, 1.0)}
     )
     v3_pu: float = quantity(
-        1.02, "pu", 1.0, 1.03, "5.3.3 Table 8", "QV_CURVE_V3", {"A": (1.0, 1.0, 1.0), "B": (1.02, 1.0, 1.03)}
+        1.02, "pu", 1.0, 1.03, "5.3.3 Table 8", "QV_CURVE_V3", {"A": (1.0, 1.0, 1.03), "B": (1.02, 1.0, 1.03)}
     )
     v4_pu: float = quantity(
         1.08, "pu", 1.02, 1.18, "5.3.3 Table 8", "QV_CURVE_V4", {"A": (1.10, 1.02, 1.18), "B": (1.08, 1.02, 1.18)}
@@ -187,6 +187,8 @@ class VoltVarSettings:
             raise SettingError(f"v1_pu ... v4_pu = {points} do not rise by v1 + 0.02 <= v2 <= v3 <= v4 - 0.02 (5.3.3)")
         if not self.q1_pu >= self.q2_pu >= self.q3_pu >= self.q4_pu:
             raise SettingError("q1_pu >= q2_pu >= q3_pu >= q4_pu does not hold (5.3.3)")
+        if self.v2_pu == self.v3_pu and self.q2_pu != self.q3_pu:  # a cliff no lag makes stable
+            raise SettingError(f"v2_pu = v3_pu = {self.v2_pu} needs q2_pu = q3_pu (5.3.3)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,7 +209,7 @@ class WattVarSettings:
     q1_load_pu: float = quantity(0.0, "pu", -1.0, 1.0, "5.3.4 Table 9", "QP_CURVE_Q1_LOAD")
     q2_load_pu: float = quantity(0.0, "pu", -1.0, 1.0, "5.3.4 Table 9", "QP_CURVE_Q2_LOAD")
     q3_load_pu: float = quantity(0.44, "pu", -1.0, 1.0, "5.3.4 Table 9", "QP_CURVE_Q3_LOAD")
-    response_s: float = quantity(5.0, "s", 0.1, 10.0, "5.3.4: 90 % within 10 s", "QP_RT")
+    response_s: float = quantity(5.0, "s", 0.5, 10.0, "5.3.4: 90 % within 10 s", "QP_RT")
 
     def __post_init__(self) -> None:
         check_ranges(self)
@@ -220,6 +222,8 @@ class WattVarSettings:
         q = (self.q3_load_pu, self.q2_load_pu, self.q1_load_pu, self.q1_pu, self.q2_pu, self.q3_pu)
         if list(q) not in (sorted(q), sorted(q, reverse=True)):
             raise SettingError(f"q3_load_pu ... q1_load_pu, q1_pu ... q3_pu = {q} are not monotone (5.3.4 Table 9)")
+        if self.p1_pu == self.p1_load_pu and self.q1_pu != self.q1_load_pu:  # a cliff at 0 W
+            raise SettingError(f"p1_pu = p1_load_pu = {self.p1_pu} needs q1_pu = q1_load_pu (5.3.4 Table 9)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -346,7 +350,7 @@ class RideThroughSettings:
     owner: str = choice("inverter", OWNERS, OWNER)
     mc_low_pu: float = quantity(0.50, "pu", 0.0, 0.88, "6.4.2.7.3 Table 36", "MC_LVRT_V1")
     mc_high_pu: float = quantity(1.10, "pu", 1.10, 1.20, "6.4.2.7.3 Table 36", "MC_HVRT_V1")
-    restore_s: float = quantity(0.4, "s", 0.1, 0.5, "6.4.2.7: 80 % within 0.4 s; straight line to 100 % in this time")
+    restore_s: float = quantity(0.4, "s", 0.1, 0.4, "6.4.2.7: 80 % within 0.4 s; straight line to 100 % in this time")
 
     def __post_init__(self) -> None:
         check_ranges(self)

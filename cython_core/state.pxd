@@ -49,6 +49,7 @@ cdef struct core_state_t:
     limits_t limits
     double p_base_w              # the power without droop, after the ramp
     double dp_w                  # what the frequency functions added in the last step
+    double p_most_w              # with the active power limit, which droop may pass and fast response may not
     double p_full_w              # before cessation and restore hold anything back
     double p_cmd_w
     double q_cmd_var

@@ -12,11 +12,12 @@ Priority IEEE 1547-2018 4.7: permit and trip, ride-through, then active power (d
 
 import struct
 
+from cpython.bytearray cimport PyByteArray_FromStringAndSize
 from libc.math cimport NAN, isfinite
 from libc.stdint cimport int64_t
 from libc.string cimport memcpy, memset
 
-from cython_core.arbiter cimport arbiter_accept, arbiter_power, narrow, span_t
+from cython_core.arbiter cimport arbiter_accept, arbiter_power, narrow, span_t, take
 from cython_core.codes cimport *
 from cython_core.compiled cimport settings_init
 from cython_core.fresh cimport stage_fresh
@@ -82,7 +83,6 @@ cdef void start_from(core_state_t* st, double p_w, double q_pu) noexcept nogil:
     memset(&st.fast_response, 0, sizeof(st.fast_response))
     memset(&st.inertia, 0, sizeof(st.inertia))
     memset(&st.volt_watt, 0, sizeof(st.volt_watt))
-    st.ride_through.withheld = 0.0
     reactive_start(&st.reactive, q_pu)
     limits_found(&st.limits, p_w)
 
@@ -115,6 +115,8 @@ cdef void abnormal(core_state_t* st, const settings_t* cfg, int64_t t_ns, double
 
 cdef void stage_trip(core_state_t* st, const settings_t* cfg, int64_t t_ns, step_record_t* rec) noexcept nogil:
     cdef const signals_t* s = &st.signals
+    if not (cfg.trip.own_voltage or cfg.trip.own_frequency or st.trip.watching):
+        return
     if trip_step(&st.trip, &cfg.trip, s.v_lo_pu, s.v_hi_pu, s.t_v_ns, rec.fresh_v < FRESH_STALE, s.f_hz, s.t_f_ns,
                  rec.fresh_f < FRESH_STALE, t_ns):
         out_of_service(st, cfg, STATE_TRIPPED)
@@ -122,7 +124,7 @@ cdef void stage_trip(core_state_t* st, const settings_t* cfg, int64_t t_ns, step
 
 cdef int enter(core_state_t* st, const settings_t* cfg, int64_t t_ns, step_record_t* rec) noexcept nogil:
     """1 when the unit is in service or comes in now; else it is out, and rec says why."""
-    cdef int known = rec.fresh_f == FRESH_FRESH and rec.fresh_v == FRESH_FRESH and rec.fresh_d == FRESH_FRESH
+    cdef int known = rec.fresh_f < FRESH_STALE and rec.fresh_v < FRESH_STALE and rec.fresh_d < FRESH_STALE
     cdef int64_t left_ns
     if not st.enter_service.out:
         return 1
@@ -132,7 +134,6 @@ cdef int enter(core_state_t* st, const settings_t* cfg, int64_t t_ns, step_recor
         start_from(st, 0.0, 0.0)
         return 1
     rec.es_left_ns = left_ns
-    rec.es_pu = 0.0
     rec.reasons |= ENTER_CRITERIA if left_ns < 0 else ENTER_DELAY
     st.state = STATE_TRIPPED if st.trip.bits else STATE_WAITING
     return 0
@@ -185,20 +186,25 @@ cdef void slow_limits(core_state_t* st, const settings_t* cfg, const inputs_t* i
     if rec.reasons & METER_LOST:
         slow_w = max(ramp_w, (cfg.limits.p_rated_w + cfg.limits.p_charge_rated_w) / SAFE_S * dt_s)
     hard_span(hard, st, cfg, inputs, rec)
-    slow_target = hard[0]
+    take(&slow_target, hard)
     ramped_span(&slow_target, st, cfg, inputs, t_ns, rec)
-    slow_span(&st.limits.slow, &slow_target, st.p_cmd_w, slow_w)
     if st.limits.slow.lo != slow_target.lo or st.limits.slow.hi != slow_target.hi:
-        rec.reasons |= RAMP
+        slow_span(&st.limits.slow, &slow_target, st.p_cmd_w, slow_w)
+        if st.limits.slow.lo != slow_target.lo or st.limits.slow.hi != slow_target.hi:
+            rec.reasons |= RAMP
     narrow(hard, st.limits.slow.lo, st.limits.slow.hi)
-    st.limits.slow = hard[0]                            # what a hard limit took comes back at the ramp rate
+    take(&st.limits.slow, hard)                         # what a hard limit took comes back at the ramp rate
 
 
 cdef void enter_ramp(core_state_t* st, const settings_t* cfg, span_t* hard, int64_t t_ns,
                      step_record_t* rec) noexcept nogil:
     cdef double rated_w = cfg.limits.p_rated_w
-    cdef double share = enter_service_ramp(&st.enter_service, &cfg.enter_service,
-                                           max(1.0, cfg.limits.p_charge_rated_w / rated_w), t_ns)
+    cdef double share
+    rec.es_pu = 1.0
+    if st.enter_service.t_in_ns == 0:
+        return
+    share = enter_service_ramp(&st.enter_service, &cfg.enter_service,
+                               max(1.0, cfg.limits.p_charge_rated_w / rated_w), t_ns)
     rec.es_pu = min(share, 1.0)
     if share * rated_w < max(hard.hi, -hard.lo):
         rec.reasons |= ENTER_RAMP
@@ -209,8 +215,11 @@ cdef void volt_watt(core_state_t* st, const settings_t* cfg, span_t* hard, int64
                     step_record_t* rec) noexcept nogil:
     """The ceiling binds the wish and droop alike; what is asked for is the wish, or droop's answer during an event."""
     cdef double rated_w = cfg.limits.p_rated_w
-    cdef double asked_w = clip((st.p_base_w if st.droop.side else rec.p_wish_w) + st.dp_w, hard.lo, hard.hi)
-    if rec.fresh_v == FRESH_FRESH:
+    cdef double asked_w
+    if not (cfg.volt_watt.enable or st.volt_watt.limiting):
+        return
+    asked_w = clip((st.p_base_w if st.droop.side else rec.p_wish_w) + st.dp_w, hard.lo, hard.hi)
+    if rec.fresh_v == FRESH_FRESH and st.ride_through.withheld < 1.0:       # at rest while nothing is delivered
         volt_watt_step(&st.volt_watt, &cfg.volt_watt, st.signals.v_pu, asked_w / rated_w, st.p_full_w / rated_w, k)
     elif rec.fresh_v >= FRESH_STALE:
         st.volt_watt.limiting = 0                       # without a voltage there is no export anyway
@@ -226,17 +235,20 @@ cdef double stage_wish(core_state_t* st, const settings_t* cfg, const inputs_t* 
     """Returns the wished power; leaves in *hard what also binds droop (all but the active power limit)."""
     cdef span_t economic
     cdef double ramp_w = cfg.limits.ramp_pu_s * cfg.limits.p_rated_w * dt_s
+    cdef double order_pu = inputs.order.ap_limit_pu
     cdef double ceiling_w, down_w
-    rec.reasons |= arbiter_accept(&st.arbiter, &cfg.arbiter, &inputs.wish, t_ns)
+    if inputs.wish.source >= 0:
+        rec.reasons |= arbiter_accept(&st.arbiter, &cfg.arbiter, &inputs.wish, t_ns)
     slow_limits(st, cfg, inputs, hard, ramp_w, dt_s, t_ns, rec)
     enter_ramp(st, cfg, hard, t_ns, rec)
-    economic = hard[0]
-    ceiling_w = cfg.limits.p_rated_w * active_limit_step(&st.active_limit, &cfg.active_limit,
-                                                         inputs.order.ap_limit_pu, dt_s)
-    if ceiling_w < economic.hi:
-        rec.reasons |= ACTIVE_LIMIT
-        narrow(&economic, economic.lo, ceiling_w)
-    rec.p_wish_w = arbiter_power(&st.arbiter, &cfg.arbiter, economic, st.device.soc_pu,
+    take(&economic, hard)
+    if cfg.active_limit.enable or order_pu == order_pu or st.active_limit.below_pu != 0.0:
+        ceiling_w = cfg.limits.p_rated_w * active_limit_step(&st.active_limit, &cfg.active_limit, order_pu, dt_s)
+        if ceiling_w < economic.hi:
+            rec.reasons |= ACTIVE_LIMIT
+            narrow(&economic, economic.lo, ceiling_w)
+    st.p_most_w = economic.hi
+    rec.p_wish_w = arbiter_power(&st.arbiter, &cfg.arbiter, &economic, st.device.soc_pu,
                                  soc_known(&st.device), t_ns, &rec.reasons)
     volt_watt(st, cfg, hard, k, rec)
     narrow(&economic, hard.lo, hard.hi)
@@ -262,9 +274,12 @@ cdef double fast_functions(core_state_t* st, const settings_t* cfg, double dt_s,
                            step_record_t* rec) noexcept nogil:
     """Fast frequency response and inertia, both off by default; W to add."""
     cdef int fresh = rec.fresh_f < FRESH_STALE
-    cdef double fast_pu = fast_response_step(&st.fast_response, &cfg.fast_response, st.signals.f_hz,
-                                             st.signals.t_f_ns, fresh, t_ns, dt_s)
-    cdef double inertia_pu = inertia_step(&st.inertia, &cfg.inertia, st.signals.rocof_hz_s, fresh, k)
+    cdef double fast_pu = 0.0, inertia_pu = 0.0
+    if cfg.fast_response.enable or st.fast_response.active:
+        fast_pu = fast_response_step(&st.fast_response, &cfg.fast_response, st.signals.f_hz, st.signals.t_f_ns, fresh,
+                                     t_ns, dt_s)
+    if cfg.inertia.enable or st.inertia.dp_pu != 0.0:
+        inertia_pu = inertia_step(&st.inertia, &cfg.inertia, st.signals.rocof_hz_s, fresh, k)
     if fast_pu != 0.0:
         rec.reasons |= FAST_RESPONSE
     if inertia_pu != 0.0:
@@ -291,6 +306,8 @@ cdef double stage_frequency(core_state_t* st, const settings_t* cfg, double p_no
     rec.dp_fast_w = fast_functions(st, cfg, dt_s, t_ns, k, rec)
     st.dp_w = rec.dp_w + rec.dp_fast_w
     asked_w = st.p_base_w + st.dp_w
+    if rec.dp_fast_w > 0.0:                             # the active power limit gives way to droop, to nothing else
+        asked_w = max(st.p_base_w + rec.dp_w, min(asked_w, st.p_most_w))
     p_w = clip(asked_w, hard.lo, hard.hi)
     if st.droop.side and p_w != asked_w:
         rec.reasons |= DROOP_LIMITED
@@ -324,7 +341,9 @@ cdef double stage_voltage(core_state_t* st, const settings_t* cfg, const inputs_
     if reactive.left != 0.0:
         rec.reasons |= MODE_CHANGE
     rec.q_mode = cfg.reactive.mode
-    rec.v_ref_pu = reactive.volt_var.v_ref_pu if cfg.reactive.mode == MODE_VOLT_VAR else 1.0
+    rec.v_ref_pu = 1.0
+    if cfg.reactive.mode == MODE_VOLT_VAR:
+        rec.v_ref_pu = reactive.volt_var.v_ref_pu or cfg.reactive.volt_var.v_ref_pu
     rec.q_target_var = reactive.target_pu * s_va
     rec.q_lag_var = reactive_q(reactive) * s_va
     return rec.q_lag_var
@@ -349,9 +368,10 @@ cdef double apparent(core_state_t* st, const settings_t* cfg, double p_w, double
     if cfg.reactive.mode == MODE_CONSTANT_PF:
         shrink_both(&p_w, &q_var, s_max_va)
         capable_var = inside_capability(q_var, &cfg.limits, p_w, s_max_va)
-        if capable_var != q_var:
+        if capable_var != q_var:                        # the factor cannot be held: no power is given up for it
             rec.reasons |= REACTIVE_LIMIT
-        q_var = capable_var
+            q_var = capable_var
+            p_w = inside_circle(asked_w, q_var, s_max_va)
     else:
         capable_var = inside_capability(q_var, &cfg.limits, p_w, s_max_va)
         if capable_var != q_var:
@@ -368,11 +388,12 @@ cdef double apparent(core_state_t* st, const settings_t* cfg, double p_w, double
 
 cdef void stage_limits(core_state_t* st, const settings_t* cfg, const inputs_t* inputs, const span_t* hard, double p_w,
                        double q_var, int64_t t_ns, step_record_t* rec) noexcept nogil:
-    cdef double smallest_w = 0.0
+    cdef double smallest_w = cfg.limits.p_min_abs_w
     cdef double let_through = 1.0 - st.ride_through.withheld
-    cdef double inside_w, most_w
+    cdef double inside_w
+    cdef double most_w = 0.0
     if st.device.valid & D_P_MIN_ABS and isfinite(st.device.p_min_abs_w):
-        smallest_w = st.device.p_min_abs_w
+        smallest_w = max(smallest_w, st.device.p_min_abs_w)
     inside_w = apparent(st, cfg, p_w, q_var, rec)
     if inputs.order.stop == STOP_EMERGENCY:
         st.q_cmd_var = 0.0
@@ -382,7 +403,8 @@ cdef void stage_limits(core_state_t* st, const settings_t* cfg, const inputs_t* 
         rec.reasons |= CESSATION if let_through == 0.0 else RESTORE
         inside_w = inside_w * let_through
         st.q_cmd_var = st.q_cmd_var * let_through
-    most_w = inside_circle(hard.hi if inside_w > 0.0 else -hard.lo, st.q_cmd_var, s_max(st, cfg, inside_w))
+    if smallest_w > 0.0:
+        most_w = inside_circle(hard.hi if inside_w > 0.0 else -hard.lo, st.q_cmd_var, s_max(st, cfg, inside_w))
     inside_w = holdable(&st.limits, &cfg.limits, inside_w, smallest_w, most_w, t_ns, &rec.reasons)
     if rec.reasons & REVERSAL_DWELL and st.droop.side == 0:
         st.p_base_w = 0.0                               # the ramp waits too: it begins at 0 when the direction may turn
@@ -434,23 +456,11 @@ cdef void idle(core_state_t* st, const settings_t* cfg, const inputs_t* inputs, 
         holdable(&st.limits, &cfg.limits, 0.0, 0.0, 0.0, t_ns, &rec.reasons)
     start_from(st, 0.0, 0.0)
     rec.w_source = -1
-    rec.p_lo_w = rec.p_hi_w = rec.p_wish_w = rec.p_pre_w = rec.p_freq_w = 0.0
+    rec.w_seq = 0
+    rec.w_p_w = rec.p_lo_w = rec.p_hi_w = rec.p_wish_w = rec.p_pre_w = rec.p_freq_w = 0.0
+    rec.es_pu = rec.dp_target_w = rec.dp_w = rec.dp_fast_w = rec.q_target_var = rec.q_lag_var = 0.0
     rec.q_mode = cfg.reactive.mode
     rec.v_ref_pu = 1.0
-
-
-cdef void record_inputs(step_record_t* rec, const inputs_t* inputs) noexcept nogil:
-    memcpy(&rec.m_t_f_ns, &inputs.meter, sizeof(inputs.meter))
-    memcpy(&rec.d_t_ns, &inputs.device, sizeof(inputs.device))
-    memcpy(&rec.o_t_ns, &inputs.order, sizeof(inputs.order))
-    memcpy(&rec.i_source, &inputs.wish, sizeof(inputs.wish))
-
-
-cdef void recorded_inputs(inputs_t* inputs, const step_record_t* rec) noexcept nogil:
-    memcpy(&inputs.meter, &rec.m_t_f_ns, sizeof(inputs.meter))
-    memcpy(&inputs.device, &rec.d_t_ns, sizeof(inputs.device))
-    memcpy(&inputs.order, &rec.o_t_ns, sizeof(inputs.order))
-    memcpy(&inputs.wish, &rec.i_source, sizeof(inputs.wish))
 
 
 cdef void step(core_state_t* st, const settings_t* cfg, const inputs_t* inputs, int64_t t_ns, int64_t k,
@@ -458,14 +468,16 @@ cdef void step(core_state_t* st, const settings_t* cfg, const inputs_t* inputs, 
     cdef double dt_s = <double> (k * cfg.period_ns) * 1e-9
     cdef span_t hard
     cdef double p_w, q_var
-    memset(rec, 0, sizeof(step_record_t))
-    record_inputs(rec, inputs)
+    # side by side in both structs (tests/test_records_mirror.py). Nothing is cleared: every other field has its line
+    memcpy(&rec.m_t_f_ns, inputs, sizeof(inputs_t))
     rec.site_lo_w = rec.site_hi_w = rec.vw_hi_w = NAN
     st.skipped += k - 1
     rec.n = st.n
     rec.t_ns = t_ns
     rec.k = k
     rec.skipped = st.skipped
+    rec.lateness_ns = 0
+    rec.es_left_ns = 0
     rec.settings_digest = cfg.digest
     rec.reasons = SKIPPED if k > 1 else 0
     st.n += 1
@@ -549,10 +561,9 @@ cdef class Core:
         cdef Py_ssize_t size = sizeof(step_record_t)
         cdef Py_ssize_t count = raw.shape[0] // size
         cdef Py_ssize_t i
-        cdef bytearray out = bytearray(count * size)
+        cdef bytearray out = PyByteArray_FromStringAndSize(NULL, count * size)      # every byte is written below
         cdef step_record_t* target = <step_record_t*> <char*> out
         cdef const step_record_t* source
-        cdef inputs_t inputs
         if raw.shape[0] % size:
             raise ValueError(f"{raw.shape[0]} bytes are not whole step records of {size} bytes")
         if count == 0:
@@ -560,8 +571,8 @@ cdef class Core:
         source = <const step_record_t*> &raw[0]
         with nogil:
             for i in range(count):
-                recorded_inputs(&inputs, &source[i])
-                step(&self.st, &self.cfg, &inputs, source[i].t_ns, source[i].k, &target[i])
+                step(&self.st, &self.cfg, <const inputs_t*> &source[i].m_t_f_ns, source[i].t_ns, source[i].k,
+                     &target[i])
                 target[i].lateness_ns = source[i].lateness_ns
         return out
 

@@ -11,7 +11,18 @@ from typing import Any
 import pytest
 
 from cython_core.bulk import STEP, dtype, from_bytes, stack
-from cython_core.records import RECORDS, Reason, StepRecord, kinds, layout_hash, reasons_text
+from cython_core.records import (
+    RECORDS,
+    DeviceState,
+    Measurement,
+    Order,
+    Reason,
+    StepRecord,
+    Wish,
+    kinds,
+    layout_hash,
+    reasons_text,
+)
 
 STRUCTS = (Path(__file__).parents[1] / "cython_core" / "structs.pxd").read_text()
 C_TYPES = {"int64_t": "q", "double": "d"}
@@ -48,6 +59,21 @@ def test_dtype_equals_dataclass(record: type[Any]) -> None:
 def test_every_record_has_its_struct_and_no_struct_is_left_over() -> None:
     declared = set(re.findall(r"^cdef struct (\w+):", STRUCTS, re.MULTILINE))
     assert declared == {c_name(r) for r in RECORDS} | {"inputs_t"}  # inputs_t: four records side by side
+
+
+def test_the_inputs_stand_side_by_side_in_the_step_record() -> None:
+    """One copy takes them all, and a replay reads them in place."""
+    names = [f.name for f in fields(StepRecord)]
+    side_by_side = [
+        prefix + f.name
+        for prefix, record in (("m_", Measurement), ("d_", DeviceState), ("o_", Order), ("i_", Wish))
+        for f in fields(record)
+    ]
+    begin = names.index("m_t_f_ns")
+    assert names[begin : begin + len(side_by_side)] == side_by_side
+    assert c_struct("inputs_t") == [
+        ("measurement_t", "meter"), ("device_state_t", "device"), ("order_t", "order"), ("wish_t", "wish")
+    ]  # fmt: skip
 
 
 def test_raw_bytes_become_rows() -> None:

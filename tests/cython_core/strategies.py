@@ -151,6 +151,7 @@ def tie_volt_var(draw: Draw, chosen: dict[str, Any], mode: str | None) -> dict[s
     low, high = q_range("volt_var", chosen)
     q1, q4 = between(draw, 0.0, high), between(draw, low, 0.0)
     q2, q3 = sorted((between(draw, q4, q1) for _ in range(2)), reverse=True)
+    q3 = q2 if v2 == v3 else q3  # no cliff
     return {"v1_pu": v1, "v2_pu": v2, "v3_pu": v3, "v4_pu": v4, "q1_pu": q1, "q2_pu": q2, "q3_pu": q3, "q4_pu": q4}
 
 
@@ -165,6 +166,8 @@ def tie_watt_var(draw: Draw, chosen: dict[str, Any], mode: str | None) -> dict[s
     low, high = q_range("watt_var", chosen)
     q = sorted((between(draw, low, high) for _ in range(6)), reverse=draw(COIN))
     names = ("q3_load_pu", "q2_load_pu", "q1_load_pu", "q1_pu", "q2_pu", "q3_pu")
+    if tied["p1_pu"] == tied["p1_load_pu"]:  # no cliff at 0 W
+        q[3] = q[2]
     return tied | dict(zip(names, q, strict=True))
 
 

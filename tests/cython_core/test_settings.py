@@ -112,6 +112,8 @@ RELATED = [
     (VoltWattSettings, {"v1_pu": 1.09, "v2_pu": 1.095}, r"below v1_pu \+ 0.01",  "volt-watt too steep"),
     (WattVarSettings, {"p1_pu": 0.45},                  "do not rise",          "P1 nearer than 0.1 to P2"),
     (WattVarSettings, {"p3_load_pu": -0.55},            "do not fall",          "P'3 nearer than 0.1 to P'2"),
+    (VoltVarSettings, {"v2_pu": 1.0, "v3_pu": 1.0, "q2_pu": 0.1}, "needs q2_pu = q3_pu", "a cliff"),
+    (WattVarSettings, {"p1_pu": 0.0, "p1_load_pu": 0.0, "q1_pu": -0.1, "q2_pu": -0.1}, "needs q1_pu = q1", "a cliff"),
     (WattVarSettings, {"q2_pu": 0.1},                   "not monotone",         "up and down again"),
     (EnterServiceSettings, {"random_s": 10.0},          "one of them",          "ramp and random delay together"),
     (EnterServiceSettings, {"ramp_s": 0.5},             "neither 0 nor 1",      "half a second is no ramp"),
@@ -131,7 +133,7 @@ WHOLE = [
     ({"power_factor": {"pf": 0.85}},                        "needs 0.527 pu",                         "PF 0.85"),
     ({"power_factor": ABSORB, "rating": A},                 "of 0.25 there",                          "A absorbs less"),
     ({"freq_droop": {"k_of": 0.02}, "rating": II},          "freq_droop.k_of = 0.02 is outside 0.03", "II"),
-    ({"volt_var": {"v2_pu": 0.98}, "rating": A},            "v2_pu = 0.98 is outside 1 ... 1",        "A: no band"),
+    ({"freq_droop": {"t_response_s": 0.5}, "rating": II},   "t_response_s = 0.5 is outside 1 ... 10", "II: slower"),
     ({"enter_service": {"f_low_hz": 59.5}, "rating": FIFTY}, r"outside 49 \.\.\. 49.9 .*-10 Hz",      "50 Hz"),
     ({"voltage_trip": {"owner": "controller"}},             "needs enter_service.owner",              "no way back"),
 ]

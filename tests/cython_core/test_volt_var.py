@@ -14,7 +14,6 @@ B_103 = VoltVarSettings(v_ref_pu=1.03)
 UNEQUAL = VoltVarSettings(
     v1_pu=0.90, q1_pu=0.30, v2_pu=0.97, q2_pu=0.10, v3_pu=1.03, q3_pu=-0.06, v4_pu=1.10, q4_pu=-0.40
 )
-CLIFF = VoltVarSettings(v2_pu=1.0, q2_pu=0.10, v3_pu=1.0, q3_pu=-0.20)
 
 # fmt: off
 CURVE = [
@@ -49,8 +48,6 @@ CURVE = [
     (UNEQUAL,   1.03, -0.06,      "unequal: Q3"),
     (UNEQUAL,   1.065,-0.23,      "unequal: between Q3 and Q4"),
     (UNEQUAL,   1.10, -0.40,      "unequal: Q4"),
-    (CLIFF,     1.00,  0.10,      "cliff: its left value at the edge"),
-    (CLIFF,     1.01, -0.23,      "cliff: -0.20 beyond it, then 3 pu per pu"),
 ]
 STEP = [
     # t_s   q_pu       why: -0.44 (1 - 10 ** (-t / 5))

@@ -1,0 +1,1 @@
+"""Line coverage of the compiled step: `python -m tests.coverage`."""

@@ -1,0 +1,24 @@
+"""Every measurement once, quickly, with its real gates. The full run: python -m tests.performance."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.need import missing
+from tests.performance.harness import Verdict, failed
+from tests.performance.run import modules, pinned, run
+from tests.performance.table import table
+
+pytestmark = pytest.mark.system
+
+
+@pytest.mark.parametrize("name", list(modules()))
+def test_every_gate_holds(name: str) -> None:
+    with pinned():
+        rows = list(run([name], quick=True))
+    print(table(rows))
+    assert rows, f"{name} has no gate"
+    assert not any(failed(row, on_ci=False) for row in rows), table(rows)
+    absent = [row.note for row in rows if row.verdict is Verdict.ABSENT]
+    if absent:
+        missing(f"contestants of {name}", "; ".join(absent))
