@@ -5,6 +5,7 @@ A row of REASONS is what the record says and nothing else: a bit too many is as 
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from itertools import permutations
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from cython_core.records import NAN, DeviceStatus, Mode, Order, Reason, Session, State, StepRecord, Stop, WishSource
-from tests.cython_core.unit import QUICK, Unit, reasons, running
+from tests.cython_core.unit import QUICK, Unit, reasons, running, settings
 
 S = 10**9
 VV = {"v1_pu": 0.90, "v2_pu": 0.98, "v3_pu": 1.02, "v4_pu": 1.10, "olrt_s": 1.0}
@@ -291,3 +292,57 @@ def test_a_direction_the_unit_is_found_in_is_its_direction(
     assert record.p_cmd_w == (0.0 if wait_s else wish_w), why
     assert bool(reasons(record) & R.REVERSAL_DWELL) == (wait_s > 0.0)
     assert unit.advance(2.0).p_cmd_w == wish_w
+
+
+# --- the ramped span: a target on the other side of 0 ---
+
+
+@pytest.mark.parametrize(("found_w", "safe_w", "then_w"), [(-2000.0, 3000.0, -500.0), (2000.0, -500.0, 3000.0)])
+def test_a_target_across_0_drags_the_far_edge_along(found_w: float, safe_w: float, then_w: float) -> None:
+    """A reversal waits at 0 while the span stands at safe_w; a safe power on the other side starts there, by ramp."""
+
+    def with_safe(safe_p_w: float) -> dict[str, Any]:
+        return {"limits": {"reverse_dwell_s": 60.0}, "fail_safe": {"safe_p_w": safe_p_w, "lost_after_s": 1.0}}
+
+    unit = running(found_w, **with_safe(safe_w))
+    waiting = unit.advance(8.0, silence="meter")
+    assert (waiting.p_cmd_w, waiting.p_lo_w, waiting.p_hi_w) == (0.0, safe_w, safe_w)
+    unit.core.change(settings(**with_safe(then_w)))
+    for steps in (1.0, 2.0, 3.0):
+        p_w = math.copysign(20.0 * steps, then_w)
+        record = unit.advance(0.01, silence="meter")
+        assert (record.p_lo_w, record.p_hi_w, record.p_cmd_w) == (p_w, p_w, p_w)
+
+
+# --- the house connection ---
+
+HOUSE = {"enable": True, "import_w": 5000.0, "blind_charge_w": 900.0}
+
+
+def test_limits_switched_off_limit_nothing_though_the_house_was_read_before() -> None:
+    unit = running(-8000.0, site_limits=HOUSE, limits={"ramp_pu_s": 10.0})
+    unit.change(meter_p_w=-2000.0)
+    assert unit.advance(1.0).site_lo_w == unit.last.site_lo_w
+    unit.core.change(settings(limits={"ramp_pu_s": 10.0}))
+    record = unit.advance(1.0)
+    assert (record.p_lo_w, record.p_cmd_w) == (-8000.0, -8000.0)
+    assert record.site_lo_w != record.site_lo_w
+
+
+def test_a_connection_meter_without_phase_powers_still_limits_the_whole() -> None:
+    """5000 W less 2000 W of load less 200 W of margin; the record says so."""
+    unit = running(0.0, site_limits=HOUSE, limits={"ramp_pu_s": 10.0})
+    unit.said["p_w"] = 0.0
+    unit.change(meter_p_w=-2000.0)
+    record = unit.advance(1.0)
+    assert (record.site_lo_w, record.p_lo_w) == (-2800.0, -2800.0)
+    assert record.site_hi_w == 1000000.0 + 2000.0 - 200.0
+
+
+def test_the_fixed_margins_hold_from_stale_on_not_only_from_lost() -> None:
+    unit = running(-6000.0, site_limits={**HOUSE, "import_w": 1e6}, limits={"ramp_pu_s": 10.0})
+    unit.change(meter_p_w=0.0)
+    unit.advance(1.0)
+    record = unit.advance(3.0, meter_p_w=float("nan"))
+    assert reasons(record) & Reason.P_STALE
+    assert record.p_cmd_w == -900.0
