@@ -77,7 +77,7 @@ STANDARD: list[tuple[str, str, Any, float | None, float | None, str]] = [
     ("QP_CURVE_Q2_LOAD",        "B",   0.0,      None,  None,   "5.3.4, Table 9"),
     ("QP_CURVE_Q3_LOAD",        "A",   0.44,     None,  None,   "5.3.4, Table 9"),
     ("QP_CURVE_Q3_LOAD",        "B",   0.44,     None,  None,   "5.3.4, Table 9"),
-    ("QP_RT",                   "B",   5.0,      0.5,   10.0,   "5.3.4: the same; quicker would not settle at the circle"),
+    ("QP_RT",                   "B",   5.0,      0.5,   10.0,   "5.3.4: a quicker one would not settle"),
     ("CONST_Q",                 "B",   0.0,      None,  None,   "5.3.5, Table 33"),
     ("CONST_Q_RT",              "B",   5.0,      0.1,   10.0,   "5.3.5: the same as of the power factor"),
     ("PV_MODE_ENABLE",          "B",   False,    None,  None,   "5.4.2"),
