@@ -53,7 +53,7 @@ performance: $(STAMPS)/dev $(STAMPS)/built  ## cost as ratios to others (ARGS="-
 	@$(PY) -m tests.performance $(ARGS)
 
 unit: $(STAMPS)/dev $(STAMPS)/built  ## the fast core tests only
-	@$(PYTEST) tests/cython_core $(ARGS)
+	@$(PYTEST) tests/cython_core -m "not system and not nightly" $(ARGS)
 
 build: $(STAMPS)/built  ## the compiled core, in place
 
