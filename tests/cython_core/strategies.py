@@ -137,6 +137,8 @@ def tie_power_factor(draw: Draw, chosen: dict[str, Any], mode: str | None) -> di
     rating = chosen["rating"]
     most = rating.q_inject_pu if excitation == "inject" else rating.q_absorb_pu
     least = math.sqrt(1.0 - most * most) if chosen["reactive"].mode == "constant_pf" else 0.0
+    while math.sqrt(1.0 - least * least) > most and chosen["reactive"].mode == "constant_pf":
+        least = math.nextafter(least, 2.0)  # the root has rounded down
     return {"excitation": excitation, "pf": between(draw, max(least, 0.5), 1.0)}
 
 
