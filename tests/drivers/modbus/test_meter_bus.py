@@ -314,7 +314,9 @@ def test_a_bus_that_is_dropped_ends_its_thread() -> None:
         asked = len(d.requests)
         with polled(d) as (other, _):
             wait(lambda: other.stats().answers > 20)
-        assert {r.connection for r in d.requests[asked:]} == {2}
+        connections = [r.connection for r in d.requests[asked:]]
+        assert connections.count(1) <= 1  # one may have been on the wire
+        assert connections.count(2) > 20
 
 
 # fmt: off
