@@ -85,7 +85,7 @@ def defaults(group: type[Any], normal: str, abnormal: str, f_nom_hz: float) -> d
             continue
         chosen, _, _ = range_of(f.metadata, normal, abnormal, f_nom_hz)
         if f.metadata["at_60_hz"]:
-            chosen = float(f.default) + (f_nom_hz - 60.0)  # type: ignore[arg-type]
+            chosen = float(f.default) + (f_nom_hz - 60.0)  # type: ignore[arg-type]  # a number has a default
         if chosen is not None and chosen != f.default:
             found[f.name] = chosen
     return found

@@ -57,7 +57,7 @@ class Peer:
             raise ValueError(f"f_nom_hz = {settings.rating.f_nom_hz}: OpenDER knows 60 Hz only")
         self.settings, self.period_s = settings, period_s
         self.p_wish_w = 0.0
-        self.library = DER
+        self.model = DER
         with quiet():
             self.file = file_of(settings)
             self.unit = DER_BESS(self.file)
@@ -80,7 +80,7 @@ class Peer:
             self.file.AP_LIMIT_ENABLE = True  # and stays so: switching it off would end its ramp
         self.file.AP_LIMIT = min(limits, default=1.0)
         self.file.ES_PERMIT_SERVICE = permit and self.settings.enter_service.permit
-        self.library.t_s = k * self.period_s
+        self.model.t_s = k * self.period_s
         self.unit.update_der_input(v_pu=v_pu if isinstance(v_pu, float) else list(v_pu), f=f_hz, p_dem_w=p_w)
         p_out_w, q_out_var = self.unit.run()
         return float(p_out_w), float(q_out_var)
@@ -89,7 +89,7 @@ class Peer:
         self,
         t_ns: int,  # noqa: ARG002 (the face of Core.step)
         meter: Measurement,
-        device: DeviceState,  # noqa: ARG002
+        device: DeviceState,  # noqa: ARG002 (the same)
         order: Order | None = None,
         wish: Wish | None = None,
         k: int = 1,
