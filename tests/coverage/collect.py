@@ -31,11 +31,16 @@ class Collector:
     def start(self) -> None:
         listen(self)
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self) -> bool | None:
+        """As a plugin of pytest: once every line has run, the tests that are left could only take time."""
+        return None if self.left else True
+
     def add(self, key: Key) -> None:
         self.ran.add(key)
         self.left.discard(key)
         if not self.left:
-            stop_listening()  # everything ran: the rest of the tests need not be slow
+            stop_listening()
 
 
 def is_python(code: CodeType) -> bool:
@@ -88,7 +93,7 @@ def main() -> int:
     tree = Path.cwd()
     collector = Collector(wanted_lines(tree, traced_lines(generated_c(tree))))
     collector.start()
-    code = int(pytest.main(sys.argv[2:]))
+    code = int(pytest.main(sys.argv[2:], plugins=[collector]))
     stop_listening()
     Path(sys.argv[1]).write_text(json.dumps(sorted(collector.ran)))
     return code
