@@ -76,7 +76,8 @@ class Encode:
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One write request: a template of words with encoded quantities in it. function: 6 or 16."""
+    """One write request: a template of words with encoded quantities in it. function: 6, 16 or 23, which reads the
+    words back in the same transaction: only then are they acknowledged."""
 
     function: int
     address: int

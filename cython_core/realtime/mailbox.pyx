@@ -12,8 +12,49 @@ from libc.stdint cimport int64_t
 from cython_core.records import kinds
 
 
+cdef extern from *:
+    """
+    #include <linux/futex.h>
+    #include <sys/syscall.h>
+    #include <time.h>
+    #include <unistd.h>
+    /* The word is the low half of `seq`: it changes with every put. Shared: a sleeper may be another process. */
+    static void v2g_futex_wait(int64_t* seq, int64_t value, int64_t until_ns) {
+        struct timespec until = {until_ns / 1000000000, until_ns % 1000000000};
+        uint32_t* word = (uint32_t*) seq + (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__);
+        syscall(SYS_futex, word, FUTEX_WAIT_BITSET, (uint32_t) value, &until, NULL, FUTEX_BITSET_MATCH_ANY);
+    }
+    static void v2g_futex_wake(int64_t* seq) {
+        uint32_t* word = (uint32_t*) seq + (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__);
+        syscall(SYS_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0);
+    }
+    """
+    void v2g_futex_wait(int64_t* seq, int64_t value, int64_t until_ns) noexcept nogil
+    void v2g_futex_wake(int64_t* seq) noexcept nogil
+
+cdef extern from "<time.h>" nogil:
+    struct timespec:
+        long tv_sec
+        long tv_nsec
+    int clock_gettime(int clock, timespec* t)
+    int clock_nanosleep(int clock, int flags, const timespec* t, timespec* left)
+    int CLOCK_MONOTONIC
+    int TIMER_ABSTIME
+
+cdef int64_t LOOK_NS = 1_000_000    # while a value is half written there is nothing to sleep on
+
+
 cdef void mailbox_attach(mailbox_t* box, int n_words) noexcept nogil:
     v2g_store(&box.n_words, n_words)
+
+
+cdef void nap(int64_t until_ns) noexcept nogil:
+    cdef timespec t
+    clock_gettime(CLOCK_MONOTONIC, &t)
+    until_ns = min(until_ns, <int64_t> t.tv_sec * 1_000_000_000 + t.tv_nsec + LOOK_NS)
+    t.tv_sec = until_ns // 1_000_000_000
+    t.tv_nsec = until_ns % 1_000_000_000
+    clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL)
 
 
 cdef int n_words_of(const mailbox_t* box) noexcept nogil:
@@ -33,10 +74,25 @@ cdef void mailbox_put(mailbox_t* box, const void* value) noexcept nogil:
     for i in range(n_words_of(box)):
         v2g_store(&box.words[i], source[i])
     v2g_store_release(&box.seq, seq + 1)
+    v2g_fence()                     # the new sequence before the look at who sleeps; mailbox_wait the other way round
+    if v2g_load(&box.sleepers):
+        v2g_futex_wake(&box.seq)
+
+
+cdef void mailbox_wait(mailbox_t* box, int64_t seen, int64_t until_ns) noexcept nogil:
+    cdef int64_t seq
+    v2g_store(&box.sleepers, 1)
+    v2g_fence()
+    seq = v2g_load(&box.seq)
+    if seq == seen:
+        v2g_futex_wait(&box.seq, seq, until_ns)
+    elif seq & 1:                   # its writer is at it, or dead
+        nap(until_ns)
+    v2g_store(&box.sleepers, 0)
 
 
 cdef int mailbox_get(mailbox_t* box, void* value, int64_t* seen) noexcept nogil:
-    cdef int64_t[62] copy
+    cdef int64_t[61] copy
     cdef int64_t* target = <int64_t*> value
     cdef int64_t before
     cdef int n_words = n_words_of(box)
@@ -88,7 +144,7 @@ cdef class Mailbox:
 
     def get(self):
         """The newest record if there is one this reader has not seen, else None."""
-        cdef int64_t[62] words
+        cdef int64_t[61] words
         if not mailbox_get(self.box, words, &self.seen):
             return None
         return self.record(*self.packer.unpack((<char*> words)[:self.packer.size]))

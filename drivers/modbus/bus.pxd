@@ -1,21 +1,28 @@
-# One nogil thread per wire: reads into a mailbox, and, for an inverter, writes the newest command.
+# One nogil thread per wire: reads of its devices into mailboxes, and, for an inverter, writes of the newest command.
 
 from libc.stdint cimport int64_t
 
 from cython_core.realtime.mailbox cimport Mailbox
-from drivers.modbus.poller cimport bus_t
+from drivers.modbus.poller cimport bus_t, device_t
 from drivers.modbus.posix cimport pthread_t
+from drivers.modbus.types cimport link_t
 
 
 cdef class Bus:
     cdef bus_t b
+    cdef link_t to
+    cdef int fd                     # of a serial port that waits for its thread
     cdef pthread_t thread
     cdef bint running
-    cdef Mailbox out                # kept alive as long as the thread may touch them
-    cdef Mailbox command
-    cdef object plan
-    cdef str host
-    cdef int port
-    cdef int prepare(self, plan, str host, int port, int poll_ms, record, Mailbox out) except -1
+    cdef readonly object link
+    cdef list plans                 # of the devices, in their order
+    cdef list boxes                 # kept alive as long as the thread may touch them
+    cdef Device add(self, plan, int poll_ms, record, Mailbox out)
+    cdef int check_open(self, object plan) except -1
     cdef int reset(self) except -1
     cdef bint wait_until(self, int64_t* word, int64_t least, double timeout_s) except? 0
+
+
+cdef class Device:
+    cdef Bus bus                    # which owns *d
+    cdef device_t* d

@@ -1,29 +1,34 @@
 """Bus threads, seen from Python: one per wire, started and stopped here, running without the interpreter.
 
-MeterBus      Plan -> Measurement. Each quantity's time is the last byte of the answer that carried it.
-InverterBus   Plan -> DeviceState, and set-points by the rules of setpoint.pyx. t_ns is the oldest answer of the fast
-              list, t_echo_ns the last acknowledged write. `start` writes go before the first set-point of a connection.
-Errors        ValueError when a table does not fit (it names the limit); BusError when a thread cannot start or stop.
+bus.meter()     Plan -> Measurement. Each quantity's time is the last byte of the answer that carried it.
+bus.inverter()  Plan -> DeviceState, and set-points by the rules of setpoint.pyx. t_ns is the oldest answer of the fast
+                list, t_echo_ns the last acknowledged write. `start` writes go before the first set-point of a
+                connection.
+Several devices share one wire: RS-485, or a TCP gateway with units behind it. All are added before start().
+Errors          ValueError when a table does not fit (it names the limit); BusError when a port cannot be opened, a thread
+                cannot start or stop.
 """
 
 import os
 import time
 
 cimport cython
+from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from libc.stdint cimport int64_t
 from libc.string cimport memset
 
 from cython_core.realtime.mailbox cimport Mailbox, v2g_load, v2g_load_acquire, v2g_store, v2g_store_release
 from drivers.modbus cimport posix
-from drivers.modbus.poller cimport ASKED, HANDED_BACK, NOT_ASKED, bus_t, poller_turn
-from drivers.modbus.posix cimport now_ns, pthread_t
+from drivers.modbus.poller cimport ASKED, HANDED_BACK, MAX_DEVICES, bus_t, device_reset, device_t, poller_turn
+from drivers.modbus.posix cimport pthread_t
 from drivers.modbus.setpoint cimport setpoint_init
 from drivers.modbus.tables cimport fill_tables
-from drivers.modbus.wire cimport resolved, stats_of, wire_close, wire_init
+from drivers.modbus.wire cimport open_link, stats_of, wire_close, wire_init
 
 from cython_core.realtime.host import fifo_text
 from cython_core.records import Command, DeviceState, Measurement
 from drivers.base import BusError
+from drivers.modbus.link import SerialLink
 
 cdef int64_t MS = 1000000
 cdef size_t STACK_BYTES = 262144        # 8 MiB, the default, would be locked into memory
@@ -32,7 +37,6 @@ cdef size_t STACK_BYTES = 262144        # 8 MiB, the default, would be locked in
 cdef void* body(void* arg) noexcept nogil:
     """The thread, from its start to stop()."""
     cdef bus_t* b = <bus_t*> arg
-    b.t_due_ns = now_ns()
     while not v2g_load(&b.wire.stop):
         poller_turn(b)
     wire_close(&b.wire)
@@ -62,18 +66,106 @@ def check_range(str name, value, int low, int high):
         raise ValueError(f"{name} = {value} is outside {low} ... {high}")
 
 
+def check_mailbox(str name, Mailbox box not None, record):
+    """A mailbox of the record this bus fills or reads."""
+    if box.record is not record:
+        raise ValueError(f"{name}: a mailbox of {box.record.__name__} is not one of {record.__name__}")
+
+
 @cython.no_gc_clear                     # the mailboxes must outlive the thread, whatever a collection finds
 cdef class Bus:
-    """What both kinds of bus share: tables, thread, statistics."""
+    """One wire and its thread. link: a TcpLink or SerialLink."""
 
     def __cinit__(self):
-        self.b.wire.fd = -1
+        self.b.wire.fd = self.fd = -1
+
+    def __init__(self, link):
+        self.link = link
+        self.plans, self.boxes = [], []
+        self.fd = open_link(&self.to, link)
 
     def __dealloc__(self):
         if self.running:
             v2g_store(&self.b.wire.stop, 1)
             with nogil:
                 posix.pthread_join(self.thread, NULL)
+        if self.fd >= 0:
+            posix.close(self.fd)
+        for i in range(self.b.n_devices):
+            PyMem_Free(self.b.devices[<int> i])
+
+    def meter(self, plan, int poll_ms, Mailbox out):
+        """A meter: polled into a mailbox of Measurement. poll_ms: 0 = as fast as it answers."""
+        cdef Device device
+        self.check_open(plan)
+        for name in ("start", "setpoint", "stop"):
+            if getattr(plan, name):
+                raise ValueError(f"plan: a meter is never written, but {name} has writes")
+        device = self.add(plan, poll_ms, Measurement, out)
+        names = list(Measurement.__dataclass_fields__)
+        powers = ("p_", "q_", "p1_", "p2_", "p3_", "i1_", "i2_", "i3_")
+        for i, prefix in enumerate((("f_",), ("v1_", "v2_", "v3_"), powers)):
+            for d in plan.decodes:
+                if names[d.target].startswith(prefix):
+                    device.d.carriers[<int> i] |= 1 << <int> d.read
+        device.d.is_meter = 1
+        return device
+
+    def inverter(self, plan, int poll_ms, Mailbox out, Mailbox command):
+        """An inverter: polled into a mailbox of DeviceState; the newest Command of the other is written.
+
+        Nothing is written until a Command with another mode than SILENT arrives, and nothing but `stop` in hand_back().
+        """
+        cdef Device device
+        self.check_open(plan)
+        if not plan.setpoint:
+            raise ValueError("plan: an inverter needs at least one set-point write")
+        check_mailbox("command", command, Command)
+        device = self.add(plan, poll_ms, DeviceState, out)
+        device.d.command = command.box
+        self.boxes.append(command)
+        for i, r in enumerate(plan.reads):
+            if r.every == 1:
+                device.d.carriers[0] |= 1 << <int> i
+        return device
+
+    cdef Device add(self, plan, int poll_ms, record, Mailbox out):
+        """The next device, checked; nothing is added when a check fails."""
+        cdef Device device = Device()
+        check_range("poll_ms", poll_ms, 0, 10_000)
+        check_range("plan: timeout_ms", plan.timeout_ms, 1, 10_000)
+        check_range("plan: min_gap_ms", plan.min_gap_ms, 0, 10_000)
+        check_mailbox("out", out, record)
+        device.bus = self
+        device.d = <device_t*> PyMem_Calloc(1, sizeof(device_t))
+        if device.d == NULL:
+            raise MemoryError
+        try:
+            fill_tables(&device.d.tables, plan, record)
+            setpoint_init(&device.d.setpoint, plan)
+        except ValueError:
+            PyMem_Free(device.d)
+            raise
+        device.d.out = out.box
+        device.d.period_ns = poll_ms * MS
+        device.d.timeout_ns, device.d.gap_ns = plan.timeout_ms * MS, plan.min_gap_ms * MS
+        self.b.devices[self.b.n_devices] = device.d
+        self.b.n_devices += 1
+        self.plans.append(plan)
+        self.boxes.append(out)
+        return device
+
+    cdef int check_open(self, object plan) except -1:
+        """Whether another device may come."""
+        if self.running:
+            raise BusError(f"{self.link}: the bus is already running")
+        if self.b.n_devices == MAX_DEVICES:
+            raise ValueError(f"{self.link}: {MAX_DEVICES} devices on one wire are the most")
+        if isinstance(self.link, SerialLink):
+            check_range("unit on a serial line", plan.unit, 1, 247)
+        if plan.unit in (p.unit for p in self.plans):
+            raise ValueError(f"{self.link}: unit {plan.unit} stands twice on this wire")
+        return 0
 
     def start(self, int fifo_priority=70, int cpu=-1):
         """Begin to poll. Returns what the system granted: one line of text."""
@@ -81,7 +173,9 @@ cdef class Bus:
         cdef posix.sigset_t every, before
         cdef int error
         if self.running:
-            raise BusError(f"{self.host}:{self.port}: the bus is already running")
+            raise BusError(f"{self.link}: the bus is already running")
+        if not self.plans:
+            raise ValueError(f"{self.link}: no device on this bus")
         check_range("fifo_priority", fifo_priority, 0, 98)
         check_range("cpu", cpu, -1, posix.CPU_SETSIZE - 1)
         self.reset()
@@ -93,29 +187,30 @@ cdef class Bus:
         posix.pthread_attr_destroy(&attr)
         posix.pthread_sigmask(posix.SIG_SETMASK, &before, NULL)
         if error:
-            raise BusError(f"{self.host}:{self.port}: no thread for the bus ({os.strerror(error)})")
+            raise BusError(f"{self.link}: no thread for the bus ({os.strerror(error)})")
         self.running = True
         return granted(self.thread, fifo_priority, cpu)
 
     cdef int reset(self) except -1:
-        """The state of a bus that has never run, with the tables of its plan."""
-        cdef bus_t* b = &self.b
-        ip = resolved(self.host, self.port)
-        wire_init(&b.wire, ip, self.port, self.plan.timeout_ms * MS, self.plan.min_gap_ms * MS)
-        setpoint_init(&b.setpoint, self.plan)
-        memset(b.answers, 0, sizeof(b.answers))
-        b.seen = b.judged = b.rounds = b.connects = b.t_echo_ns = b.started = 0
-        b.done = 0
-        b.hand_back = NOT_ASKED
+        """The state of a bus that has never run; the wire is opened anew for a second start."""
+        if self.fd < 0:
+            self.fd = open_link(&self.to, self.link)
+        wire_init(&self.b.wire, &self.to, self.fd)
+        self.fd = -1                            # the thread's from now on
+        self.b.turn = 0
+        self.b.done = 0
+        for i, plan in enumerate(self.plans):
+            device_reset(self.b.devices[<int> i])
+            setpoint_init(&self.b.devices[<int> i].setpoint, plan)
         return 0
 
     def stop(self, double timeout_s=2.0):
-        """End the thread and close the connection; what the device was last told stays in it. Twice does no harm."""
+        """End the thread and close the connection; what a device was last told stays in it. Twice does no harm."""
         if not self.running:
             return
         v2g_store(&self.b.wire.stop, 1)
         if not self.wait_until(&self.b.done, 1, timeout_s):
-            raise BusError(f"{self.host}:{self.port}: the bus thread did not end within {timeout_s} s")
+            raise BusError(f"{self.link}: the bus thread did not end within {timeout_s} s")
         with nogil:
             posix.pthread_join(self.thread, NULL)
         self.running = False
@@ -129,73 +224,26 @@ cdef class Bus:
             time.sleep(0.001)
         return True
 
+    @property
+    def beats(self):
+        """Advances while the thread lives, whatever the devices do: what a watchdog feeds on."""
+        return v2g_load(&self.b.wire.beats)
+
+
+cdef class Device:
+    """One device on a bus: made by Bus.meter() or Bus.inverter()."""
+
     def stats(self):
         """The counters now; the thread is not touched."""
-        return stats_of(&self.b.wire.count)
-
-    cdef int prepare(self, plan, str host, int port, int poll_ms, record, Mailbox out) except -1:
-        if self.running:
-            raise BusError(f"{self.host}:{self.port}: the bus is already running")
-        check_range("poll_ms", poll_ms, 0, 10_000)
-        check_range("plan: timeout_ms", plan.timeout_ms, 1, 10_000)
-        check_range("plan: min_gap_ms", plan.min_gap_ms, 0, 10_000)
-        check_range(f"{host}: port", port, 1, 65535)
-        fill_tables(&self.b.tables, plan, record)
-        check_mailbox("out", out, record)
-        self.plan, self.host, self.port, self.out = plan, host, port, out
-        memset(self.b.carriers, 0, sizeof(self.b.carriers))
-        self.b.out = out.box
-        self.b.period_ns = poll_ms * MS
-        return 0
-
-
-def check_mailbox(str name, Mailbox box not None, record):
-    """A mailbox of the record this bus fills or reads."""
-    if box.record is not record:
-        raise ValueError(f"{name}: a mailbox of {box.record.__name__} is not one of {record.__name__}")
-
-
-cdef class MeterBus(Bus):
-    """Polls a meter into a mailbox of Measurement. poll_ms: 0 = as fast as the device answers."""
-
-    def __init__(self, plan, str host, int port, int poll_ms, Mailbox out):
-        for name in ("start", "setpoint", "stop"):
-            if getattr(plan, name):
-                raise ValueError(f"plan: a meter is never written, but {name} has writes")
-        self.prepare(plan, host, port, poll_ms, Measurement, out)
-        names = list(Measurement.__dataclass_fields__)
-        powers = ("p_", "q_", "p1_", "p2_", "p3_", "i1_", "i2_", "i3_")
-        for i, prefix in enumerate((("f_",), ("v1_", "v2_", "v3_"), powers)):
-            for d in plan.decodes:
-                if names[d.target].startswith(prefix):
-                    self.b.carriers[<int> i] |= 1 << <int> d.read
-        self.b.is_meter = 1
-
-
-cdef class InverterBus(Bus):
-    """Polls an inverter into a mailbox of DeviceState and writes the newest Command of another.
-
-    It writes nothing until a Command with another mode than SILENT arrives, and nothing but `stop` in hand_back().
-    """
-
-    def __init__(self, plan, str host, int port, int poll_ms, Mailbox out, Mailbox command):
-        if not plan.setpoint:
-            raise ValueError("plan: an inverter needs at least one set-point write")
-        self.prepare(plan, host, port, poll_ms, DeviceState, out)
-        check_mailbox("command", command, Command)
-        self.command = command
-        self.b.command = command.box
-        for i, r in enumerate(plan.reads):
-            if r.every == 1:
-                self.b.carriers[0] |= 1 << <int> i
+        return stats_of(&self.bus.b.wire, &self.d.count)
 
     def hand_back(self, double timeout_s):
         """Write the stop sequence once, read everything back, write no set-point any more. True when all went well.
 
         It writes whatever was or was not commanded before: do not call it when only watching.
         """
-        if not self.running:
+        if not self.bus.running:
             return False
-        v2g_store_release(&self.b.hand_back, ASKED)
-        self.wait_until(&self.b.hand_back, HANDED_BACK, timeout_s)
-        return v2g_load_acquire(&self.b.hand_back) == HANDED_BACK
+        v2g_store_release(&self.d.hand_back, ASKED)
+        self.bus.wait_until(&self.d.hand_back, HANDED_BACK, timeout_s)
+        return v2g_load_acquire(&self.d.hand_back) == HANDED_BACK

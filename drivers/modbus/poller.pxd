@@ -1,4 +1,4 @@
-# What a bus thread does, and all it knows. One wire, one thread, one bus_t.
+# What a bus thread does, and all it knows. One wire, one thread, one bus_t; a device_t for each device on the wire.
 
 from libc.stdint cimport int64_t
 
@@ -6,22 +6,25 @@ from cython_core.realtime.mailbox cimport mailbox_t
 from cython_core.structs cimport command_t
 from drivers.modbus.setpoint cimport setpoint_t
 from drivers.modbus.tables cimport answer_t, tables_t
-from drivers.modbus.wire cimport wire_t
+from drivers.modbus.types cimport counters_t, wire_t
 
 cdef enum:
+    MAX_DEVICES = 16                # on one wire
     SLOW_MISSES = 3                 # failures in a row after which a slow read's last answer leaves the record
+    DEAD_MISSES = 2                 # reads without an answer, in a row, after which a device no longer holds up others
+    DEAD_SHARE = 25                 # of the wire's time a dead device costs one part in so many, two at most
 
-cdef enum:                          # bus_t.hand_back
+cdef enum:                          # device_t.hand_back
     NOT_ASKED = 0
     ASKED = 1
     HANDED_BACK = 2
     FAILED = 3
 
-cdef struct bus_t:
-    wire_t wire
+cdef struct device_t:
     tables_t tables
     setpoint_t setpoint
     answer_t[16] answers
+    counters_t count
     # which reads carry f, V, P of a Measurement; of a DeviceState [0] is the fast list
     int64_t[3] carriers
     int is_meter
@@ -30,15 +33,27 @@ cdef struct bus_t:
     command_t newest
     int64_t seen                    # of the command mailbox; 0: no command yet
     int64_t judged                  # the command that was counted as expired or refused
-    int64_t period_ns               # 0: back to back
-    int64_t t_due_ns                # of the next round of reads
-    int64_t rounds                  # since the connection was made
-    int64_t connects                # wire.count.connects that this state belongs to
+    int64_t timeout_ns
+    int64_t gap_ns
+    int64_t period_ns               # of the poll grid; 0: as fast as the wire allows
+    int64_t lead_ns                 # how long before a grid point a round has to begin, to be whole there
+    int64_t t_due_ns
+    int64_t t_began_ns              # of the round under way
+    int64_t rounds                  # polls so far on this connection: counts the `every` of the slow list
+    int next_read                   # of the round under way; 0: none is
+    int missed                      # reads without an answer, in a row
+    int64_t connects                # connections seen
+    int64_t started                 # the start writes were acknowledged on this connection
     int64_t t_echo_ns
-    int started                     # the start writes are done on this connection
-    # shared with Python, atomic (and wire.stop)
-    int64_t done
-    int64_t hand_back
+    int64_t hand_back               # atomic
 
-# One round of reads with its writes, and the wait for the next; or, when asked, the hand-back.
+cdef struct bus_t:
+    wire_t wire
+    int n_devices
+    device_t* devices[16]
+    int turn                        # whose write comes first
+    int64_t done                    # atomic; the thread has ended
+
+# One request (a read, and what may be written behind it), or the wait for the next one.
 cdef void poller_turn(bus_t* b) noexcept nogil
+cdef void device_reset(device_t* d) noexcept nogil

@@ -1,76 +1,109 @@
 """One turn of a bus thread: ask what is due, publish what is answered, write what the rules allow. No interpreter.
 
-Reads    on an absolute grid of period_ns (0: back to back); each answer is published at once. An exception reply is
-         silence: nothing is published and ages grow. A slow read that fails three times leaves the record.
-Writes   a chance after each read, successful or not, and each millisecond of the wait for the next (setpoint.pyx).
+Reads    each device has its list and its poll grid, points of CLOCK_MONOTONIC like those of the step: a round begins
+         so early that it is whole at its point. Without a period: back to back. Who has waited longest comes first; each
+         answer is published at once. An exception reply is silence: nothing is published and ages grow. A slow read
+         that fails three times leaves the record.
+Writes   a chance after each read, successful or not, and as soon as a new command arrives while the wire rests; between
+         two reads one at most, by turns (setpoint.pyx).
+Dead     a device that does not answer, on a wire with others, is asked rarely and once, so that they keep their rate.
 Errors   values and counters.
 """
 
 from libc.stdint cimport int64_t, uint16_t
-from libc.string cimport memcpy
+from libc.string cimport memcmp, memcpy, memset
 
-from cython_core.realtime.mailbox cimport mailbox_get, mailbox_put, v2g_load, v2g_load_acquire, v2g_store_release
-from drivers.modbus.frame cimport Fault, request_t
+from cython_core.realtime.mailbox cimport (
+    mailbox_get, mailbox_put, mailbox_wait, v2g_load, v2g_load_acquire, v2g_store_release,
+)
+from drivers.modbus.frame cimport Fault, is_write, request_t
 from drivers.modbus.posix cimport now_ns
 from drivers.modbus.setpoint cimport (
     Due, setpoint_acknowledged, setpoint_due, setpoint_forget, setpoint_read, setpoint_tried,
 )
-from drivers.modbus.tables cimport answer_t, decode_record, encode_write, read_t, write_t, writes_t
-from drivers.modbus.wire cimport NAP_NS, count_up, wire_ask, wire_can_mend, wire_data, wire_rest, wire_try
+from drivers.modbus.tables cimport decode_record, encode_write, write_t, writes_t
+from drivers.modbus.types cimport NAP_NS, RTU
+from drivers.modbus.waits cimport count_up, wire_rest
+from drivers.modbus.wire cimport wire_again, wire_ask, wire_can_mend, wire_data, wire_try, wire_use
 
-cdef int64_t LOOK_NS = 1000000          # how often an idle bus looks for a new command
+cdef int64_t LOOK_NS = 1000000          # how often a wire with several inverters looks for their new commands
+cdef int64_t MARGIN_NS = 100000         # a round is whole this long before its grid point
+cdef int64_t DEAD_NS = 1000000000       # a dead device is not asked more often than this
 
 
-cdef void notice_connection(bus_t* b) noexcept nogil:
+cdef void device_reset(device_t* d) noexcept nogil:
+    memset(d.answers, 0, sizeof(d.answers))
+    memset(&d.count, 0, sizeof(d.count))
+    d.seen = d.judged = d.rounds = d.connects = d.t_echo_ns = d.started = 0
+    d.lead_ns = d.t_due_ns = d.t_began_ns = 0
+    d.next_read = d.missed = 0
+    d.hand_back = NOT_ASKED
+
+
+cdef void notice_connection(bus_t* b, device_t* d) noexcept nogil:
     """A new connection may be a restarted device: start writes, set-point and slow list are due again."""
     cdef int i
-    if b.connects == b.wire.count.connects:
+    if d.connects == b.wire.connects:
         return
-    b.connects = b.wire.count.connects
-    b.started = 0
-    b.rounds = 0
-    setpoint_forget(&b.setpoint)
-    for i in range(b.tables.n_reads):
-        if b.tables.reads[i].every > 1:
-            b.answers[i].have = 0
+    d.connects = b.wire.connects
+    d.started = 0
+    d.rounds = 0
+    setpoint_forget(&d.setpoint)
+    for i in range(d.tables.n_reads):
+        if d.tables.reads[i].every > 1:
+            d.answers[i].have = 0
 
 
-cdef int64_t oldest(const bus_t* b, int64_t carriers) noexcept nogil:
+cdef int64_t oldest(const device_t* d, int64_t carriers) noexcept nogil:
     """The time of the oldest answer among these reads; 0 when none has answered."""
     cdef int64_t t_ns = 0
     cdef int i
-    for i in range(b.tables.n_reads):
-        if (carriers >> i) & 1 and b.answers[i].have and (t_ns == 0 or b.answers[i].t_ns < t_ns):
-            t_ns = b.answers[i].t_ns
+    for i in range(d.tables.n_reads):
+        if (carriers >> i) & 1 and d.answers[i].have and (t_ns == 0 or d.answers[i].t_ns < t_ns):
+            t_ns = d.answers[i].t_ns
     return t_ns
 
 
-cdef void publish(bus_t* b) noexcept nogil:
+cdef void publish(device_t* d) noexcept nogil:
     cdef int64_t[16] record
     cdef int i
-    decode_record(&b.tables, b.answers, record)
-    if b.is_meter:
+    decode_record(&d.tables, d.answers, record)
+    if d.is_meter:
         for i in range(3):                      # t_f_ns, t_v_ns, t_p_ns stand first
-            record[i] = oldest(b, b.carriers[i])
+            record[i] = oldest(d, d.carriers[i])
     else:
-        record[0] = oldest(b, b.carriers[0])    # t_ns
-        record[1] = b.t_echo_ns
-    mailbox_put(b.out, record)
+        record[0] = oldest(d, d.carriers[0])    # t_ns
+        record[1] = d.t_echo_ns
+    mailbox_put(d.out, record)
 
 
-cdef int write_all(bus_t* b, const writes_t* writes, double p_w, double q_var) noexcept nogil:
+# --- writes ----------------------------------------------------------------------------------------------------------
+
+cdef int write_one(bus_t* b, device_t* d, const write_t* w, const uint16_t* words) noexcept nogil:
+    """1 when the device has acknowledged it; function 23 reads back what it wrote, and that must be the same."""
+    cdef request_t ask
+    cdef const unsigned char* back
+    cdef int i
+    ask.unit, ask.function, ask.address = d.tables.unit, w.function, w.address
+    ask.count = words[0] if w.function == 6 else w.count
+    ask.to_address, ask.to_count = w.address, w.count
+    if wire_ask(&b.wire, &ask, words) != Fault.OK:
+        return 0
+    if w.function != 23:
+        return 1
+    back = wire_data(&b.wire)
+    for i in range(w.count):
+        if ((back[2 * i] << 8) | back[2 * i + 1]) != words[i]:
+            return 0
+    return 1
+
+
+cdef int write_all(bus_t* b, device_t* d, const writes_t* writes, double p_w, double q_var) noexcept nogil:
     """1 when the device has acknowledged every one of them."""
     cdef uint16_t[123] words
-    cdef request_t ask
-    cdef const write_t* w
     cdef int i
     for i in range(writes.n):
-        w = &writes.items[i]
-        if not encode_write(w, p_w, q_var, words):
-            return 0
-        ask.unit, ask.function, ask.address = b.tables.unit, w.function, w.address
-        ask.count = words[0] if w.function == 6 else w.count
-        if wire_ask(&b.wire, &ask, words) != Fault.OK:
+        if not encode_write(&writes.items[i], p_w, q_var, words) or not write_one(b, d, &writes.items[i], words):
             return 0
     return 1
 
@@ -84,140 +117,239 @@ cdef int encodable(const writes_t* writes, double p_w, double q_var) noexcept no
     return 1
 
 
-cdef void write_failed(bus_t* b) noexcept nogil:
-    count_up(&b.wire.count.write_errors)
-    setpoint_forget(&b.setpoint)
+cdef void write_failed(device_t* d) noexcept nogil:
+    count_up(&d.count.write_errors)
+    setpoint_forget(&d.setpoint)
 
 
-cdef void write_setpoint(bus_t* b, int due) noexcept nogil:
-    setpoint_tried(&b.setpoint, due, now_ns())
-    if not b.started:
-        b.started = write_all(b, &b.tables.start, b.newest.p_w, b.newest.q_var)
-        if not b.started:
-            write_failed(b)
+cdef void tried(bus_t* b, device_t* d, int due) noexcept nogil:
+    """Nobody on this wire writes again before the next read, but for an emergency."""
+    cdef int i
+    setpoint_tried(&d.setpoint, due, now_ns())
+    for i in range(b.n_devices):
+        b.devices[i].setpoint.written = 1
+
+
+cdef void write_setpoint(bus_t* b, device_t* d, int due) noexcept nogil:
+    tried(b, d, due)
+    if not d.started:
+        d.started = write_all(b, d, &d.tables.start, d.newest.p_w, d.newest.q_var)
+        if not d.started:
+            write_failed(d)
             return
-        if setpoint_due(&b.setpoint, &b.newest, now_ns()) == Due.EXPIRED:       # the start writes took too long
+        if setpoint_due(&d.setpoint, &d.newest, now_ns()) == Due.EXPIRED:       # the start writes took too long
             return
-    if not write_all(b, &b.tables.setpoint, b.newest.p_w, b.newest.q_var):
-        write_failed(b)
+    if not write_all(b, d, &d.tables.setpoint, d.newest.p_w, d.newest.q_var):
+        write_failed(d)
         return
-    count_up(&b.wire.count.writes)
-    b.t_echo_ns = b.wire.t_answer_ns
-    setpoint_acknowledged(&b.setpoint, &b.newest, b.t_echo_ns)
-    if oldest(b, b.carriers[0]):
-        publish(b)
+    count_up(&d.count.writes)
+    d.t_echo_ns = b.wire.t_answer_ns
+    setpoint_acknowledged(&d.setpoint, &d.newest, d.t_echo_ns)
+    if oldest(d, d.carriers[0]):
+        publish(d)
 
 
-cdef void judged_once(bus_t* b, int64_t* counter) noexcept nogil:
+cdef void judged_once(device_t* d, int64_t* counter) noexcept nogil:
     """A command that is not written counts once, not once a look."""
-    if b.judged != b.seen:
-        b.judged = b.seen
+    if d.judged != d.seen:
+        d.judged = d.seen
         count_up(counter)
 
 
-cdef void offer_write(bus_t* b) noexcept nogil:
+cdef void offer_write(bus_t* b, device_t* d) noexcept nogil:
     """Write the newest command if the rules say so now. Without a connection nothing: the next read opens it."""
     cdef int due
-    if b.command == NULL or v2g_load_acquire(&b.hand_back) != NOT_ASKED:
+    if d.command == NULL or v2g_load_acquire(&d.hand_back) != NOT_ASKED:
         return
-    mailbox_get(b.command, &b.newest, &b.seen)
-    if b.seen == 0 or b.wire.fd < 0:
+    mailbox_get(d.command, &d.newest, &d.seen)
+    if d.seen == 0 or b.wire.fd < 0:
         return
-    due = setpoint_due(&b.setpoint, &b.newest, now_ns())
+    due = setpoint_due(&d.setpoint, &d.newest, now_ns())
     if due == Due.EXPIRED:
-        judged_once(b, &b.wire.count.expired)
+        judged_once(d, &d.count.expired)
     elif due == Due.REFUSED:
-        judged_once(b, &b.wire.count.refused)
+        judged_once(d, &d.count.refused)
     elif due == Due.WRITE or due == Due.URGENT:
-        if not (encodable(&b.tables.start, b.newest.p_w, b.newest.q_var)
-                and encodable(&b.tables.setpoint, b.newest.p_w, b.newest.q_var)):
-            judged_once(b, &b.wire.count.refused)
+        if not (encodable(&d.tables.start, d.newest.p_w, d.newest.q_var)
+                and encodable(&d.tables.setpoint, d.newest.p_w, d.newest.q_var)):
+            judged_once(d, &d.count.refused)
         else:
-            write_setpoint(b, due)
+            wire_use(&b.wire, &d.count, d.timeout_ns, d.gap_ns)
+            write_setpoint(b, d, due)
 
 
-cdef int read_try(bus_t* b, int i) noexcept nogil:
+cdef bint is_dead(const bus_t* b, const device_t* d) noexcept nogil:
+    return b.n_devices > 1 and d.missed >= DEAD_MISSES
+
+
+cdef void offer_writes(bus_t* b, const device_t* asked) noexcept nogil:
+    """All devices by turns. A dead one only behind its own read, so that it does not cost the others' time."""
+    cdef device_t* d
+    cdef int i
+    for i in range(b.n_devices):
+        d = b.devices[(b.turn + i) % b.n_devices]
+        if d == asked or not is_dead(b, d):
+            offer_write(b, d)
+    b.turn = (b.turn + 1) % b.n_devices
+
+
+# --- reads -----------------------------------------------------------------------------------------------------------
+
+cdef void keep_answer(bus_t* b, device_t* d, int i) noexcept nogil:
+    cdef const unsigned char* data = wire_data(&b.wire)
+    cdef answer_t* answer = &d.answers[i]
+    cdef int n = 2 * d.tables.reads[i].count
+    if d.tables.reads[i].every == 1 and memcmp(answer.data, data, n) != 0:
+        count_up(&d.count.changes)
+    memcpy(answer.data, data, n)
+    answer.t_ns = b.wire.t_answer_ns
+    answer.have = 1
+    answer.misses = 0
+    d.missed = 0
+    publish(d)
+
+
+cdef int read_try(bus_t* b, device_t* d, int i, bint again) noexcept nogil:
     """One try of one read: its Fault."""
-    cdef const read_t* r = &b.tables.reads[i]
-    cdef answer_t* answer = &b.answers[i]
     cdef request_t ask
-    cdef int fault
-    ask.unit, ask.function, ask.address, ask.count = b.tables.unit, r.function, r.address, r.count
-    fault = wire_try(&b.wire, &ask, NULL)
-    notice_connection(b)
-    setpoint_read(&b.setpoint)
+    cdef int fault, k
+    ask.unit, ask.function = d.tables.unit, d.tables.reads[i].function
+    ask.address, ask.count = d.tables.reads[i].address, d.tables.reads[i].count
+    wire_use(&b.wire, &d.count, d.timeout_ns, d.gap_ns)
+    fault = wire_again(&b.wire, &ask, NULL) if again else wire_try(&b.wire, &ask, NULL)
+    notice_connection(b, d)
+    for k in range(b.n_devices):
+        setpoint_read(&b.devices[k].setpoint)
     if fault == Fault.OK:
-        memcpy(answer.data, wire_data(&b.wire), 2 * ask.count)
-        answer.t_ns = b.wire.t_answer_ns
-        answer.have = 1
-        answer.misses = 0
-        publish(b)
+        keep_answer(b, d, i)
     return fault
 
 
-cdef int read_one(bus_t* b, int i) noexcept nogil:
-    """A read and its one retry, with a chance to write between: a device that is slow to answer must still be told."""
-    cdef int fault = read_try(b, i)
-    if wire_can_mend(fault):
-        offer_write(b)
-        fault = read_try(b, i)
+cdef int read_one(bus_t* b, device_t* d, int i) noexcept nogil:
+    """A read and its one retry, on TCP with a chance to write between: a device that is slow to answer must be told.
+
+    On a serial line another request would have to wait for the late answer first.
+    """
+    cdef int fault = read_try(b, d, i, 0)
+    if wire_can_mend(fault) and not is_dead(b, d):
+        if b.wire.link.kind != RTU:
+            offer_writes(b, d)
+        fault = read_try(b, d, i, b.wire.link.kind == RTU)
     if fault == Fault.OK:
         return 1
-    b.answers[i].misses += 1
-    if b.tables.reads[i].every > 1 and b.answers[i].misses >= SLOW_MISSES:
-        b.answers[i].have = 0
+    if fault == Fault.EXCEPTION:
+        d.missed = 0
+    elif fault != Fault.STOPPED:
+        d.missed += 1
+    d.answers[i].misses += 1
+    if d.tables.reads[i].every > 1 and d.answers[i].misses >= SLOW_MISSES:
+        d.answers[i].have = 0
     return 0
 
 
-cdef void hand_back_now(bus_t* b) noexcept nogil:
+cdef void hand_back_now(bus_t* b, device_t* d) noexcept nogil:
     """The stop writes, once, and every register read again after them."""
-    cdef int ok = write_all(b, &b.tables.stop, 0.0, 0.0)
-    cdef int i
+    cdef int ok, i
+    wire_use(&b.wire, &d.count, d.timeout_ns, d.gap_ns)
+    ok = write_all(b, d, &d.tables.stop, 0.0, 0.0)
     if not ok:
-        count_up(&b.wire.count.write_errors)
-    elif b.tables.stop.n:
-        b.t_echo_ns = b.wire.t_answer_ns
-    b.started = 0
-    for i in range(b.tables.n_reads):
-        if v2g_load(&b.wire.stop) or not read_one(b, i):
+        count_up(&d.count.write_errors)
+    elif d.tables.stop.n:
+        d.t_echo_ns = b.wire.t_answer_ns
+    d.started = 0
+    for i in range(d.tables.n_reads):
+        if v2g_load(&b.wire.stop) or not read_one(b, d, i):
             ok = 0
             break
-    v2g_store_release(&b.hand_back, HANDED_BACK if ok else FAILED)
+    v2g_store_release(&d.hand_back, HANDED_BACK if ok else FAILED)
 
 
-cdef void one_round(bus_t* b) noexcept nogil:
-    """All reads that are due, a chance to write after each."""
-    cdef int64_t number = b.rounds
-    cdef int i
-    b.rounds += 1                               # 0 again when a new connection is made on the way
-    for i in range(b.tables.n_reads):
-        if number % b.tables.reads[i].every != 0:
-            continue
-        read_one(b, i)
-        offer_write(b)
-        if b.wire.fd < 0 or v2g_load(&b.wire.stop) or v2g_load_acquire(&b.hand_back) == ASKED:
-            return
+# --- what is due -----------------------------------------------------------------------------------------------------
 
-
-cdef void wait_for_next(bus_t* b) noexcept nogil:
-    """Sleep to the next point of the poll grid; missed points are skipped, never caught up."""
+cdef void end_round(bus_t* b, device_t* d) noexcept nogil:
+    """When the next one begins. Missed points are skipped, never caught up."""
     cdef int64_t now = now_ns()
-    cdef int64_t look_ns = LOOK_NS if b.command != NULL and b.wire.fd >= 0 else NAP_NS
-    if b.period_ns == 0:
-        b.t_due_ns = now
-    elif now >= b.t_due_ns:
-        b.t_due_ns += ((now - b.t_due_ns) // b.period_ns + 1) * b.period_ns
+    cdef int64_t point_ns = d.t_due_ns + d.lead_ns
+    cdef int64_t took_ns = now - d.t_began_ns + MARGIN_NS
+    d.next_read = 0
     if b.wire.fd < 0:
-        b.t_due_ns = max(b.t_due_ns, min(max(now, b.wire.t_connect_ns), now + NAP_NS))
-    while now < b.t_due_ns and not v2g_load(&b.wire.stop) and v2g_load_acquire(&b.hand_back) != ASKED:
-        wire_rest(&b.wire, min(b.t_due_ns, now + look_ns))
-        offer_write(b)
-        now = now_ns()
+        d.t_due_ns = max(d.t_due_ns, min(max(now, b.wire.t_connect_ns), now + NAP_NS))
+    elif is_dead(b, d):
+        d.t_due_ns = now + max(DEAD_NS, DEAD_SHARE * d.timeout_ns)
+    elif d.period_ns == 0:
+        d.t_due_ns = now
+    else:
+        if took_ns < d.lead_ns:                     # quickly up, slowly down
+            took_ns = d.lead_ns - (d.lead_ns - took_ns) // 64
+        d.lead_ns = min(took_ns, d.period_ns // 2)
+        d.t_due_ns = max((now + d.lead_ns) // d.period_ns, point_ns // d.period_ns) * d.period_ns
+        d.t_due_ns += d.period_ns - d.lead_ns
+
+
+cdef int next_in_round(device_t* d) noexcept nogil:
+    """The next read of this round, from next_read on; n_reads: none."""
+    cdef int i = d.next_read
+    while i < d.tables.n_reads and d.rounds % d.tables.reads[i].every != 0:
+        i += 1
+    return i
+
+
+cdef void read_next(bus_t* b, device_t* d) noexcept nogil:
+    """One read of this device's round and the writes behind it; the round's end when it was the last."""
+    cdef int i = next_in_round(d)
+    if d.next_read == 0:
+        d.t_began_ns = now_ns()
+    d.next_read = i + 1
+    read_one(b, d, i)
+    offer_writes(b, d)
+    if b.wire.fd < 0 or next_in_round(d) == d.tables.n_reads:
+        d.rounds += 1
+        end_round(b, d)
+
+
+cdef device_t* longest_due(bus_t* b) noexcept nogil:
+    cdef device_t* found = b.devices[0]
+    cdef int i
+    for i in range(1, b.n_devices):
+        if b.devices[i].t_due_ns < found.t_due_ns:
+            found = b.devices[i]
+    return found
+
+
+cdef device_t* asked_to_hand_back(bus_t* b) noexcept nogil:
+    cdef int i
+    for i in range(b.n_devices):
+        if v2g_load_acquire(&b.devices[i].hand_back) == ASKED:
+            return b.devices[i]
+    return NULL
+
+
+cdef void rest(bus_t* b, int64_t until_ns) noexcept nogil:
+    """Until the next read is due or a new command is there; not longer than a nap, so that beats go on."""
+    cdef device_t* writer = NULL
+    cdef int64_t nap_ns = NAP_NS
+    cdef int i
+    for i in range(b.n_devices):
+        if b.devices[i].command != NULL:
+            if writer != NULL:                      # one can sleep on one mailbox only
+                nap_ns = LOOK_NS
+            writer = b.devices[i]
+    until_ns = min(until_ns, now_ns() + nap_ns)
+    if writer == NULL or nap_ns == LOOK_NS or b.wire.fd < 0:
+        wire_rest(&b.wire, until_ns)
+        return
+    count_up(&b.wire.beats)
+    mailbox_wait(writer.command, writer.seen, until_ns)
 
 
 cdef void poller_turn(bus_t* b) noexcept nogil:
-    one_round(b)
-    if v2g_load_acquire(&b.hand_back) == ASKED:
-        hand_back_now(b)
-    else:
-        wait_for_next(b)
+    cdef device_t* d = asked_to_hand_back(b)
+    if d != NULL:
+        hand_back_now(b, d)
+        return
+    d = longest_due(b)
+    if now_ns() >= d.t_due_ns:
+        read_next(b, d)
+        return
+    rest(b, d.t_due_ns)
+    offer_writes(b, NULL)

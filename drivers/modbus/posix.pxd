@@ -26,6 +26,32 @@ cdef extern from "poll.h" nogil:
 
 cdef extern from "unistd.h" nogil:
     int close(int fd)
+    ssize_t read(int fd, void* data, size_t n)
+    ssize_t write(int fd, const void* data, size_t n)
+
+cdef extern from "fcntl.h" nogil:
+    int O_RDWR, O_NOCTTY, O_NONBLOCK, O_CLOEXEC
+    int open(const char* path, int flags)
+
+cdef extern from "sys/file.h" nogil:
+    int LOCK_EX, LOCK_NB
+    int flock(int fd, int how)
+
+cdef extern from "termios.h" nogil:
+    cdef struct termios:
+        pass
+    int TCSANOW, TCIOFLUSH
+    int tcgetattr(int fd, termios* line)
+    int tcsetattr(int fd, int when, const termios* line)
+    int tcflush(int fd, int which)
+
+cdef extern from "linux/serial.h" nogil:
+    cdef struct serial_rs485:
+        uint32_t flags
+
+cdef extern from "sys/ioctl.h" nogil:
+    unsigned long TIOCGRS485, TIOCSRS485
+    int ioctl(int fd, unsigned long request, void* value)
 
 cdef extern from "sys/socket.h" nogil:
     cdef struct sockaddr:

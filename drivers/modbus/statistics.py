@@ -28,6 +28,7 @@ class BusStats:
     write_errors: int
     refused: int
     expired: int
+    changes: int
     last_turnaround_ns: int
     min_turnaround_ns: int
     mean_turnaround_ns: int

@@ -161,8 +161,8 @@ cdef void fill_writes(writes_t* to, what, writes) except *:
     to.n = len(writes)
     for i, w in enumerate(writes):
         name = f"{what} write {i}"
-        check(w.function in (6, 16), f"{name}: function {w.function} is none of 6, 16")
-        most = 1 if w.function == 6 else 123
+        check(w.function in (6, 16, 23), f"{name}: function {w.function} is none of 6, 16, 23")
+        most = {6: 1, 16: 123, 23: 121}[w.function]
         check(1 <= len(w.words) <= most, f"{name}: {len(w.words)} words are outside 1 ... {most}")
         check(0 <= w.address <= 65536 - len(w.words), f"{name}: address {w.address} is outside 0 ... 65535")
         check_count(f"encodes of {name}", w.encodes, MAX_ENCODES)

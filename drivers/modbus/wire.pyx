@@ -1,41 +1,51 @@
-"""One TCP connection to one Modbus device: connect, ask, reconnect. No interpreter, no allocation.
+"""One wire, TCP or serial, to its Modbus devices: connect, ask, retry, reconnect. No interpreter, no allocation.
 
 Rules    one request in flight; each try has one absolute deadline (CLOCK_MONOTONIC) for connect, send and all bytes of
-         the answer; one retry. Back-off between connects 0.1 ... 2 s, reset by an answer, not by a connect.
-Stale    an answer that comes after its deadline carries an old transaction id and is dropped. Where ids cannot tell
-         (half a frame, bytes that are no frame, an id never sent) the connection is closed and made anew.
-Errors   a Fault of frame.pxd; counters say how often. resolve() raises BusError: look at name, cable and port.
+         the answer, on a serial line the time of the characters besides; one retry. Back-off between connects
+         0.1 ... 2 s, reset by an answer, not by a connect.
+Stale    what comes after its deadline is never taken for another answer: tcp.pyx and rtu.pyx say how.
+Errors   a Fault of frame.pxd; counters say how often. Wire() raises BusError: look at name, cable and port.
 """
 
 import socket as sockets
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
-from libc.string cimport memmove, memset
+from libc.string cimport memcpy, memset
 
 from cython_core.realtime.mailbox cimport v2g_load, v2g_store
 from drivers.modbus cimport posix
 from drivers.modbus.frame cimport (
-    Fault, MBAP, fill_request, mbap_build, mbap_size, mbap_transaction, pdu_read, pdu_write, reply_check, request_t,
+    Fault, MBAP, fill_exchange, fill_request, fill_words, is_write, mbap_build, pdu_answer_size, pdu_build, request_t,
+    rtu_build,
 )
 from drivers.modbus.posix cimport now_ns
+from drivers.modbus.rtu cimport rtu_judge, rtu_open, rtu_silence, rtu_wire_ns
+from drivers.modbus.tcp cimport tcp_judge, tcp_open
+from drivers.modbus.types cimport INPUT_BYTES, MAX_TURNS, RTU, TCP, counters_t, link_t, wire_t
+from drivers.modbus.waits cimport count_up, wait_for, wire_rest
 
 from drivers.base import BusError
 from drivers.modbus.frame import Fault as FaultFace
+from drivers.modbus.link import TcpLink
+from drivers.modbus.serial_port import open_port
 from drivers.modbus.statistics import BusStats
 
 cdef int64_t FIRST_BACKOFF_NS = 100000000
 cdef int64_t LAST_BACKOFF_NS = 2000000000
 
 
-cdef void count_up(int64_t* counter) noexcept nogil:
-    v2g_store(counter, v2g_load(counter) + 1)       # one writer: no read-modify-write needed
-
-
-cdef void wire_init(wire_t* w, uint32_t ip, int port, int64_t timeout_ns, int64_t gap_ns) noexcept nogil:
+cdef void wire_init(wire_t* w, const link_t* link, int fd) noexcept nogil:
     memset(w, 0, sizeof(wire_t))
-    w.fd = -1
-    w.ip = ip
-    w.port = <uint16_t> port
+    memcpy(&w.link, link, sizeof(link_t))
+    w.late_unit = -1
+    w.count = &w.own
+    w.fd = fd
+    if fd >= 0:                         # a serial port that is open already
+        note_connected(w)
+
+
+cdef void wire_use(wire_t* w, counters_t* count, int64_t timeout_ns, int64_t gap_ns) noexcept nogil:
+    w.count = count
     w.timeout_ns = timeout_ns
     w.gap_ns = gap_ns
 
@@ -46,51 +56,12 @@ cdef void wire_close(wire_t* w) noexcept nogil:
     w.fd = -1
     w.n_in = 0
     w.silent = 0
-    v2g_store(&w.count.connected, 0)
+    v2g_store(&w.connected, 0)
 
 
-cdef void wire_rest(wire_t* w, int64_t until_ns) noexcept nogil:
-    cdef int64_t now = now_ns()
-    while now < until_ns and not v2g_load(&w.stop):
-        count_up(&w.count.beats)
-        posix.sleep_until(min(until_ns, now + NAP_NS))
-        now = now_ns()
-
-
-cdef int wait_for(wire_t* w, short event, int64_t deadline_ns) noexcept nogil:
-    """1: ready (or in error, which the next call on it will tell); 0: the deadline has passed, or stop."""
-    cdef posix.pollfd p
-    cdef posix.timespec nap
-    cdef int64_t now = now_ns()
-    p.fd, p.events, p.revents = w.fd, event, 0
-    while now < deadline_ns and not v2g_load(&w.stop):
-        count_up(&w.count.beats)
-        nap = posix.as_timespec(min(deadline_ns - now, NAP_NS))
-        if posix.ppoll(&p, 1, &nap, NULL) != 0:     # -1: a signal; the caller tries and comes back
-            return 1
-        now = now_ns()
-    return 0
-
-
-cdef int open_socket(wire_t* w, int64_t deadline_ns) noexcept nogil:
-    """A connected descriptor in w.fd, or -1 there."""
-    cdef posix.sockaddr_in to
-    cdef int one = 1
-    cdef int error = 0
-    cdef unsigned int size = sizeof(int)
-    memset(&to, 0, sizeof(to))
-    to.sin_family = <unsigned short> posix.AF_INET
-    to.sin_port = posix.htons(w.port)
-    to.sin_addr.s_addr = w.ip
-    w.fd = posix.socket(posix.AF_INET, posix.SOCK_STREAM | posix.SOCK_NONBLOCK | posix.SOCK_CLOEXEC, 0)
-    if w.fd < 0:
-        return 0
-    posix.setsockopt(w.fd, posix.IPPROTO_TCP, posix.TCP_NODELAY, &one, sizeof(int))
-    if posix.connect(w.fd, <posix.sockaddr*> &to, sizeof(to)) == 0:
-        return 1
-    if posix.errno != posix.EINPROGRESS or not wait_for(w, posix.POLLOUT, deadline_ns):
-        return 0
-    return posix.getsockopt(w.fd, posix.SOL_SOCKET, posix.SO_ERROR, &error, &size) == 0 and error == 0
+cdef void note_connected(wire_t* w) noexcept nogil:
+    count_up(&w.connects)
+    v2g_store(&w.connected, 1)
 
 
 cdef int connected(wire_t* w, int64_t deadline_ns) noexcept nogil:
@@ -101,13 +72,20 @@ cdef int connected(wire_t* w, int64_t deadline_ns) noexcept nogil:
         return 0
     w.t_connect_ns = now + w.backoff_ns
     w.backoff_ns = min(max(2 * w.backoff_ns, FIRST_BACKOFF_NS), LAST_BACKOFF_NS)
-    if not open_socket(w, deadline_ns):
+    if not (tcp_open(w, deadline_ns) if w.link.kind == TCP else rtu_open(w)):
         wire_close(w)
         w.t_connect_ns = now_ns() + w.backoff_ns
         return 0
-    count_up(&w.count.connects)
-    v2g_store(&w.count.connected, 1)
+    note_connected(w)
     return 1
+
+
+cdef int build(wire_t* w, const request_t* ask, const uint16_t* words) noexcept nogil:
+    """The request in w.output; its length."""
+    if w.link.kind == RTU:
+        return rtu_build(w.output, ask.unit, pdu_build(w.output + 1, ask, words))
+    w.transaction = (w.transaction + 1) & 0xFFFF
+    return mbap_build(w.output, w.transaction, ask.unit, pdu_build(w.output + MBAP, ask, words))
 
 
 cdef int send_all(wire_t* w, int n, int64_t deadline_ns) noexcept nogil:
@@ -115,7 +93,10 @@ cdef int send_all(wire_t* w, int n, int64_t deadline_ns) noexcept nogil:
     cdef int _turn
     cdef ssize_t done
     for _turn in range(MAX_TURNS):
-        done = posix.send(w.fd, w.output + sent, n - sent, posix.MSG_NOSIGNAL)
+        if w.link.kind == TCP:
+            done = posix.send(w.fd, w.output + sent, n - sent, posix.MSG_NOSIGNAL)
+        else:
+            done = posix.write(w.fd, w.output + sent, n - sent)
         if done >= 0:
             sent += <int> done
             if sent == n:
@@ -127,71 +108,55 @@ cdef int send_all(wire_t* w, int n, int64_t deadline_ns) noexcept nogil:
     return Fault.CLOSED             # a device that does not even take the request: half of it may be on its way
 
 
-cdef int judge(wire_t* w, const request_t* ask) noexcept nogil:
-    """What stands in w.input: the answer (OK, a fault) or, late answers dropped, still SHORT."""
-    cdef int size, behind, _turn
-    for _turn in range(INPUT_BYTES // MBAP):
-        size = mbap_size(w.input, w.n_in)
-        if size < 0:
-            return -size
-        if size == 0 or w.n_in < size:
-            return Fault.SHORT
-        behind = (w.transaction - mbap_transaction(w.input)) & 0xFFFF
-        if behind == 0 or behind > LATE_WINDOW:
-            if w.n_in > size:
-                return Fault.BAD_LENGTH             # more than was asked for: out of step
-            return reply_check(w.input, size, w.transaction, ask)
-        count_up(&w.count.late)
-        w.n_in -= size
-        memmove(w.input, w.input + size, w.n_in)
-    return Fault.BAD_LENGTH
-
-
 cdef int receive(wire_t* w, const request_t* ask, int64_t deadline_ns) noexcept nogil:
     cdef int fault, _turn
     cdef ssize_t got
+    w.n_in = 0
     for _turn in range(MAX_TURNS):
         if not wait_for(w, posix.POLLIN, deadline_ns):
             return Fault.TIMEOUT if w.n_in == 0 else Fault.SHORT
-        got = posix.recv(w.fd, w.input + w.n_in, INPUT_BYTES - w.n_in, 0)
+        got = posix.read(w.fd, w.input + w.n_in, INPUT_BYTES - w.n_in)
         if got < 0 and (posix.errno == posix.EAGAIN or posix.errno == posix.EINTR):
             continue
         if got <= 0:
             return Fault.CLOSED
         w.t_answer_ns = now_ns()
         w.n_in += <int> got
-        fault = judge(w, ask)
+        fault = tcp_judge(w, ask) if w.link.kind == TCP else rtu_judge(w, ask)
         if fault != Fault.SHORT:
             return fault
     return Fault.BAD_LENGTH
 
 
-cdef inline bint is_write(const request_t* ask) noexcept nogil:
-    return ask.function == 6 or ask.function == 16
+cdef int64_t on_the_wire_ns(const wire_t* w, int n, const request_t* ask) noexcept nogil:
+    """Time of the characters of a request and its answer; 0 on TCP."""
+    return rtu_wire_ns(w, n + 3 + pdu_answer_size(ask)) if w.link.kind == RTU else 0
 
 
-cdef int one_try(wire_t* w, const request_t* ask, const uint16_t* words) noexcept nogil:
-    cdef int64_t t_sent_ns
-    cdef int64_t deadline_ns
-    cdef int fault, n_pdu
+cdef int transact(wire_t* w, const request_t* ask, const uint16_t* words, bint again) noexcept nogil:
+    cdef int64_t deadline_ns, wire_ns, t_sent_ns
+    cdef int fault, n
     wire_rest(w, w.t_free_ns)
     if v2g_load(&w.stop):
         return Fault.STOPPED
-    deadline_ns = now_ns() + w.timeout_ns
-    if not connected(w, deadline_ns):
+    if not connected(w, now_ns() + w.timeout_ns):
         return Fault.NOT_CONNECTED
-    w.transaction = (w.transaction + 1) & 0xFFFF
-    w.n_in = 0                      # always 0 here: judge() leaves nothing behind an answer
-    n_pdu = pdu_write(w.output + MBAP, ask, words) if is_write(ask) else pdu_read(w.output + MBAP, ask)
+    if w.link.kind == RTU:
+        fault = rtu_silence(w, ask, again)
+        if fault != Fault.OK:
+            return fault
+    n = build(w, ask, words)
+    wire_ns = on_the_wire_ns(w, n, ask)
     t_sent_ns = now_ns()
-    fault = send_all(w, mbap_build(w.output, w.transaction, ask.unit, n_pdu), deadline_ns)
+    deadline_ns = t_sent_ns + wire_ns + w.timeout_ns
+    fault = send_all(w, n, deadline_ns)
     if fault == Fault.OK:
         fault = receive(w, ask, deadline_ns)
     if fault != Fault.OK and v2g_load(&w.stop):
         return Fault.STOPPED
-    w.t_free_ns = now_ns() + w.gap_ns if w.gap_ns else 0
+    w.t_free_ns = now_ns() + max(w.gap_ns, w.link.silence_ns) if w.gap_ns or w.link.silence_ns else 0
     if fault == Fault.OK or fault == Fault.EXCEPTION:
-        note_answer(w, w.t_answer_ns - t_sent_ns)
+        note_answer(w, max(w.t_answer_ns - t_sent_ns - wire_ns, 0))
     return fault
 
 
@@ -202,40 +167,47 @@ cdef void note_answer(wire_t* w, int64_t turnaround_ns) noexcept nogil:
     v2g_store(&w.count.last_turnaround_ns, turnaround_ns)
     v2g_store(&w.count.sum_turnaround_ns, w.count.sum_turnaround_ns + turnaround_ns)
     if w.count.min_turnaround_ns == 0 or turnaround_ns < w.count.min_turnaround_ns:
-        v2g_store(&w.count.min_turnaround_ns, turnaround_ns)
+        v2g_store(&w.count.min_turnaround_ns, max(turnaround_ns, 1))
 
 
-cdef void note_result(wire_t* w, int fault) noexcept nogil:
+cdef void note_fault(wire_t* w, const request_t* ask, int fault) noexcept nogil:
     """Count, and close where only a new connection helps."""
-    if fault == Fault.OK:
-        v2g_store(&w.count.t_success_ns, w.t_answer_ns)
-        count_up(&w.count.answers)
-        w.n_in = 0
-        return
-    if fault == Fault.STOPPED:
-        wire_close(w)
-        return
     v2g_store(&w.count.last_error, fault)
-    if fault == Fault.EXCEPTION:
-        v2g_store(&w.count.last_exception, w.input[MBAP + 1])
-        count_up(&w.count.exceptions)
-        w.n_in = 0
-        return
     if fault == Fault.TIMEOUT or fault == Fault.SHORT:
         count_up(&w.count.timeouts)
+        w.late_unit, w.late_until_ns = ask.unit, now_ns() + w.timeout_ns
     elif fault != Fault.CLOSED and fault != Fault.NOT_CONNECTED:
         count_up(&w.count.bad_frames)
     w.silent += 1
-    if fault != Fault.TIMEOUT or w.silent >= SILENT_TRIES:
+    if fault == Fault.CLOSED or fault == Fault.NOT_CONNECTED:
+        wire_close(w)
+    elif w.link.kind == TCP and (fault != Fault.TIMEOUT or w.silent >= SILENT_TRIES):
         wire_close(w)
 
 
-cdef int wire_try(wire_t* w, const request_t* ask, const uint16_t* words) noexcept nogil:
-    cdef int fault
-    count_up(&w.count.attempts)
-    fault = one_try(w, ask, words)
-    note_result(w, fault)
+cdef int count_result(wire_t* w, const request_t* ask, int fault) noexcept nogil:
+    if fault == Fault.OK:
+        v2g_store(&w.count.t_success_ns, w.t_answer_ns)
+        count_up(&w.count.answers)
+    elif fault == Fault.STOPPED:
+        wire_close(w)
+    elif fault == Fault.EXCEPTION:
+        v2g_store(&w.count.last_error, fault)
+        v2g_store(&w.count.last_exception, w.input[MBAP + 1 if w.link.kind == TCP else 2])
+        count_up(&w.count.exceptions)
+    else:
+        note_fault(w, ask, fault)
     return fault
+
+
+cdef int wire_try(wire_t* w, const request_t* ask, const uint16_t* words) noexcept nogil:
+    count_up(&w.count.attempts)
+    return count_result(w, ask, transact(w, ask, words, 0))
+
+
+cdef int wire_again(wire_t* w, const request_t* ask, const uint16_t* words) noexcept nogil:
+    count_up(&w.count.attempts)
+    return count_result(w, ask, transact(w, ask, words, 1))
 
 
 cdef bint wire_can_mend(int fault) noexcept nogil:
@@ -246,11 +218,11 @@ cdef int wire_ask(wire_t* w, const request_t* ask, const uint16_t* words) noexce
     cdef int fault = wire_try(w, ask, words)
     if not wire_can_mend(fault) or (w.fd < 0 and is_write(ask)):
         return fault
-    return wire_try(w, ask, words)
+    return wire_again(w, ask, words)
 
 
 cdef const uint8_t* wire_data(const wire_t* w) noexcept nogil:
-    return w.input + MBAP + 2
+    return w.input + (MBAP + 2 if w.link.kind == TCP else 3)
 
 
 # --- the Python side ------------------------------------------------------------------------------------------------
@@ -266,22 +238,34 @@ def resolve(str host, int port):
     return sockets.inet_aton(found[0][4][0])
 
 
-cdef uint32_t resolved(str host, int port) except? 0:
-    cdef bytes address = resolve(host, port)
-    return (<uint32_t*> (<char*> address))[0]
+cdef int open_link(link_t* to, object link) except? -2:
+    cdef bytes address
+    memset(to, 0, sizeof(link_t))
+    if isinstance(link, TcpLink):
+        address = resolve(link.host, link.port)
+        to.kind, to.port, to.ip = TCP, link.port, (<uint32_t*> (<char*> address))[0]
+        return -1
+    address = link.path.encode()
+    to.kind, to.char_ns, to.silence_ns, to.has_rs485 = RTU, link.char_ns, link.silence_ns, link.rs485
+    memcpy(to.path, <char*> address, len(address))              # a link's path is shorter than the array
+    fd = open_port(link)
+    posix.tcgetattr(fd, &to.line)
+    if link.rs485:
+        posix.ioctl(fd, posix.TIOCGRS485, &to.rs485)
+    return fd
 
 
-cdef object stats_of(counters_t* c):
+cdef object stats_of(const wire_t* w, const counters_t* c):
     """A reading of the counters; the thread is not touched."""
     cdef int64_t answers = v2g_load(&c.answers) + v2g_load(&c.exceptions)
-    cdef int64_t connects = v2g_load(&c.connects)
+    cdef int64_t connects = v2g_load(&w.connects)
     return BusStats(
-        beats=v2g_load(&c.beats), attempts=v2g_load(&c.attempts),
+        beats=v2g_load(&w.beats), attempts=v2g_load(&c.attempts),
         answers=v2g_load(&c.answers), timeouts=v2g_load(&c.timeouts),
         exceptions=v2g_load(&c.exceptions), bad_frames=v2g_load(&c.bad_frames), late=v2g_load(&c.late),
-        reconnects=max(connects - 1, 0), connected=bool(v2g_load(&c.connected)),
+        reconnects=max(connects - 1, 0), connected=bool(v2g_load(&w.connected)),
         writes=v2g_load(&c.writes), write_errors=v2g_load(&c.write_errors),
-        refused=v2g_load(&c.refused), expired=v2g_load(&c.expired),
+        refused=v2g_load(&c.refused), expired=v2g_load(&c.expired), changes=v2g_load(&c.changes),
         last_turnaround_ns=v2g_load(&c.last_turnaround_ns), min_turnaround_ns=v2g_load(&c.min_turnaround_ns),
         mean_turnaround_ns=v2g_load(&c.sum_turnaround_ns) // answers if answers else 0,
         last_error=v2g_load(&c.last_error), last_exception=v2g_load(&c.last_exception),
@@ -290,14 +274,17 @@ cdef object stats_of(counters_t* c):
 
 
 cdef class Wire:
-    """One connection for tests and tools: the same code as a bus thread, in the caller's thread, without the GIL."""
+    """One wire for tests and tools: the same code as a bus thread, in the caller's thread, without the GIL."""
     cdef wire_t wire
 
     def __cinit__(self):
         self.wire.fd = -1           # or a failed __init__ would close descriptor 0
 
-    def __init__(self, str host, int port, int timeout_ms=300, int min_gap_ms=0):
-        wire_init(&self.wire, resolved(host, port), port, timeout_ms * 1000000, min_gap_ms * 1000000)
+    def __init__(self, link, int timeout_ms=300, int min_gap_ms=0):
+        cdef link_t to
+        fd = open_link(&to, link)
+        wire_init(&self.wire, &to, fd)
+        wire_use(&self.wire, &self.wire.own, timeout_ms * 1000000, min_gap_ms * 1000000)
 
     def __dealloc__(self):
         wire_close(&self.wire)
@@ -309,16 +296,10 @@ cdef class Wire:
     def read(self, int unit, int function, int address, int count):
         """(Fault, words); no words unless OK."""
         cdef request_t ask
-        cdef const uint8_t* data = wire_data(&self.wire)
-        cdef int fault
         if function not in (3, 4):
             raise ValueError(f"function {function} is none of 3, 4")
         fill_request(&ask, unit, function, address, count)
-        with nogil:
-            fault = wire_ask(&self.wire, &ask, NULL)
-        if fault != Fault.OK:
-            return FaultFace(fault), ()
-        return FaultFace.OK, tuple((data[2 * <int> i] << 8) | data[2 * <int> i + 1] for i in range(count))
+        return self.words_of(&ask, NULL)
 
     def write(self, int unit, int function, int address, words):
         """The Fault of writing these words; function 6 exactly one."""
@@ -328,11 +309,27 @@ cdef class Wire:
         if function not in (6, 16) or function == 6 and len(words) != 1:
             raise ValueError(f"function {function} cannot write {len(words)} words; known: 6 (1 word), 16 (1 ... 123)")
         fill_request(&ask, unit, function, address, words[0] if function == 6 else len(words))
-        for i, word in enumerate(words):
-            values[<int> i] = word
+        fill_words(values, words)
         with nogil:
             fault = wire_ask(&self.wire, &ask, values)
         return FaultFace(fault)
+
+    def exchange(self, int unit, int address, int count, int to_address, words):
+        """(Fault, words): write these at to_address, then read `count` words at address, in one request (function 23)."""
+        cdef uint16_t[123] values
+        cdef request_t ask
+        fill_exchange(&ask, unit, address, count, to_address, len(words))
+        fill_words(values, words)
+        return self.words_of(&ask, values)
+
+    cdef object words_of(self, const request_t* ask, const uint16_t* values):
+        cdef const uint8_t* data = wire_data(&self.wire)
+        cdef int fault
+        with nogil:
+            fault = wire_ask(&self.wire, ask, values)
+        if fault != Fault.OK:
+            return FaultFace(fault), ()
+        return FaultFace.OK, tuple((data[2 * <int> i] << 8) | data[2 * <int> i + 1] for i in range(ask.count))
 
     def skip_transactions(self, int n):
         """Count on as if n requests had been sent: a test need not send 65536."""
@@ -340,4 +337,4 @@ cdef class Wire:
 
     def stats(self):
         """The counters so far."""
-        return stats_of(&self.wire.count)
+        return stats_of(&self.wire, &self.wire.own)

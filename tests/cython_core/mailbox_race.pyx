@@ -27,7 +27,7 @@ def attach():
 
 def write(int64_t count):
     """Publish 1 ... count."""
-    cdef int64_t[62] value
+    cdef int64_t[61] value
     cdef int64_t n
     cdef int i
     with nogil:
@@ -39,7 +39,7 @@ def write(int64_t count):
 
 def read(int64_t last, int64_t polls):
     """Read until `last` arrives, at most `polls` times: (newest, values, torn ones, steps backwards)."""
-    cdef int64_t[62] value
+    cdef int64_t[61] value
     cdef int64_t seen = 0, newest = 0, values = 0, bad = 0, backwards = 0
     with nogil:
         while newest < last and polls > 0:
@@ -54,7 +54,7 @@ def read(int64_t last, int64_t polls):
 
 def read_carelessly(int64_t last, int64_t polls):
     """The same without a look at the sequence: how many values were torn."""
-    cdef int64_t[62] value
+    cdef int64_t[61] value
     cdef int64_t bad = 0
     cdef int i
     value[0] = 0

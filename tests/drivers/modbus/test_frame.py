@@ -1,12 +1,17 @@
-"""Frames against the examples of the Modbus Application Protocol v1.1b3 (6.3, 6.4, 6.6, 6.12); MBAP by pencil."""
+"""Frames against the examples of the Modbus Application Protocol v1.1b3 (6.3, 6.4, 6.6, 6.12, 6.17); MBAP by pencil.
+
+RTU against the CRC of Modbus over serial line v1.02 (6.2.2) and, for any bytes, against its definition bit by bit.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.modbus.frame import Fault, check_reply, read_request, write_request
+from drivers.modbus.frame import Fault, check_reply, crc_of, exchange_request, read_request, write_request
 
 # fmt: off
 READS = [
@@ -127,3 +132,81 @@ def test_one_flipped_bit_of_the_header_is_never_ok(ask: tuple[int, int, int, int
     bit = data.draw(st.integers(0, 8 * 9 - 1))  # header, function and the first byte behind it
     raw[bit // 8] ^= 1 << bit % 8
     assert check_reply(bytes(raw), *ask) is not Fault.OK
+
+
+def test_a_write_and_a_read_in_one() -> None:
+    """6.17: read 6 registers from 4, write 3 from 15."""
+    request = "1501 0000 0011 ff 17 0003 0006 000e 0003 06 00ff 00ff 00ff"
+    assert exchange_request(0x1501, 0xFF, 3, 6, 0x0E, [0xFF] * 3) == bytes.fromhex(request)
+    reply = "1501 0000 000f ff 17 0c 00fe 0acd 0001 0003 000d 00ff"
+    assert check_reply(bytes.fromhex(reply), 0x1501, 0xFF, 23, 3, 6) is Fault.OK
+    assert check_reply(bytes.fromhex(reply), 0x1501, 0xFF, 23, 3, 5) is Fault.BAD_LENGTH
+    with pytest.raises(ValueError, match=r"count 122 is outside 1 ... 121 to write for function 23"):
+        exchange_request(1, 1, 0, 1, 0, [0] * 122)
+
+
+# ---- RTU ----
+
+# fmt: off
+RTU_REPLIES = [
+    # reply to: read 2 words, unit 1, function 3; its CRC by the definition below
+    #                      change of the right bytes            fault               why
+    (lambda b: b,                                               Fault.OK,           "as it is"),
+    (lambda b: b[:0],                                           Fault.SHORT,        "nothing"),
+    (lambda b: b[:-1],                                          Fault.SHORT,        "the last byte is missing"),
+    (lambda b: b + b"\0",                                       Fault.BAD_LENGTH,   "a byte too many"),
+    (lambda b: bytes([2]) + b[1:],                              Fault.BAD_UNIT,     "another unit"),
+    (lambda b: b[:1] + bytes([4]) + b[2:],                      Fault.BAD_FUNCTION, "another function"),
+    (lambda b: b[:-2] + b[:-3:-1],                              Fault.BAD_CRC,      "CRC with its high byte first"),
+    (lambda b: b[:3] + bytes([b[3] ^ 1]) + b[4:],               Fault.BAD_CRC,      "a flipped bit"),
+    (lambda b: with_crc(b[:2] + bytes([6]) + b[3:-2]),          Fault.BAD_LENGTH,   "a byte count not asked for"),
+    (lambda _: with_crc(bytes([1, 0x83, 2])),                   Fault.EXCEPTION,    "an exception"),
+    (lambda _: with_crc(bytes([1, 0x83, 2]))[:-1] + b"\0",      Fault.BAD_CRC,      "an exception with a wrong CRC"),
+]
+# fmt: on
+
+
+def crc_by_definition(data: bytes) -> int:
+    """6.2.1: shift right, and where a 1 falls out exclusive or with 0xA001."""
+    crc = 0xFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ 0xA001 if crc & 1 else crc >> 1
+    return crc
+
+
+def with_crc(data: bytes) -> bytes:
+    return data + crc_by_definition(data).to_bytes(2, "little")
+
+
+def test_the_crc_of_the_document() -> None:
+    """6.2.2: unit 2, function 7: 41 12 on the wire."""
+    assert crc_of(bytes([0x02, 0x07])) == 0x1241
+
+
+@given(data=st.binary(max_size=256))
+def test_the_crc_of_any_bytes(data: bytes) -> None:
+    assert crc_of(data) == crc_by_definition(data)
+
+
+def test_an_rtu_request() -> None:
+    assert read_request(None, 1, 3, 0x006B, 3) == with_crc(bytes.fromhex("01 03 006b 0003"))
+    assert write_request(None, 1, 16, 1, (10, 0x0102)) == with_crc(bytes.fromhex("01 10 0001 0002 04 000a 0102"))
+
+
+@pytest.mark.parametrize(("change", "fault", "why"), RTU_REPLIES, ids=[c[-1] for c in RTU_REPLIES])
+def test_an_rtu_reply(change: Callable[[bytes], bytes], fault: Fault, why: str) -> None:
+    right = with_crc(bytes.fromhex("01 03 04 1234 5678"))
+    assert check_reply(change(right), None, 1, 3, 0, 2) is fault, why
+
+
+@given(unit=st.integers(1, 247), words=st.lists(st.integers(0, 0xFFFF), min_size=1, max_size=125), data=st.data())
+def test_three_flipped_bits_of_an_rtu_reply_are_always_seen(unit: int, words: list[int], data: st.DataObject) -> None:
+    """The CRC finds every odd number of flips and every pair in a frame: 16 bits, Hamming distance 4 at this length."""
+    right = with_crc(bytes([unit, 3, 2 * len(words)]) + b"".join(w.to_bytes(2) for w in words))
+    assert check_reply(right, None, unit, 3, 0, len(words)) is Fault.OK
+    raw = bytearray(right)
+    for bit in data.draw(st.sets(st.integers(0, 8 * len(right) - 1), min_size=1, max_size=3)):
+        raw[bit // 8] ^= 1 << bit % 8
+    assert check_reply(bytes(raw), None, unit, 3, 0, len(words)) is not Fault.OK

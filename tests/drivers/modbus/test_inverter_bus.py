@@ -12,7 +12,9 @@ import pytest
 
 from cython_core.realtime.mailbox import Mailbox
 from cython_core.records import Command, DeviceState, DeviceStatus, DeviceValid, Measurement, Mode
-from drivers.modbus.bus import InverterBus
+from drivers.modbus.bus import Bus
+from drivers.modbus.bus import Device as BusDevice
+from drivers.modbus.link import TcpLink
 from drivers.registermap import Decode, Encode, Flag, Plan, Read, Write
 from tests.drivers.modbus.scripted import HANG_UP, Device, Request, device, reply, wait
 
@@ -43,7 +45,7 @@ class Rig:
     """One bus on one device, and the core's side of both mailboxes."""
 
     device: Device
-    bus: InverterBus
+    bus: BusDevice
     out: Mailbox
     commands: Mailbox
     state: DeviceState | None = None
@@ -71,10 +73,11 @@ class Rig:
 def rig(plan: Plan = PLAN, poll_ms: int = 2) -> Iterator[Rig]:
     with device(WORDS) as d:
         out, commands = Mailbox(DeviceState), Mailbox(Command)
-        bus = InverterBus(plan, "127.0.0.1", d.port, poll_ms, out, commands)
+        bus = Bus(TcpLink("127.0.0.1", d.port))
+        inverter = bus.inverter(plan, poll_ms, out, commands)
         bus.start()
         try:
-            yield Rig(d, bus, out, commands)
+            yield Rig(d, inverter, out, commands)
         finally:
             bus.stop()
 
@@ -294,10 +297,11 @@ def test_hand_back_to_a_device_that_is_gone_or_a_bus_that_is_stopped() -> None:
 
 
 def test_what_no_inverter_bus_can_do_is_refused_at_the_door() -> None:
+    bus = Bus(TcpLink("127.0.0.1"))
     state, commands = Mailbox(DeviceState), Mailbox(Command)
     with pytest.raises(ValueError, match="an inverter needs at least one set-point write"):
-        InverterBus(replace(PLAN, setpoint=()), "127.0.0.1", 502, 0, state, commands)
+        bus.inverter(replace(PLAN, setpoint=()), 0, state, commands)
     with pytest.raises(ValueError, match="out: a mailbox of Measurement is not one of DeviceState"):
-        InverterBus(PLAN, "127.0.0.1", 502, 0, Mailbox(Measurement), commands)
+        bus.inverter(PLAN, 0, Mailbox(Measurement), commands)
     with pytest.raises(ValueError, match="command: a mailbox of DeviceState is not one of Command"):
-        InverterBus(PLAN, "127.0.0.1", 502, 0, state, state)
+        bus.inverter(PLAN, 0, state, state)

@@ -17,7 +17,9 @@ import pytest
 from cython_core.realtime.mailbox import Mailbox
 from cython_core.records import Command, Measurement, MeasurementValid
 from drivers.base import BusError
-from drivers.modbus.bus import MeterBus
+from drivers.modbus.bus import Bus
+from drivers.modbus.bus import Device as BusDevice
+from drivers.modbus.link import TcpLink
 from drivers.registermap import Decode, Plan, Read, Write
 from tests.drivers.modbus.scripted import HANG_UP, Device, Request, device, reply, wait
 
@@ -46,12 +48,13 @@ WORDS = floats(FAST, 50.0, 230.0) | floats(POWER, 2000.0) | {SLOW: 0xFFF6}
 
 
 @contextmanager
-def polled(d: Device, plan: Plan = PLAN, poll_ms: int = 0) -> Iterator[tuple[MeterBus, Mailbox]]:
+def polled(d: Device, plan: Plan = PLAN, poll_ms: int = 0) -> Iterator[tuple[BusDevice, Mailbox]]:
     out = Mailbox(Measurement)
-    bus = MeterBus(plan, "127.0.0.1", d.port, poll_ms, out)
+    bus = Bus(TcpLink("127.0.0.1", d.port))
+    meter = bus.meter(plan, poll_ms, out)
     bus.start()
     try:
-        yield bus, out
+        yield meter, out
     finally:
         bus.stop()
 
@@ -287,7 +290,8 @@ def test_it_polls_while_python_is_busy() -> None:
 def test_start_stop_start() -> None:
     with device(WORDS) as d:
         out = Mailbox(Measurement)
-        bus = MeterBus(PLAN, "127.0.0.1", d.port, 0, out)
+        bus = Bus(TcpLink("127.0.0.1", d.port))
+        meter = bus.meter(PLAN, 0, out)
         bus.stop()  # never started: nothing to do
         granted = bus.start(fifo_priority=0)
         assert granted == "other: not asked"
@@ -295,7 +299,7 @@ def test_start_stop_start() -> None:
             bus.start()
         bus.stop()
         bus.stop()
-        assert not bus.stats().connected
+        assert not meter.stats().connected
         granted = bus.start(fifo_priority=70, cpu=0)
         assert granted.startswith(("fifo 70", "other: "))
         assert granted.endswith("; processor 0")
@@ -306,7 +310,8 @@ def test_start_stop_start() -> None:
 
 def test_a_bus_that_is_dropped_ends_its_thread() -> None:
     with device(WORDS) as d:
-        bus = MeterBus(PLAN, "127.0.0.1", d.port, 0, Mailbox(Measurement))
+        bus = Bus(TcpLink("127.0.0.1", d.port))
+        bus.meter(PLAN, 0, Mailbox(Measurement))
         bus.start()
         wait(lambda: d.requests)
         del bus
@@ -336,4 +341,4 @@ REFUSED = [
 @pytest.mark.parametrize(("plan", "poll_ms", "record", "said"), REFUSED, ids=[c[-1] for c in REFUSED])
 def test_what_no_bus_can_do_is_refused_at_the_door(plan: Plan, poll_ms: int, record: type, said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        MeterBus(plan, "127.0.0.1", 502, poll_ms, Mailbox(record))
+        Bus(TcpLink("127.0.0.1")).meter(plan, poll_ms, Mailbox(record))

@@ -18,8 +18,9 @@ from pymodbus.simulator import DataType, SimData, SimDevice
 
 from cython_core.realtime.mailbox import Mailbox
 from cython_core.records import Command, DeviceState, DeviceValid, Measurement, MeasurementValid, Mode
-from drivers.modbus.bus import InverterBus, MeterBus
+from drivers.modbus.bus import Bus
 from drivers.modbus.frame import Fault
+from drivers.modbus.link import TcpLink
 from drivers.modbus.wire import Wire
 from drivers.registermap import Decode, Encode, Plan, Read, Write
 from tests.drivers.modbus.scripted import wait
@@ -58,7 +59,7 @@ def port() -> Iterator[int]:
 
 @pytest.fixture
 def wire(port: int) -> Wire:
-    return Wire("127.0.0.1", port, timeout_ms=1000)
+    return Wire(TcpLink("127.0.0.1", port), timeout_ms=1000)
 
 
 @pytest.fixture
@@ -93,9 +94,10 @@ def test_a_meter_served_by_the_other(port: int) -> None:
     kinds = ((0, 40.0, 70.0, 4, v.F, 1.0), (2, 0.0, 400.0, 5, v.V1, 1.0), (4, -5e4, 5e4, 8, v.P, -1.0))
     decodes = tuple(Decode(0, w, "f32", scale, low, high, t, bit) for w, low, high, t, bit, scale in kinds)
     out = Mailbox(Measurement)
-    bus = MeterBus(Plan(UNIT, (Read(4, FLOATS, 6),), decodes, timeout_ms=1000), "127.0.0.1", port, 0, out)
+    bus = Bus(TcpLink("127.0.0.1", port))
+    meter = bus.meter(Plan(UNIT, (Read(4, FLOATS, 6),), decodes, timeout_ms=1000), 0, out)
     bus.start()
-    wait(lambda: bus.stats().answers > 0)
+    wait(lambda: meter.stats().answers > 0)
     bus.stop()
     m = out.get()
     assert (m.valid, m.v1_v, m.p_w) == (v.F | v.V1 | v.P, 230.5, 2000.0)
@@ -113,7 +115,8 @@ def test_an_inverter_served_by_the_other(port: int, oracle: ModbusTcpClient) -> 
         timeout_ms=1000,
     )
     out, commands = Mailbox(DeviceState), Mailbox(Command)
-    bus = InverterBus(plan, "127.0.0.1", port, 5, out, commands)
+    bus = Bus(TcpLink("127.0.0.1", port))
+    bus.inverter(plan, 5, out, commands)
     bus.start()
     commands.put(Command(1, time.monotonic_ns(), -3500.0, 0.0, Mode.ACTIVE, 10_000))
     wait(lambda: (s := out.get()) and s.p_set_readback_w == -3500.0 and s.t_echo_ns > 0)

@@ -10,6 +10,7 @@ import pytest
 
 from drivers.base import BusError
 from drivers.modbus.frame import Fault
+from drivers.modbus.link import TcpLink
 from drivers.modbus.wire import Wire, resolve
 from tests.drivers.modbus.scripted import HANG_UP, Device, Request, device, reply, wait
 
@@ -66,7 +67,7 @@ def test_one_retry_mends_a_mishap(
     bad: Callable[[Request], bytes], counter: str | None, reconnects: bool, why: str
 ) -> None:
     with device(WORDS, once(bad)) as d:
-        wire = Wire("127.0.0.1", d.port, timeout_ms=60)
+        wire = Wire(TcpLink("127.0.0.1", d.port), timeout_ms=60)
         assert wire.read(1, 3, 0, 2) == (Fault.OK, RIGHT), why
         stats = wire.stats()
         counts = {name: getattr(stats, name) for name in ("timeouts", "bad_frames") if getattr(stats, name)}
@@ -76,7 +77,7 @@ def test_one_retry_mends_a_mishap(
 
 def test_an_exception_is_an_answer_and_needs_no_retry() -> None:
     with device(rule=lambda r: reply(r, bytes([r.function | 0x80, 2]))) as d:
-        wire = Wire("127.0.0.1", d.port)
+        wire = Wire(TcpLink("127.0.0.1", d.port))
         assert wire.read(1, 3, 0, 2) == (Fault.EXCEPTION, ())
         assert wire.write(1, 16, 0, [1, 2]) is Fault.EXCEPTION
         stats = wire.stats()
@@ -85,7 +86,7 @@ def test_an_exception_is_an_answer_and_needs_no_retry() -> None:
 
 def test_an_answer_in_pieces_is_one_answer() -> None:
     with device(WORDS) as d:
-        wire = Wire("127.0.0.1", d.port, timeout_ms=1000)
+        wire = Wire(TcpLink("127.0.0.1", d.port), timeout_ms=1000)
 
         def drip(request: Request) -> bytes:
             whole = d.ordinary(request)
@@ -106,7 +107,7 @@ def test_an_answer_after_its_deadline_is_never_taken_as_the_next_one() -> None:
         return held.pop(0) if len(held) > 1 else b""
 
     with device(rule=late) as d:
-        wire = Wire("127.0.0.1", d.port, timeout_ms=40)
+        wire = Wire(TcpLink("127.0.0.1", d.port), timeout_ms=40)
         results = [wire.read(1, 3, 0, 2) for _ in range(3)]
         assert all(fault is not Fault.OK for fault, _ in results)
         assert wire.stats().late >= 3
@@ -120,14 +121,14 @@ def test_a_late_answer_in_front_of_the_right_one_is_dropped() -> None:
 
     with device() as d:
         d.rule = rule
-        wire = Wire("127.0.0.1", d.port, timeout_ms=40)
+        wire = Wire(TcpLink("127.0.0.1", d.port), timeout_ms=40)
         assert wire.read(1, 3, 0, 2) == (Fault.OK, RIGHT)
         assert (wire.stats().late, wire.stats().reconnects) == (1, 0)
 
 
 def test_four_silent_tries_end_a_connection() -> None:
     with device(rule=lambda _request: b"") as d:
-        wire = Wire("127.0.0.1", d.port, timeout_ms=20)
+        wire = Wire(TcpLink("127.0.0.1", d.port), timeout_ms=20)
         assert wire.read(1, 3, 0, 2)[0] is Fault.TIMEOUT
         assert wire.stats().connected
         assert wire.read(1, 3, 0, 2)[0] is Fault.TIMEOUT
@@ -136,7 +137,7 @@ def test_four_silent_tries_end_a_connection() -> None:
 
 def test_a_write_is_not_repeated_on_another_connection() -> None:
     with device(rule=once(lambda _request: HANG_UP)) as d:
-        wire = Wire("127.0.0.1", d.port)
+        wire = Wire(TcpLink("127.0.0.1", d.port))
         assert wire.write(1, 16, 5, [1, 2]) is Fault.CLOSED  # the start writes have to come first there
         assert wire.write(1, 16, 5, [1, 2]) is Fault.OK
         assert [r.connection for r in d.requests] == [1, 2]
@@ -144,7 +145,7 @@ def test_a_write_is_not_repeated_on_another_connection() -> None:
 
 def test_a_silent_write_is_repeated_once_under_a_new_transaction() -> None:
     with device(rule=once(lambda _request: b"")) as d:
-        wire = Wire("127.0.0.1", d.port, timeout_ms=40)
+        wire = Wire(TcpLink("127.0.0.1", d.port), timeout_ms=40)
         assert wire.write(1, 6, 5, [77]) is Fault.OK
         first, second = d.requests
         assert (first.pdu, first.connection) == (second.pdu, second.connection)
@@ -154,7 +155,7 @@ def test_a_silent_write_is_repeated_once_under_a_new_transaction() -> None:
 def test_no_device_and_back_off() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    wire = Wire("127.0.0.1", port, timeout_ms=100)
+    wire = Wire(TcpLink("127.0.0.1", port), timeout_ms=100)
     assert wire.read(1, 3, 0, 2)[0] is Fault.NOT_CONNECTED
     with device(WORDS) as d:
         d._server.close()
@@ -167,7 +168,7 @@ def test_no_device_and_back_off() -> None:
 
 def test_reconnect_after_the_device_was_away() -> None:
     with device(WORDS) as d:
-        wire = Wire("127.0.0.1", d.port, timeout_ms=100)
+        wire = Wire(TcpLink("127.0.0.1", d.port), timeout_ms=100)
         assert wire.read(1, 3, 0, 2) == (Fault.OK, RIGHT)
         d.vanish()
         assert wire.read(1, 3, 0, 2)[0] is not Fault.OK
@@ -184,7 +185,7 @@ def test_transactions_wrap_around() -> None:
     seen: set[int] = set()
     with device(WORDS) as d:
         d.rule = rule
-        wire = Wire("127.0.0.1", d.port, timeout_ms=1000)
+        wire = Wire(TcpLink("127.0.0.1", d.port), timeout_ms=1000)
         wire.skip_transactions(65530)
         assert all(wire.read(1, 3, 0, 2) == (Fault.OK, RIGHT) for _ in range(12))
     assert seen == {*range(65531, 65536), *range(7)}
@@ -194,13 +195,13 @@ def test_a_name_that_is_none() -> None:
     with pytest.raises(BusError, match=r"no.such.host.invalid:502: no IPv4 address of this name"):
         resolve("no.such.host.invalid", 502)
     with pytest.raises(ValueError, match=r"127.0.0.1: port 0 is outside 1 ... 65535"):
-        Wire("127.0.0.1", 0)
+        TcpLink("127.0.0.1", 0)
 
 
 def test_a_device_is_a_device() -> None:
     """The scripted device itself: what it is given it gives back."""
     with device() as d:
         assert isinstance(d, Device)
-        wire = Wire("localhost", d.port)
+        wire = Wire(TcpLink("localhost", d.port))
         assert wire.write(1, 16, 100, [1, 2, 3]) is Fault.OK
         assert wire.read(1, 4, 100, 3) == (Fault.OK, (1, 2, 3))

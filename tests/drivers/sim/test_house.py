@@ -7,7 +7,8 @@ import pytest
 from cython_core.realtime.mailbox import Mailbox
 from cython_core.records import Measurement, MeasurementValid
 from drivers.mapfile import load_map
-from drivers.modbus.bus import MeterBus
+from drivers.modbus.bus import Bus
+from drivers.modbus.link import TcpLink
 from drivers.registermap import meter_plan
 from tests.drivers.sim.conftest import Simulation, until
 
@@ -24,7 +25,8 @@ def test_what_the_house_draws_reaches_the_core_phase_by_phase(simulation: Simula
     until(lambda: simulation.bar.get("p_w") > 3995, "4 kW of export")
     port = int((simulation.folder / "meter.port").read_text())
     out = Mailbox(Measurement)
-    bus = MeterBus(meter_plan(load_map("eastron-sdm630"), 1, "L1L2L3", 1000, power="house"), "127.0.0.1", port, 20, out)
+    bus = Bus(TcpLink("127.0.0.1", port))
+    bus.meter(meter_plan(load_map("eastron-sdm630"), 1, "L1L2L3", 1000, power="house"), 20, out)
     bus.start()
     seen = {}
 
