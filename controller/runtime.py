@@ -44,7 +44,8 @@ from cython_core.settings import to_mapping
 from cython_core.step import Core
 from drivers.base import DriverError
 from drivers.mapfile import load_map
-from drivers.modbus.bus import InverterBus, MeterBus
+from drivers.modbus.bus import Bus
+from drivers.modbus.probe import measure_turnaround_ms
 from drivers.registermap import meter_plan
 from drivers.sunspec import discover_in_child
 from drivers.tables import Plan
@@ -56,6 +57,7 @@ BOX_BYTES = 512
 FIND_AGAIN_S = 2.0
 STOP_LIMIT_S = 15.0
 HAND_BACK_S = 2.0
+TURNAROUND_MS = 2.0  # of a meter that has not been asked yet
 
 
 def boot_id() -> str:
@@ -63,12 +65,20 @@ def boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
-def plan_of_meter(site: Site) -> Plan:
+def plan_of_meter(site: Site, turnaround_ms: float) -> Plan:
     """The meter's tables. At the house connection its power is the house's: asked for that connection's limits only."""
     meter = site.meter
     house = "house" if site.settings.site_limits.enable else "none"
     power = "unit" if meter.location == "inverter" else house
-    return meter_plan(load_map(meter.map), meter.unit, meter.phases, meter.timeout_ms, power=power)
+    baud = meter.baud if meter.serial else 0
+    return meter_plan(load_map(meter.map), meter.unit, meter.phases, meter.timeout_ms, turnaround_ms, baud, power)
+
+
+def measured_plan(site: Site) -> tuple[Plan, float | None]:
+    """The meter's tables for the turnaround it shows now, ms; None when it does not answer."""
+    first = plan_of_meter(site, TURNAROUND_MS)
+    turnaround_ms = measure_turnaround_ms(site.meter.link, first)
+    return (first if turnaround_ms is None else plan_of_meter(site, turnaround_ms)), turnaround_ms
 
 
 def wish_boxes(path: Path) -> dict[int, Mailbox]:
@@ -115,7 +125,7 @@ class Runtime:
         site, said = self.site.inverter, ""
         while not self.stopping.is_set():
             try:
-                return discover_in_child(site.host, site.port, site.unit, site.reversion_s, 5.0, site.timeout_ms)
+                return discover_in_child(site.link, site.unit, site.reversion_s, 5.0, site.timeout_ms)
             except DriverError as error:
                 if str(error) != said:
                     log.warning("V2G-INVERTER-NOT-FOUND %s; trying again every %g s", error, FIND_AGAIN_S)
@@ -128,15 +138,16 @@ class Runtime:
         """Buses, loop, ring; then collected garbage is not looked at again."""
         site = self.site
         commands = self.command_box if self.writes else Mailbox(Command)  # shadow: nobody writes to the bus's own box
-        meter, inverter = site.meter, site.inverter
-        self.meter_bus = MeterBus(plan_of_meter(site), meter.host, meter.port, meter.poll_ms, self.meter_box)
-        self.inverter_bus = InverterBus(
-            inverter_plan, inverter.host, inverter.port, inverter.poll_ms, self.device_box, commands
+        meter_plan, turnaround_ms = measured_plan(site)
+        self.buses = {link: Bus(link) for link in dict.fromkeys((site.meter.link, site.inverter.link))}
+        self.meter = self.buses[site.meter.link].meter(meter_plan, site.meter.poll_ms, self.meter_box)
+        self.inverter = self.buses[site.inverter.link].inverter(
+            inverter_plan, site.inverter.poll_ms, self.device_box, commands
         )
-        grants["meter bus"] = self.meter_bus.start()
-        grants["inverter bus"] = self.inverter_bus.start()
+        for link, bus in self.buses.items():
+            grants[f"bus {link}"] = bus.start()
         core = Core(site.settings, site.period_ms * 1e-3)
-        info = self.facts(core, grants)
+        info = self.facts(core, grants) | {"meter_turnaround_ms": turnaround_ms, "meter_reads": len(meter_plan.reads)}
         path = site.runtime_dir / "ring"
         ring = RingWriter(path, info, site.period_ms * 1_000_000, publish=False)
         self.order_box.put(Order(t_ns=time.monotonic_ns()))
@@ -194,9 +205,9 @@ class Runtime:
 
     def watch(self) -> None:
         """Feed systemd while step and bus threads advance; log changes. A silent device keeps its bus attempting."""
-        before: tuple[int, int, int] = (-1, -1, -1)
+        before = [-1] * (1 + len(self.buses))
         while not self.stopping.wait(WATCH_S):
-            now = (self.loop.steps, self.meter_bus.stats().beats, self.inverter_bus.stats().beats)
+            now = [self.loop.steps, *(bus.beats for bus in self.buses.values())]
             if all(n > b for n, b in zip(now, before, strict=True)):
                 notify("WATCHDOG=1")
                 before = now
@@ -221,7 +232,7 @@ class Runtime:
             time.sleep(0.05)
         newest = self.newest()
         commanded = newest is not None and newest.mode != Mode.SILENT  # else nothing of ours is in force there
-        if self.writes and commanded and not self.inverter_bus.hand_back(HAND_BACK_S):
+        if self.writes and commanded and not self.inverter.hand_back(HAND_BACK_S):
             log.warning("V2G-NOT-HANDED-BACK the inverter did not confirm; its own timer brings it to 0 W")
         self.halt()
 
@@ -236,5 +247,5 @@ class Runtime:
     def halt(self) -> None:
         """End all threads; the inverter keeps what it was last told until its own timer runs out."""
         self.loop.stop()
-        self.meter_bus.stop()
-        self.inverter_bus.stop()
+        for bus in self.buses.values():
+            bus.stop()

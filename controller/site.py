@@ -29,9 +29,11 @@ from controller.sitedata import (
     Site,
     StoreSite,
     TelemetrySite,
+    WireSite,
     place,
 )
 from controller.sitemaps import device_map, follows, site_limit_faults
+from controller.sitewires import wire_faults
 from controller.timing import reachable, unmet
 from cython_core.quantities import check_category, defaults
 from cython_core.settings import RatingSettings, SettingError, Settings
@@ -151,6 +153,9 @@ class Reader:
         telemetry = self.telemetry(top.pop("telemetry", Section({}, 1)))
         layers = self.profile(top.get("profile"), top.get("accept_unverified"))
         layers.append(("site", self.problems, top.pop("settings", Section({}, 1))))
+        if meter and inverter:
+            for message, *keys in wire_faults(meter, inverter, self.origins):
+                self.add(message, *keys)
         device = self.device_map("meter", meter)
         self.device_map("inverter", inverter)
         meter = self.with_refresh(meter, device)
@@ -324,12 +329,14 @@ class Reader:
 
     def cross_check(self, site: Site) -> None:
         """What no single key can tell."""
-        for role, host in (("meter", site.meter.host), ("inverter", site.inverter.host)):
-            if site.start_mode == "demo" and not is_loopback(host):
+        for role, wire in (("meter", site.meter), ("inverter", site.inverter)):
+            if site.start_mode == "demo" and not is_simulated(wire):
+                key = "serial" if wire.serial else "host"
                 self.add(
-                    f"host = {host} is not this machine: start_mode demo talks to simulated devices only "
-                    "(127.0.0.1); use start_mode: shadow to watch a real device",
-                    f"{role}.host",
+                    f"{key} = {wire.serial or wire.host} is not simulated here: start_mode demo talks to simulated "
+                    "devices only (127.0.0.1, or a pseudo-terminal /dev/pts/N); use start_mode: shadow to watch a "
+                    "real device",
+                    f"{role}.{key}",
                 )
         if site.start_mode == "live" and "real-power" not in site.accepted:
             self.add(
@@ -365,8 +372,11 @@ def with_store(telemetry: TelemetrySite, state_dir: Path) -> TelemetrySite:
     return replace(telemetry, store=store)
 
 
-def is_loopback(host: str) -> bool:
+def is_simulated(wire: WireSite) -> bool:
+    """A simulator listens on this machine, or holds the other end of a pseudo-terminal."""
+    if wire.serial:
+        return Path(wire.serial).resolve().parent == Path("/dev/pts")
     try:
-        return host == "localhost" or ip_address(host).is_loopback
+        return wire.host == "localhost" or ip_address(wire.host or "").is_loopback
     except ValueError:
         return False

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cython_core.settings import Settings
+from drivers.modbus.link import BAUD_RATES, PARITIES, Link, SerialLink, TcpLink
 from drivers.yamlkeys import choice, file_path, flag, integer, keys_of, nested, number, several, text, version
 
 SCHEMA = 1
@@ -32,13 +33,31 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MeterSite:
+class WireSite:
+    """Where a device's wire leads: host for Modbus TCP, serial for RTU; two devices may share one."""
+
+    host: str | None = text("address or host name", None)
+    port: int = integer("", 1, 65535, "TCP port", 502)
+    serial: str | None = text("a serial port like /dev/serial/by-id/NAME", None, r"/\S+")
+    baud: int = integer("", BAUD_RATES[0], BAUD_RATES[-1], "characters' rate on the serial port", 9600)
+    parity: str = choice(PARITIES, "none, even, odd", "N")
+    stop_bits: int = integer("", 1, 2, "stop bits", 1)
+    rs485: bool = flag("the kernel switches the transmitter; most adapters do it by themselves", False)
+    unit: int = integer("", 0, 255, "Modbus unit", 1)
+
+    @property
+    def link(self) -> Link:
+        """ValueError: no such line."""
+        if self.serial is None:
+            return TcpLink(self.host or "", self.port)
+        return SerialLink(self.serial, self.baud, self.parity, self.stop_bits, self.rs485)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeterSite(WireSite):
     """The meter and how it is asked. location: whose P and Q it sees; phases: which voltages."""
 
     map: str = text("name of a register map in drivers/maps/meters")
-    host: str = text("address or host name")
-    port: int = integer("", 1, 65535, "TCP port", 502)
-    unit: int = integer("", 0, 255, "Modbus unit", 1)
     location: str = choice(("inverter", "connection"), "at the inverter's terminals, or at the house connection")
     phases: str = choice(("L1", "L1L2L3", "split"), "the wires it measures")
     poll_ms: int = integer("ms", 5, 5000, "from one reading to the next", 100)
@@ -47,13 +66,10 @@ class MeterSite:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InverterSite:
+class InverterSite(WireSite):
     """The inverter and its own timer. reversion_s: without writes for so long it goes to 0 W by itself."""
 
     map: str = text("name of a map in drivers/maps/inverters")
-    host: str = text("address or host name")
-    port: int = integer("", 1, 65535, "TCP port", 502)
-    unit: int = integer("", 0, 255, "Modbus unit", 1)
     poll_ms: int = integer("ms", 5, 5000, "from one reading to the next", 200)
     timeout_ms: int = integer("ms", 5, 5000, "wait for one answer", 300)
     reversion_s: int = integer("s", 2, 300, "the inverter's own timer, as short as it allows")

@@ -16,7 +16,8 @@ from typing import Any
 
 import yaml
 
-from controller.sitedata import Site
+from controller.sitedata import Site, WireSite
+from controller.sitewires import unused_keys
 from cython_core.quantities import range_of
 from cython_core.settings import RatingSettings, Settings, to_mapping
 from drivers.yamlkeys import Meta, allowed
@@ -37,8 +38,11 @@ def site_text(site: Site) -> str:
 def plain(group: Any) -> dict[str, Any]:
     """The keys of a group and of the groups in it; what is absent is left out."""
     tree: dict[str, Any] = {}
+    unused = unused_keys(group) if isinstance(group, WireSite) else ()
     for f in fields(group):
         value = getattr(group, f.name)
+        if f.name in unused:
+            continue
         if is_dataclass(value) and f.name != "settings":
             tree[f.name] = plain(value)
         elif f.metadata and value is not None:

@@ -1,6 +1,6 @@
 """The loop: one thread without the interpreter, one step per grid point of CLOCK_MONOTONIC.
 
-Grid     t0 + n * period. A wake-up more than a period late skips to the newest passed grid point, with k = 1 + skipped;
+Grid     the multiples of the period on CLOCK_MONOTONIC; bus threads poll towards the same points. A wake-up more than a period late skips to the newest passed grid point, with k = 1 + skipped;
          lateness is recorded and never an input.
 Errors   none in the loop. Loop() raises ValueError on a wrong period.
 """
@@ -87,7 +87,7 @@ cdef void write_command(loop_t* loop, const step_record_t* rec) noexcept nogil:
 cdef void run_loop(loop_t* loop, core_state_t* st, const settings_t* cfg) noexcept nogil:
     cdef inputs_t inputs
     cdef step_record_t rec
-    cdef int64_t deadline_ns = now_ns() + loop.period_ns
+    cdef int64_t deadline_ns = (now_ns() // loop.period_ns + 1) * loop.period_ns
     cdef int64_t late_ns, k
     memset(&inputs, 0, sizeof(inputs))
     inputs.order.permit = 1

@@ -5,8 +5,8 @@
 # last copy and that copy's age grows. Works between threads and, in shared memory, between processes.
 # A writer that died in the middle leaves an odd sequence: nobody reads that half. The next put() of its successor makes
 # it even again, with a whole value; attaching alone publishes nothing.
-# Who has nothing else to do may sleep until the next value (Linux: futex(2)); the writer makes that system call only when
-# somebody sleeps.
+# Who has nothing else to do may sleep until the next value (Linux: futex(2)); the writer makes that system call only
+# when somebody sleeps.
 
 from libc.stdint cimport int64_t, uint64_t
 

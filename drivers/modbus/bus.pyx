@@ -5,8 +5,8 @@ bus.inverter()  Plan -> DeviceState, and set-points by the rules of setpoint.pyx
                 list, t_echo_ns the last acknowledged write. `start` writes go before the first set-point of a
                 connection.
 Several devices share one wire: RS-485, or a TCP gateway with units behind it. All are added before start().
-Errors          ValueError when a table does not fit (it names the limit); BusError when a port cannot be opened, a thread
-                cannot start or stop.
+Errors          ValueError when a table does not fit (it names the limit); BusError when a port cannot be opened, a
+                thread cannot start or stop.
 """
 
 import os
@@ -15,7 +15,6 @@ import time
 cimport cython
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from libc.stdint cimport int64_t
-from libc.string cimport memset
 
 from cython_core.realtime.mailbox cimport Mailbox, v2g_load, v2g_load_acquire, v2g_store, v2g_store_release
 from drivers.modbus cimport posix

@@ -1,7 +1,7 @@
 """Modbus requests and replies as bytes: build and check, nothing else. Functions 3, 4, 6, 16 and 23.
 
-Shapes   PDU = function + data, at most 253 bytes; ADU on TCP = 7 bytes MBAP + PDU, on a serial line (RTU) = unit + PDU +
-         CRC. Words are big-endian.
+Shapes   PDU = function + data, at most 253 bytes; ADU on TCP = 7 bytes MBAP + PDU, on a serial line (RTU) = unit + PDU
+         + CRC. Words are big-endian.
 Output   request: its length. Reply: a Fault; the data of a read that is OK start 2 bytes behind the PDU's begin.
 Errors   none on the hot side: a fault is a value. The Python face raises ValueError for a request nobody may send.
 Source   Modbus Application Protocol v1.1b3, section 6; Modbus Messaging on TCP/IP v1.0b, section 3.1.3; Modbus over
@@ -116,11 +116,11 @@ cdef uint16_t[256] CRC_OF           # of one byte; filled when the module is loa
 
 cdef void fill_crc_table() noexcept nogil:
     """Polynomial 0xA001: 0x8005 with its bits reversed, as the bytes go out lowest bit first (2.5.1.2, 6.2)."""
-    cdef int i, bit
+    cdef int i, _bit
     cdef unsigned int crc
     for i in range(256):
         crc = <unsigned int> i
-        for bit in range(8):
+        for _bit in range(8):
             crc = (crc >> 1) ^ 0xA001 if crc & 1 else crc >> 1
         CRC_OF[i] = <uint16_t> crc
 
@@ -242,7 +242,7 @@ def write_request(transaction, int unit, int function, int address, words):
 
 
 def exchange_request(transaction, int unit, int address, int count, int to_address, words):
-    """The bytes that write `words` at to_address and then read `count` words (function 23). transaction: None for RTU."""
+    """The bytes that write `words` at to_address, then read `count` words (function 23). transaction: None for RTU."""
     cdef uint16_t[123] values
     cdef request_t ask
     fill_exchange(&ask, unit, address, count, to_address, len(words))

@@ -1,11 +1,11 @@
 """One turn of a bus thread: ask what is due, publish what is answered, write what the rules allow. No interpreter.
 
 Reads    each device has its list and its poll grid, points of CLOCK_MONOTONIC like those of the step: a round begins
-         so early that it is whole at its point. Without a period: back to back. Who has waited longest comes first; each
-         answer is published at once. An exception reply is silence: nothing is published and ages grow. A slow read
-         that fails three times leaves the record.
-Writes   a chance after each read, successful or not, and as soon as a new command arrives while the wire rests; between
-         two reads one at most, by turns (setpoint.pyx).
+         so early that it is whole at its point. Without a period: back to back. Who has waited longest comes first;
+         each answer is published at once. An exception reply is silence: nothing is published and ages grow. A slow
+         read that fails three times leaves the record.
+Writes   a chance after each read, successful or not, and as soon as a new command arrives while the wire rests;
+         between two reads one at most, by turns (setpoint.pyx).
 Dead     a device that does not answer, on a wire with others, is asked rarely and once, so that they keep their rate.
 Errors   values and counters.
 """
@@ -16,7 +16,7 @@ from libc.string cimport memcmp, memcpy, memset
 from cython_core.realtime.mailbox cimport (
     mailbox_get, mailbox_put, mailbox_wait, v2g_load, v2g_load_acquire, v2g_store_release,
 )
-from drivers.modbus.frame cimport Fault, is_write, request_t
+from drivers.modbus.frame cimport Fault, request_t
 from drivers.modbus.posix cimport now_ns
 from drivers.modbus.setpoint cimport (
     Due, setpoint_acknowledged, setpoint_due, setpoint_forget, setpoint_read, setpoint_tried,

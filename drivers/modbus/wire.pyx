@@ -27,7 +27,6 @@ from drivers.modbus.waits cimport count_up, wait_for, wire_rest
 from drivers.base import BusError
 from drivers.modbus.frame import Fault as FaultFace
 from drivers.modbus.link import TcpLink
-from drivers.modbus.serial_port import open_port
 from drivers.modbus.statistics import BusStats
 
 cdef int64_t FIRST_BACKOFF_NS = 100000000
@@ -245,6 +244,7 @@ cdef int open_link(link_t* to, object link) except? -2:
         address = resolve(link.host, link.port)
         to.kind, to.port, to.ip = TCP, link.port, (<uint32_t*> (<char*> address))[0]
         return -1
+    from drivers.modbus.serial_port import open_port            # pyserial only where there is a serial line
     address = link.path.encode()
     to.kind, to.char_ns, to.silence_ns, to.has_rs485 = RTU, link.char_ns, link.silence_ns, link.rs485
     memcpy(to.path, <char*> address, len(address))              # a link's path is shorter than the array
@@ -315,7 +315,7 @@ cdef class Wire:
         return FaultFace(fault)
 
     def exchange(self, int unit, int address, int count, int to_address, words):
-        """(Fault, words): write these at to_address, then read `count` words at address, in one request (function 23)."""
+        """(Fault, words): write these at to_address, then read `count` words at address, all by function 23."""
         cdef uint16_t[123] values
         cdef request_t ask
         fill_exchange(&ask, unit, address, count, to_address, len(words))

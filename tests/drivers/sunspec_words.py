@@ -68,14 +68,15 @@ class WordReader:
 def serve(words: Mapping[int, int], silent: bool = False, answer: bytes = b"") -> Iterator[int]:
     """A Modbus TCP server on a loopback port that the system chooses: holding registers, reads only.
 
-    answer: these bytes to the first request, then the end of the connection.
+    answer: these bytes to the first request of a connection, as if its transaction were 1, then the end of it.
     """
 
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
             while request := self.request.recv(12):
                 if answer:
-                    self.request.sendall(answer)
+                    number = int.from_bytes(request[:2]) - 1 + int.from_bytes(answer[:2])
+                    self.request.sendall(number.to_bytes(2) + answer[2:])
                     return
                 if not silent:
                     self.request.sendall(_answer(request, words))

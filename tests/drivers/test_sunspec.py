@@ -25,10 +25,11 @@ import drivers.sunspec.wire
 from cython_core.records import DeviceState, DeviceStatus, DeviceValid
 from drivers.base import BusError, DiscoveryError, DriverError, MapError
 from drivers.mapfile import load_map
+from drivers.modbus.link import TcpLink
 from drivers.registermap import Plan, decode, encode, plan_to_json
 from drivers.sunspec import Chain, Model, discover, discover_in_child, fetch, inverter_plan, walk
 from drivers.sunspec.chain import RefusedError
-from drivers.sunspec.wire import TcpReader
+from drivers.sunspec.wire import Reader
 from tests.drivers.sunspec_words import Body, WordReader, inverter, lay_out, serve
 
 LAYOUT = load_map("sunspec-7xx")
@@ -496,19 +497,19 @@ def test_write_contract() -> None:
 
 def test_discover_over_tcp_equals_the_pure_way() -> None:
     with serve(lay_out(inverter())) as port:
-        assert discover("127.0.0.1", port, 1, REVERSION_S, 5.0) == plan_of(inverter())
+        assert discover(TcpLink("127.0.0.1", port), 1, REVERSION_S, 5.0) == plan_of(inverter())
 
 
 def test_discover_in_a_child_equals_the_same() -> None:
     with serve(lay_out(inverter())) as port:
-        assert discover_in_child("127.0.0.1", port, 1, REVERSION_S, 5.0, timeout_ms=400) == plan_of(
+        assert discover_in_child(TcpLink("127.0.0.1", port), 1, REVERSION_S, 5.0, timeout_ms=400) == plan_of(
             inverter(), timeout_ms=400
         )
 
 
 def test_a_childs_complaint_is_the_parents_error() -> None:
     with serve(lay_out(without(704))) as port, pytest.raises(DiscoveryError) as error:
-        discover_in_child("127.0.0.1", port, 1, REVERSION_S, 5.0)
+        discover_in_child(TcpLink("127.0.0.1", port), 1, REVERSION_S, 5.0)
     assert str(error.value) == f"127.0.0.1:{port} unit 1: model 704 is missing; found: 1, 701, 702, 713, 715"
 
 
@@ -516,20 +517,20 @@ def test_nobody_listens() -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))  # bound, not listening: connections are refused
         port = closed.getsockname()[1]
-        with pytest.raises(BusError, match=rf"^127\.0\.0\.1:{port}: no connection: Connection refused; check"):
-            discover_in_child("127.0.0.1", port, 1, REVERSION_S, 1.0)
+        with pytest.raises(BusError, match=rf"^127\.0\.0\.1:{port} unit 1: .*: no connection; check"):
+            discover_in_child(TcpLink("127.0.0.1", port), 1, REVERSION_S, 1.0)
 
 
 def test_a_silent_device_ends_discovery_at_its_deadline() -> None:
     with serve({}, silent=True) as port, pytest.raises(BusError) as error:
-        discover("127.0.0.1", port, 3, REVERSION_S, 0.1)
+        discover(TcpLink("127.0.0.1", port), 3, REVERSION_S, 0.1)
     assert str(error.value) == f"127.0.0.1:{port} unit 3: reading 2 words at 40000: no answer in time"
 
 
 def test_a_device_that_answers_slowly_cannot_stretch_the_deadline() -> None:
-    now = iter([0.0, 0.1, 0.2, 0.3, 1.5, 1.6])  # connect; send, header, body; send again: too late
+    now = iter([0.0, 0.1, 1.5])  # begin; ask; ask again: too late
     with serve(lay_out(inverter())) as port:
-        reader = TcpReader("127.0.0.1", port, 1, timeout_s=1.0, clock=lambda: next(now))
+        reader = Reader(TcpLink("127.0.0.1", port), 1, 1.0, 300, clock=lambda: next(now))
         try:
             assert reader.read(40000, 2) == (0x5375, 0x6E53)
             with pytest.raises(BusError, match="no answer in time"):
@@ -540,7 +541,7 @@ def test_a_device_that_answers_slowly_cannot_stretch_the_deadline() -> None:
 
 def test_an_address_that_is_not_there_is_a_refusal() -> None:
     with serve({}) as port:
-        reader = TcpReader("127.0.0.1", port, 1, 5.0)
+        reader = Reader(TcpLink("127.0.0.1", port), 1, 5.0, 300)
         try:
             with pytest.raises(RefusedError, match=r"reading 2 words at 7: exception 2 \(illegal address\)"):
                 reader.read(7, 2)
@@ -557,9 +558,9 @@ ANSWERS = [
     ("0001 0000 0007 02 03 04 5375 6e53", WRONG,                                           "another unit"),
     ("0001 0001 0007 01 03 04 5375 6e53", WRONG,                                           "not the Modbus protocol"),
     ("0001 0000 0002 01 03",              WRONG,                                           "too short for any answer"),
-    ("0001 0000 0005 01 03 02 5375",      "a garbled answer of 4 bytes",                   "one word instead of two"),
-    ("0001 0000 0007 01 04 04 5375 6e53", "a garbled answer of 6 bytes",                   "another function"),
-    ("0001 0000 0006 01 03 04 5375 6e",   "a garbled answer of 5 bytes",                   "byte count against length"),
+    ("0001 0000 0005 01 03 02 5375",      WRONG,                                           "one word instead of two"),
+    ("0001 0000 0007 01 04 04 5375 6e53", WRONG,                                           "another function"),
+    ("0001 0000 0006 01 03 04 5375 6e",   WRONG,                                           "byte count against length"),
     ("0001 0000 0003 01 83 0b",           r"exception 11 \(gateway: the device behind it", "gateway"),
     ("0001 0000 0003 01 83 63",           r"exception 99 \(unknown code\)",                "a code nobody knows"),
     ("0001 0000 0007 01 03",              "the device closed the connection",              "half an answer"),
@@ -570,7 +571,7 @@ ANSWERS = [
 @pytest.mark.parametrize(("answer", "message", "why"), ANSWERS, ids=[a[-1] for a in ANSWERS])
 def test_a_wrong_answer_is_a_bus_error_and_never_a_refusal(answer: str, message: str, why: str) -> None:
     with serve({}, answer=bytes.fromhex(answer.replace(" ", ""))) as port:
-        reader = TcpReader("127.0.0.1", port, 1, 5.0)
+        reader = Reader(TcpLink("127.0.0.1", port), 1, 5.0, 300)
         try:
             with pytest.raises(BusError, match=message) as error:
                 reader.read(40000, 2)
@@ -584,7 +585,7 @@ def test_a_child_that_dies_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(
         DiscoveryError, match=r"^h:1 unit 1: the discovery process failed with exit code 1: nothing on stderr$"
     ):
-        discover_in_child("h", 1, 1, REVERSION_S, 1.0)
+        discover_in_child(TcpLink("h", 1), 1, REVERSION_S, 1.0)
 
 
 def test_a_child_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -594,7 +595,7 @@ def test_a_child_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     monkeypatch.setattr(sys, "executable", str(hanging))
     monkeypatch.setattr(drivers.sunspec.wire, "CHILD_START_S", 0.1)
     with pytest.raises(BusError, match=r"^h:1 unit 1: discovery took longer than 0\.2 s and was ended$"):
-        discover_in_child("h", 1, 1, REVERSION_S, 0.1)
+        discover_in_child(TcpLink("h", 1), 1, REVERSION_S, 0.1)
 
 
 def test_a_map_of_ones_own_is_used_and_checked(tmp_path: Path) -> None:
@@ -602,7 +603,7 @@ def test_a_map_of_ones_own_is_used_and_checked(tmp_path: Path) -> None:
     own = tmp_path / "mine.yaml"
     own.write_text(shipped.replace("quantum_p_w: 10 ", "quantum_p_w: 50 "))
     with serve(lay_out(inverter())) as port:
-        assert discover_in_child("127.0.0.1", port, 1, REVERSION_S, 5.0, map_name=str(own)).quantum_p_w == 50.0
+        assert discover_in_child(TcpLink("127.0.0.1", port), 1, REVERSION_S, 5.0, map_name=str(own)).quantum_p_w == 50.0
     own.write_text(shipped.replace("WSetRvrtTms:", "Tms:").replace("ConnSt:", "Conn:"))
     with pytest.raises(MapError) as error:
         plan_of(inverter(), map_name=str(own))
