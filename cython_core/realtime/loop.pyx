@@ -1,7 +1,8 @@
 """The loop: one thread without the interpreter, one step per grid point of CLOCK_MONOTONIC.
 
-Grid     the multiples of the period on CLOCK_MONOTONIC; bus threads poll towards the same points. A wake-up more than a period late skips to the newest passed grid point, with k = 1 + skipped;
-         lateness is recorded and never an input.
+Grid     the multiples of the period on CLOCK_MONOTONIC; bus threads poll towards the same points. A wake-up more than
+         a period late skips to the newest passed grid point, with k = 1 + skipped; lateness is recorded and never an
+         input.
 Errors   none in the loop. Loop() raises ValueError on a wrong period.
 """
 

@@ -11,8 +11,8 @@ from drivers.modbus.types cimport counters_t, wire_t
 cdef enum:
     MAX_DEVICES = 16                # on one wire
     SLOW_MISSES = 3                 # failures in a row after which a slow read's last answer leaves the record
-    DEAD_MISSES = 2                 # reads without an answer, in a row, after which a device no longer holds up others
-    DEAD_SHARE = 25                 # of the wire's time a dead device costs one part in so many, two at most
+    DEAD_MISSES = 2                 # requests without an answer, with their retries, after which a device is dead
+    DEAD_SHARE = 25                 # of the wire's time a dead device costs one part in so many
 
 cdef enum:                          # device_t.hand_back
     NOT_ASKED = 0
@@ -41,7 +41,7 @@ cdef struct device_t:
     int64_t t_began_ns              # of the round under way
     int64_t rounds                  # polls so far on this connection: counts the `every` of the slow list
     int next_read                   # of the round under way; 0: none is
-    int missed                      # reads without an answer, in a row
+    int missed                      # requests without an answer since the last one
     int64_t connects                # connections seen
     int64_t started                 # the start writes were acknowledged on this connection
     int64_t t_echo_ns

@@ -6,7 +6,8 @@ Reads    each device has its list and its poll grid, points of CLOCK_MONOTONIC l
          read that fails three times leaves the record.
 Writes   a chance after each read, successful or not, and as soon as a new command arrives while the wire rests;
          between two reads one at most, by turns (setpoint.pyx).
-Dead     a device that does not answer, on a wire with others, is asked rarely and once, so that they keep their rate.
+Dead     a device that does not answer, on a wire with others, is asked rarely and once, and not written, so that they
+         keep their rate.
 Errors   values and counters.
 """
 
@@ -119,6 +120,7 @@ cdef int encodable(const writes_t* writes, double p_w, double q_var) noexcept no
 
 cdef void write_failed(device_t* d) noexcept nogil:
     count_up(&d.count.write_errors)
+    d.missed += d.count.last_error != Fault.EXCEPTION       # a refusal is an answer
     setpoint_forget(&d.setpoint)
 
 
@@ -182,13 +184,13 @@ cdef bint is_dead(const bus_t* b, const device_t* d) noexcept nogil:
     return b.n_devices > 1 and d.missed >= DEAD_MISSES
 
 
-cdef void offer_writes(bus_t* b, const device_t* asked) noexcept nogil:
-    """All devices by turns. A dead one only behind its own read, so that it does not cost the others' time."""
+cdef void offer_writes(bus_t* b) noexcept nogil:
+    """All devices by turns; a dead one is told when it answers again, and until then its own timer acts."""
     cdef device_t* d
     cdef int i
     for i in range(b.n_devices):
         d = b.devices[(b.turn + i) % b.n_devices]
-        if d == asked or not is_dead(b, d):
+        if not is_dead(b, d):
             offer_write(b, d)
     b.turn = (b.turn + 1) % b.n_devices
 
@@ -233,7 +235,7 @@ cdef int read_one(bus_t* b, device_t* d, int i) noexcept nogil:
     cdef int fault = read_try(b, d, i, 0)
     if wire_can_mend(fault) and not is_dead(b, d):
         if b.wire.link.kind != RTU:
-            offer_writes(b, d)
+            offer_writes(b)
         fault = read_try(b, d, i, b.wire.link.kind == RTU)
     if fault == Fault.OK:
         return 1
@@ -301,7 +303,7 @@ cdef void read_next(bus_t* b, device_t* d) noexcept nogil:
         d.t_began_ns = now_ns()
     d.next_read = i + 1
     read_one(b, d, i)
-    offer_writes(b, d)
+    offer_writes(b)
     if b.wire.fd < 0 or next_in_round(d) == d.tables.n_reads:
         d.rounds += 1
         end_round(b, d)
@@ -352,4 +354,4 @@ cdef void poller_turn(bus_t* b) noexcept nogil:
         read_next(b, d)
         return
     rest(b, d.t_due_ns)
-    offer_writes(b, NULL)
+    offer_writes(b)

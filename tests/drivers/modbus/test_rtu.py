@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -124,24 +124,14 @@ def test_before_another_question_to_that_unit_the_line_is_listened_to_for_one_mo
 
 
 def test_a_line_that_is_never_silent_is_named_and_bounded() -> None:
-    stop, begun = threading.Event(), threading.Event()
     with line({UNIT: WORDS}) as devices:
-        wire = Wire(SerialLink(devices.link.path, 4800), timeout_ms=60)
-
-        def babble() -> None:
-            while not stop.wait(0.001):  # 7.3 ms of silence would be enough for a frame
-                devices.say(b"\x55" * 8)
-                begun.set()
-
-        talker = threading.Thread(target=babble, daemon=True)
-        talker.start()
-        begun.wait()
-        try:
-            assert Fault.NOISE in [wire.read(UNIT, 3, 0, 2)[0] for _ in range(3)]
-        finally:
-            stop.set()
-            talker.join()
-        assert wire.read(UNIT, 3, 0, 2) == (Fault.OK, RIGHT)
+        wire = Wire(SerialLink(devices.link.path, 9600), timeout_ms=60)
+        with subprocess.Popen(["yes"], stdout=devices.master) as talker:  # as fast as it is read
+            try:
+                wait(lambda: wire.read(UNIT, 3, 0, 2) == (Fault.NOISE, ()))  # once the talker is awake
+            finally:
+                talker.kill()
+        wait(lambda: wire.read(UNIT, 3, 0, 2) == (Fault.OK, RIGHT))  # what it left in the buffers comes first
 
 
 def test_an_adapter_that_is_unplugged_is_opened_again(tmp_path: Path) -> None:

@@ -1,0 +1,185 @@
+"""Several devices on one wire: each keeps its rate, whoever else is dead, and writes take turns with reads."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+
+from cython_core.realtime.mailbox import Mailbox
+from cython_core.records import Command, DeviceState, DeviceValid, Measurement, MeasurementValid, Mode
+from drivers.modbus.bus import Bus
+from drivers.modbus.link import TcpLink
+from drivers.registermap import Decode, Encode, Plan, Read, Write
+from tests.drivers.modbus.scripted import Request, device, wait
+from tests.drivers.modbus.scripted_line import Question, answer, line
+
+METER, INVERTER, SECOND = 1, 2, 3
+SETPOINT = 100
+STATE = (Decode(0, 0, "s16", 1.0, -1e5, 1e5, 3, DeviceValid.P),)
+METER_PLAN = Plan(METER, (Read(3, 0, 2),), (Decode(0, 0, "s16", 0.01, 0, 100, 4, MeasurementValid.F),), timeout_ms=40)
+INVERTER_PLAN = Plan(
+    INVERTER,
+    (Read(3, 10, 2),),
+    STATE,
+    setpoint=(Write(16, SETPOINT, (0,), (Encode(0, "s16", 1.0, "p_w"),)),),
+    timeout_ms=40,
+)
+UNITS = {METER: {0: 5000}, INVERTER: {10: 7}, SECOND: {10: 8}}
+
+
+@contextmanager
+def running(bus: Bus) -> Iterator[None]:
+    bus.start()
+    try:
+        yield
+    finally:
+        bus.stop()
+
+
+def command(p_w: float) -> Command:
+    return Command(1, time.monotonic_ns(), p_w, 0.0, Mode.ACTIVE, 5000)
+
+
+def test_a_meter_and_an_inverter_on_one_serial_line() -> None:
+    out, state, commands = Mailbox(Measurement), Mailbox(DeviceState), Mailbox(Command)
+    with line(UNITS) as devices:
+        bus = Bus(devices.link)
+        bus.meter(METER_PLAN, 10, out)
+        inverter = bus.inverter(INVERTER_PLAN, 20, state, commands)
+        with running(bus):
+            commands.put(command(1200.0))
+            wait(lambda: devices.units[INVERTER].get(SETPOINT) == 1200)
+            wait(lambda: (m := out.get()) is not None and m.f_hz == 50.0)
+            wait(lambda: (s := state.get()) is not None and s.t_echo_ns > 0)
+            assert inverter.hand_back(2.0)
+        assert {q.unit for q in devices.questions} == {METER, INVERTER}
+        assert devices.broken == []  # no request ran into another
+
+
+def test_two_units_behind_one_tcp_gateway_share_a_connection() -> None:
+    out, state, commands = Mailbox(Measurement), Mailbox(DeviceState), Mailbox(Command)
+    with device({0: 5000, 10: 7}) as gateway:
+        bus = Bus(TcpLink("127.0.0.1", gateway.port))
+        meter = bus.meter(METER_PLAN, 0, out)
+        inverter = bus.inverter(INVERTER_PLAN, 0, state, commands)
+        with running(bus):
+            wait(lambda: min(meter.stats().answers, inverter.stats().answers) > 20)
+        counts = Counter(r.unit for r in gateway.requests)
+    assert gateway.connections == 1
+    assert abs(counts[METER] - counts[INVERTER]) <= 2  # by turns
+
+
+# fmt: off
+DEAD = [
+    # what the dead unit does                         why
+    (lambda _: b"",                                   "it is silent"),
+    (lambda q: bytes([q.unit, 3, 4, 0, 0, 0, 0, 0, 0]), "it answers with a wrong CRC"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("behaviour", "why"), DEAD, ids=[c[-1] for c in DEAD])
+def test_a_dead_device_is_asked_rarely_and_once(behaviour: object, why: str) -> None:
+    def rule(question: Question) -> bytes | None:
+        return behaviour(question) if question.unit == INVERTER else None  # type: ignore[operator]  # a lambda above
+
+    out, state, commands = Mailbox(Measurement), Mailbox(DeviceState), Mailbox(Command)
+    with line(UNITS, rule) as devices:
+        bus = Bus(devices.link)
+        meter = bus.meter(METER_PLAN, 0, out)
+        inverter = bus.inverter(INVERTER_PLAN, 0, state, commands)
+        with running(bus):
+            commands.put(command(1200.0))  # it cannot be told either
+            wait(lambda: inverter.stats().attempts >= 4)  # a read and a write, each with its retry: now it is dead
+            asked, answers = inverter.stats().attempts, meter.stats().answers
+            wait(lambda: meter.stats().answers > answers + 100)
+            assert inverter.stats().attempts <= asked + 1, why  # its next try
+            # it comes back
+            devices.rule = lambda _question: None
+            wait(lambda: inverter.stats().answers > 10)
+            wait(lambda: devices.units[INVERTER].get(SETPOINT) == 1200)
+
+
+def test_writes_of_two_inverters_take_turns_and_leave_a_read_between_any_two() -> None:
+    boxes = {unit: (Mailbox(DeviceState), Mailbox(Command)) for unit in (INVERTER, SECOND)}
+    with line(UNITS) as devices:
+        bus = Bus(devices.link)
+        for unit, (state, commands) in boxes.items():
+            bus.inverter(replace(INVERTER_PLAN, unit=unit, quantum_p_w=1.0), 0, state, commands)
+        watts = iter(range(100, 30_000))
+
+        def wish_another() -> None:
+            for _, commands in boxes.values():
+                commands.put(command(next(watts)))
+
+        with running(bus):
+            wait(
+                lambda: all(sum(q.function == 16 and q.unit == u for q in list(devices.questions)) > 10 for u in boxes),
+                meanwhile=wish_another,
+            )
+        functions = [q.function for q in devices.questions]
+    assert (16, 16) not in pairwise(functions)
+
+
+def test_an_urgent_zero_does_not_wait_for_a_read() -> None:
+    """Emergency: mode STOP and 0 W follow an ordinary write at once."""
+    state, commands = Mailbox(DeviceState), Mailbox(Command)
+
+    def rule(request: Request) -> bytes | None:
+        if request.writes and request.words == (1200,):
+            commands.put(replace(command(0.0), mode=Mode.STOP))
+        return None
+
+    with device({10: 7}, rule) as d:
+        bus = Bus(TcpLink("127.0.0.1", d.port))
+        bus.inverter(INVERTER_PLAN, 50, state, commands)
+        with running(bus):
+            commands.put(command(1200.0))
+            wait(lambda: d.written(SETPOINT)[-1:] == [(0,)])
+        kinds = [r.words if r.writes else "read" for r in d.requests]
+    assert kinds[kinds.index((1200,)) + 1] == (0,)
+
+
+def test_a_write_by_function_23_counts_only_when_the_same_words_come_back() -> None:
+    plan = replace(
+        INVERTER_PLAN, setpoint=(Write(23, SETPOINT, (0,), (Encode(0, "s16", 1.0, "p_w"),)),), write_refresh_ms=50
+    )
+    state, commands = Mailbox(DeviceState), Mailbox(Command)
+    with line(UNITS) as devices:
+        bus = Bus(devices.link)
+        inverter = bus.inverter(plan, 5, state, commands)
+        with running(bus):
+            commands.put(command(1200.0))
+            wait(lambda: inverter.stats().writes > 0)
+            devices.rule = lambda q: answer(q, 1199) if q.function == 23 else None
+            wait(lambda: inverter.stats().write_errors > 0)  # it took another word
+
+
+# fmt: off
+REFUSED = [
+    # second unit  serial  what is said
+    (METER,        False,  "unit 1 stands twice on this wire"),
+    (0,            True,   "unit on a serial line = 0 is outside 1 ... 247"),
+    (248,          True,   "unit on a serial line = 248 is outside"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("unit", "serial", "said"), REFUSED, ids=[c[-1] for c in REFUSED])
+def test_what_cannot_share_a_wire(unit: int, serial: bool, said: str) -> None:
+    with line(UNITS) as devices:
+        bus = Bus(devices.link if serial else TcpLink("127.0.0.1"))
+        bus.meter(METER_PLAN, 0, Mailbox(Measurement))
+        with pytest.raises(ValueError, match=said):
+            bus.meter(replace(METER_PLAN, unit=unit), 0, Mailbox(Measurement))
+
+
+def test_a_bus_without_devices_does_not_start() -> None:
+    with pytest.raises(ValueError, match="no device on this bus"):
+        Bus(TcpLink("127.0.0.1")).start()
