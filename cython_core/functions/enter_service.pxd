@@ -83,13 +83,10 @@ cdef inline int enter_service_step(enter_service_t* st, const enter_service_cfg_
     return 1
 
 
-# Share of rated power that the ramp lets through at t_ns; 1e9 when there is no ramp (any more).
+# Share of rated power that the running ramp lets through at t_ns; 1e9 when it has ended.
 cdef inline double enter_service_ramp(enter_service_t* st, const enter_service_cfg_t* cfg, double most_pu,
                                       int64_t t_ns) noexcept nogil:
-    cdef double share
-    if st.t_in_ns == 0:
-        return NO_RAMP
-    share = <double> (t_ns - st.t_in_ns) / <double> cfg.ramp_ns
+    cdef double share = <double> (t_ns - st.t_in_ns) / <double> cfg.ramp_ns
     if share >= most_pu:
         st.t_in_ns = 0
         return NO_RAMP
