@@ -32,7 +32,7 @@ class Subject:
 
     @classmethod
     def of_site(cls, site: Site) -> Subject:
-        ports = ()  # devices of a site are reached by TCP only
+        ports = tuple(dict.fromkeys(w.serial for w in (site.meter, site.inverter) if w.serial))
         return cls(site, site.settings, site.period_ms, site.runtime_dir, site.state_dir, ports)
 
     def where(self, key: str) -> str:
@@ -69,7 +69,11 @@ def networks(host: Host, answers: Answers, subject: Subject) -> list[Finding]:
     if subject.site is None:
         return []
     devices = {"meter": subject.site.meter.host, "inverter": subject.site.inverter.host}
-    return [board.network(host, answers, role, name, subject.where(f"{role}.host")) for role, name in devices.items()]
+    return [
+        board.network(host, answers, role, name, subject.where(f"{role}.host"))
+        for role, name in devices.items()
+        if name
+    ]
 
 
 def refused(findings: list[Finding]) -> list[Finding]:

@@ -124,7 +124,7 @@ class FrameBuilder:
     def _start(self, records: Records) -> list[Draft]:
         if self.carry.n_last >= 0:
             return []
-        facts = {key: self.info.get(key) for key in ("build", "boot_id", "settings_digest", "period_ns")}
+        facts = {key: self.info.get(key) for key in ("build", "boot_id", "settings_digest", "period_ns", "realtime")}
         return [self._event("start", records[0], **facts)]
 
     def _lost(self, records: Records) -> list[Draft]:

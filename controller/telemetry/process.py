@@ -82,7 +82,11 @@ class Telemetry:
                "journal_failures": self.journal_failures, "newest_n": self._newest_n}  # fmt: skip
         to = {"delivery": self.delivery.name, "connected": self.delivery.connected}
         info = {} if self._builder is None else self._builder.info
-        of_run = {"epoch": info.get("epoch"), "unverified": info.get("unverified", "")}
+        of_run = {
+            "epoch": info.get("epoch"),
+            "unverified": info.get("unverified", ""),
+            "realtime": info.get("realtime"),
+        }
         return {"v": 1, "pid": os.getpid(), "t_ms": now_ms, **of_run, **own, **counters, **to}
 
     def _start_n(self, info: dict[str, Any]) -> int:

@@ -13,7 +13,7 @@ from libc.stdint cimport int64_t
 from libc.string cimport memset
 
 from cython_core.realtime.host cimport fifo_self, pin_self
-from cython_core.realtime.host import fifo_text
+from cython_core.realtime.host import fifo_text, pin_text
 from cython_core.realtime.mailbox cimport (
     Mailbox,
     mailbox_get,
@@ -150,8 +150,8 @@ cdef class Loop:
 
     def _run(self, started, int priority, int cpu):
         self.granted = fifo_text(fifo_self(priority), priority)
-        if cpu >= 0 and pin_self(cpu) != 0:
-            self.granted += f"; processor {cpu} refused"
+        if cpu >= 0:
+            self.granted += "; " + pin_text(pin_self(cpu), cpu)
         started.set()
         with nogil:
             run_loop(&self.loop, &self.core.st, &self.core.cfg)

@@ -24,7 +24,7 @@ from drivers.modbus.setpoint cimport setpoint_init
 from drivers.modbus.tables cimport fill_tables
 from drivers.modbus.wire cimport open_link, stats_of, wire_close, wire_init
 
-from cython_core.realtime.host import fifo_text
+from cython_core.realtime.host import fifo_text, pin_text
 from cython_core.records import Command, DeviceState, Measurement
 from drivers.base import BusError
 from drivers.modbus.link import SerialLink
@@ -56,7 +56,7 @@ cdef str granted(pthread_t thread, int priority, int cpu):
     posix.CPU_ZERO(&cpus)
     posix.CPU_SET(cpu, &cpus)
     error = posix.pthread_setaffinity_np(thread, sizeof(cpus), &cpus)
-    return f"{text}; processor {cpu}{' refused' if error else ''}"
+    return f"{text}; {pin_text(error, cpu)}"
 
 
 def check_range(str name, value, int low, int high):
