@@ -35,6 +35,7 @@ from controller.sitedata import (
 from controller.sitemaps import device_map, follows, site_limit_faults
 from controller.sitewires import wire_faults
 from controller.timing import reachable, unmet
+from controller.wiretime import with_rounds
 from cython_core.quantities import check_category, defaults
 from cython_core.settings import RatingSettings, SettingError, Settings
 from drivers.base import MapError
@@ -159,6 +160,8 @@ class Reader:
         device = self.device_map("meter", meter)
         self.device_map("inverter", inverter)
         meter = self.with_refresh(meter, device)
+        if meter and inverter and device and not self.problems:
+            meter, inverter = self.with_rounds(meter, inverter, device)
         derived = follows(meter, inverter, device) if meter and inverter and device else {}
         if "name" in top:
             derived["enter_service"] = {"seed": seed_of(top["name"])}
@@ -218,6 +221,16 @@ class Reader:
             self.add(f"refresh_ms = {device.refresh_ms} of {device.file} is outside {allowed(meta)}", "meter.map")
             return None
         return replace(meter, refresh_ms=device.refresh_ms)
+
+    def with_rounds(
+        self, meter: MeterSite, inverter: InverterSite, device: DeviceMap
+    ) -> tuple[MeterSite, InverterSite]:
+        """The time on the wire; what the map cannot serve is told."""
+        try:
+            return with_rounds(meter, inverter, device)
+        except MapError as error:
+            self.add(str(error), "meter.map", "meter")
+            return meter, inverter
 
     def telemetry(self, section: Section) -> TelemetrySite:
         """telemetry, mqtt and store; all may be absent: then one frame a second goes to SQLite on this machine."""

@@ -63,6 +63,7 @@ class MeterSite(WireSite):
     poll_ms: int = integer("ms", 5, 5000, "from one reading to the next", 100)
     timeout_ms: int = integer("ms", 5, 5000, "wait for one answer", 300)
     refresh_ms: int = integer("ms", 0, 5000, "how often it has a new value: measure it; default: its map's", 1000)
+    round_ms: float = 0.0  # the time on a serial line of all that is asked from one reading to the next
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +75,8 @@ class InverterSite(WireSite):
     timeout_ms: int = integer("ms", 5, 5000, "wait for one answer", 300)
     reversion_s: int = integer("s", 2, 300, "the inverter's own timer, as short as it allows")
     lag_ms: int = integer("ms", 0, 10000, "from a write to 90 % of the answer: measure it; 500 is assumed", 500)
+    round_ms: float = 0.0  # as of the meter
+    write_ms: float = 0.0  # of one set-point
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
 """What the wires allow: freshness ages per signal, and the time from a grid event to the inverter's answer.
 
-Source   T = max(poll, refresh, one timeout + one retry, each at most timeout_ms). fresh <= 2 T, held <= max(5 T, 1 s),
-         stale <= lost_after, then lost. An age includes half the meter's refresh.
+Source   T = max(poll, refresh, one timeout + one retry, each at most timeout_ms beside its characters). fresh <= 2 T,
+         held <= max(5 T, 1 s), stale <= lost_after, then lost. An age includes half the meter's refresh.
 Errors   none raised: `reachable` and `unmet` return what is wrong, the caller decides.
 """
 
@@ -55,12 +55,17 @@ class Budget:
         return self.total_ms <= self.allowed_ms
 
 
+def poll_ms(device: MeterSite | InverterSite) -> float:
+    """From one reading to the next: as the site says, or as fast as the wire allows."""
+    return max(float(device.poll_ms), device.round_ms)
+
+
 def derived(meter: MeterSite, inverter: InverterSite) -> dict[str, dict[str, float]]:
     """Settings that follow from the wires, {group: {key: value}}."""
     return {
         "fail_safe": {
-            "t_meter_s": max(meter.poll_ms, meter.refresh_ms, 2 * meter.timeout_ms) / 1000,
-            "t_device_s": max(inverter.poll_ms, 2 * inverter.timeout_ms) / 1000,
+            "t_meter_s": max(poll_ms(meter), meter.refresh_ms, 2 * meter.timeout_ms + meter.round_ms) / 1000,
+            "t_device_s": max(poll_ms(inverter), 2 * inverter.timeout_ms + inverter.round_ms) / 1000,
             "meter_half_refresh_s": meter.refresh_ms / 2000,
             "lost_after_s": min(LOST_AFTER_S, float(inverter.reversion_s)),
         },
@@ -83,10 +88,10 @@ def budgets(site: Site) -> list[Budget]:
     """One budget for each enabled function that must answer in time; for each element of a trip that is ours."""
     s = site.settings
     refresh = ("meter refresh", float(site.meter.refresh_ms))
-    poll = ("meter poll", float(site.meter.poll_ms))
+    poll = ("meter poll", poll_ms(site.meter))
     out = (
         ("step", float(site.period_ms)),
-        ("write, behind one read", float(site.inverter.poll_ms)),
+        ("write, behind one read", poll_ms(site.inverter) + site.inverter.write_ms),
         ("inverter lag", float(site.inverter.lag_ms)),
     )
     measured = (refresh, poll, *out)
