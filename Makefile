@@ -17,7 +17,7 @@ PACKAGES := cython_core drivers controller config
 GATES   := tests/test_layers.py tests/test_records_mirror.py tests/test_hot_path.py tests/test_docs.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check system nightly mutants coverage performance unit build format deps-system lock clean
+.PHONY: help demo test check system nightly mutants coverage bench unit build format deps-system lock clean
 .DELETE_ON_ERROR:
 
 help:  ## this list
@@ -49,7 +49,7 @@ mutants: $(STAMPS)/dev $(STAMPS)/built  ## small faults in the compiled step: do
 coverage: $(STAMPS)/dev $(STAMPS)/run  ## lines of the compiled step that no test runs (a quarter of an hour)
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) -m tests.coverage $(ARGS)
 
-performance: $(STAMPS)/dev $(STAMPS)/built  ## cost as ratios to others (ARGS="--only step_cost --quick --json FILE")
+bench: $(STAMPS)/dev $(STAMPS)/built  ## every ratio to its peer, gated (10 min; ARGS="--quick --only rss --json FILE --plots FOLDER")
 	@$(PY) -m tests.performance $(ARGS)
 
 unit: $(STAMPS)/dev $(STAMPS)/built  ## the fast core tests only

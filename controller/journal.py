@@ -27,11 +27,12 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from controller.columns import pack, unpack
 from controller.errors import InputError
 from cython_core.bulk import STEP, from_bytes
 from cython_core.records import Reason, State, layout_hash
 
-SCHEMA = 1
+SCHEMA = 2  # 1: all 64-bit words of the columns' differences, by byte planes (columns.pyx leaves out what is 0)
 CHUNK = 100
 KEEP_FULL = 10  # chunks after the last unusual step that keep their outputs
 MOST_WAITING = 12_000  # steps kept while the disk refuses: two minutes at 10 ms; older ones become a GAP
@@ -41,7 +42,9 @@ QUIET = int(Reason.DEFAULT_WISH | Reason.RAMP | Reason.WISH_CLAMPED)  # reasons 
 _FRAME = struct.Struct("<4sII")
 _CHUNK = struct.Struct("<qiBI")  # first n, count, full, CRC of the raw records
 NAMES = list(STEP.names or ())
-INPUTS = [n for n in NAMES if n in ("t_ns", "k", "lateness_ns") or n[:2] in ("m_", "d_", "o_", "i_")]
+INPUTS = [n for n in NAMES if n in ("n", "t_ns", "k", "lateness_ns") or n[:2] in ("m_", "d_", "o_", "i_")]
+_WORDS = STEP.itemsize // 8
+_AT = {full: np.array([NAMES.index(n) for n in (NAMES if full else INPUTS)]) for full in (False, True)}
 
 
 class JournalError(InputError):
@@ -53,25 +56,10 @@ def header() -> bytes:
     return f"v2g-journal {SCHEMA} {layout_hash():016x}\n".encode()
 
 
-def _pack_columns(records: NDArray[Any], names: list[str]) -> bytes:
-    """Columns as differences, byte planes together: quiet columns cost almost nothing."""
-    table = np.stack([records[n].view(np.int64) for n in names])
-    table[:, 1:] = np.diff(table, axis=1)
-    return zlib.compress(np.ascontiguousarray(table.reshape(-1).view(np.uint8).reshape(-1, 8).T).tobytes(), 6)
-
-
-def _unpack_columns(payload: bytes, names: list[str], count: int, into: NDArray[Any]) -> None:
-    planes = np.frombuffer(zlib.decompress(payload), dtype=np.uint8).reshape(8, -1)
-    table = np.ascontiguousarray(planes.T).view(np.int64).reshape(len(names), count)
-    table = np.cumsum(table, axis=1, dtype=np.int64)
-    for name, column in zip(names, table, strict=True):
-        into[name].view(np.int64)[:] = column
-
-
 def pack_chunk(records: NDArray[Any], full: bool) -> bytes:
     """At most 100 step records -> payload of a STEP frame."""
     head = _CHUNK.pack(int(records["n"][0]), len(records), full, zlib.crc32(records.tobytes()))
-    return head + _pack_columns(records, NAMES if full else INPUTS)
+    return head + zlib.compress(pack(records.view(np.uint8), _AT[full], _WORDS), 6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +72,24 @@ class Chunk:
     records: NDArray[Any]
 
 
-def unpack_chunk(payload: bytes) -> Chunk:
+def unpack_chunk(payload: bytes, schema: int = SCHEMA) -> Chunk:
     """Payload of a STEP frame -> Chunk."""
     n, count, full, crc = _CHUNK.unpack_from(payload)
+    packed = zlib.decompress(memoryview(payload)[_CHUNK.size :])
+    if schema == 1:
+        return Chunk(n, bool(full), crc, _records_of_schema_1(packed, n, count, bool(full)))
+    return Chunk(n, bool(full), crc, np.frombuffer(unpack(packed, _AT[bool(full)], _WORDS, count), dtype=STEP))
+
+
+def _records_of_schema_1(packed: bytes, n: int, count: int, full: bool) -> NDArray[Any]:
+    names = NAMES if full else [name for name in INPUTS if name != "n"]
+    planes = np.frombuffer(packed, dtype=np.uint8).reshape(8, -1)
+    table = np.ascontiguousarray(planes.T).view(np.int64).reshape(len(names), count)
     records = np.zeros(count, dtype=STEP)
     records["n"] = n + np.arange(count)
-    _unpack_columns(payload[_CHUNK.size :], NAMES if full else INPUTS, count, records)
-    return Chunk(n, bool(full), crc, records)
+    for name, column in zip(names, np.cumsum(table, axis=1, dtype=np.int64), strict=True):
+        records[name].view(np.int64)[:] = column
+    return records
 
 
 def unusual(records: NDArray[Any]) -> bool:
@@ -114,6 +113,7 @@ class Packed:
     """A STEP frame, still packed: a day of steps must fit into memory."""
 
     payload: bytes
+    schema: int
 
     @property
     def count(self) -> int:
@@ -183,8 +183,8 @@ def frames(file: BinaryIO, problems: list[Problem]) -> Iterator[tuple[int, bytes
         yield at, kind, payload
 
 
-def check_header(path: Path, line: bytes) -> None:
-    """Raise JournalError when this program cannot read a journal with this first line."""
+def check_header(path: Path, line: bytes) -> int:
+    """The schema of a journal with this first line. JournalError when this program cannot read it."""
     words = line.split()
     if len(words) != 3 or words[0] != b"v2g-journal" or not words[1].isdigit():
         raise JournalError(f"{path}: is no journal: it does not begin with 'v2g-journal'")
@@ -195,6 +195,7 @@ def check_header(path: Path, line: bytes) -> None:
             f"{path}: written by another build: record layout {words[2].decode(errors='replace')}, "
             f"here {layout_hash():016x}; replay it with the build that wrote it"
         )
+    return int(words[1])
 
 
 def read_journal(path: Path) -> Journal:
@@ -202,14 +203,14 @@ def read_journal(path: Path) -> Journal:
     problems: list[Problem] = []
     runs: list[Run] = []
     with path.open("rb") as file:
-        check_header(path, file.readline(200))
+        schema = check_header(path, file.readline(200))
         for at, kind, payload in frames(file, problems):
             if kind == b"INFO":
                 runs.append(Run(json.loads(payload)))
             elif not runs:
                 problems.append(Problem(at, "steps without the facts of their run"))
             elif kind == b"STEP":
-                runs[-1].entries.append(Packed(payload))
+                runs[-1].entries.append(Packed(payload, schema))
             elif kind == b"STAT":
                 runs[-1].entries.append(StateBefore(struct.unpack_from("<q", payload)[0], payload[8:]))
             else:
@@ -243,7 +244,9 @@ class JournalWriter:
             file.write(header())
             return file
         file = self.path.open("r+b", buffering=0)
-        check_header(self.path, file.readline(200))
+        schema = check_header(self.path, file.readline(200))
+        if schema < SCHEMA:
+            raise JournalError(f"{self.path}: schema {schema} is read, but gone on with only in schema {SCHEMA}")
         end = file.tell()
         for _, kind, payload in frames(file, []):
             if kind == b"INFO":

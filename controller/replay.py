@@ -76,7 +76,7 @@ class _RunReplayer:
         """Replays entry by entry; yields the steps done so far."""
         for entry in self.run.entries:
             if isinstance(entry, Packed):
-                self.chunk(unpack_chunk(entry.payload))
+                self.chunk(unpack_chunk(entry.payload, entry.schema))
             elif isinstance(entry, Gap):
                 self.out.lost += entry.last - entry.first + 1
                 self.core = None
@@ -101,8 +101,9 @@ class _RunReplayer:
             if chunk.full and self.keep:
                 self.parts.append(chunk.records)
             return
-        computed = np.frombuffer(self.core.replay(chunk.records.tobytes()), dtype=STEP)
-        if zlib.crc32(computed.tobytes()) == chunk.crc:
+        raw = self.core.replay(chunk.records.view(np.uint8).data)
+        computed = np.frombuffer(raw, dtype=STEP)
+        if zlib.crc32(raw) == chunk.crc:
             self.out.identical += len(computed)
         elif not self.out.difference:
             self.out.difference = first_difference(chunk, computed)

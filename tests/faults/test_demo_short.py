@@ -124,7 +124,7 @@ NOT_OURS = layout_hash() ^ 1
 CHANGED = "the checksum of this STEP frame does not fit"
 COMPUTES = "(recorded by build 0.0.9+0123456789ab, this is "
 LAYOUT = f"journal.v2gj: written by another build: record layout {NOT_OURS:016x}, here {layout_hash():016x}"
-NEWER = "journal.v2gj: schema 2 is newer than this program reads (1); update it"
+NEWER = "journal.v2gj: schema 3 is newer than this program reads (2); update it"
 FOREIGN = "journal.v2gj: is no journal"
 # fmt: off
 DAMAGE = [
@@ -133,7 +133,7 @@ DAMAGE = [
     (truncated,                      1,    "out", "frame (truncated)", "truncated"),
     (other_machine_code,             1,    "out", COMPUTES,            "a build that computes otherwise"),
     (header_of(1, NOT_OURS),         2,    "err", LAYOUT,              "another record layout"),
-    (header_of(2, layout_hash()),    2,    "err", NEWER,               "a newer schema"),
+    (header_of(3, layout_hash()),    2,    "err", NEWER,               "a newer schema"),
     (lambda _: b"t_s,f_hz\n0,50\n",  2,    "err", FOREIGN,             "another file"),
 ]
 # fmt: on

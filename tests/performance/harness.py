@@ -6,6 +6,7 @@ measure()    compares outputs first: contestants that disagree are not timed, th
              gives one ratio; the median of the rounds is gated. p99 is reported and never gated.
 Costs        a unit's share of the clock over one run (CPU time, ns), or what a contestant measured itself: latencies,
              bytes. Only their ratio is judged.
+settled()    what misses is measured a second time, whole: the second ratio is judged, both are reported. No third time.
 Errors       HarnessError: the measurement itself is wrong; its author must act.
 """
 
@@ -15,7 +16,8 @@ import gc
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from statistics import median
 from typing import Any
@@ -23,6 +25,7 @@ from typing import Any
 Clock = Callable[[], int]
 ROUNDS = 5
 MOST_RUNS = 100_000  # of one contestant in one slice
+FEWEST_FOR_P999 = 1000  # samples: with fewer p99.9 is but the largest
 
 
 class HarnessError(Exception):
@@ -48,8 +51,8 @@ class Contestant:
     name: str
     units: int  # of work in one run
     start: Callable[[], Callable[[], Any]]
-    outputs: Callable[[Any], Any] = as_it_is  # what a run returned -> what is compared; untimed
-    samples: Callable[[Any], Sequence[float]] | None = None  # what a run returned -> its own cost of each unit
+    outputs: Callable[[Any], Any] | None = as_it_is  # what a run returned -> what is compared, untimed; None: nothing
+    samples: Callable[[Any], Sequence[float]] | None = None  # what a run returned -> its own costs; a run is a slice
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,32 +65,47 @@ class Absent:
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """cost(over) / cost(under) must be at least `gate`, or at most with at_most; the aim is what we would like."""
+    """cost(over) / cost(under) must be at least `gate`, or at most with at_most; the aim is what we would like.
+
+    Without a gate the ratio is printed and nothing is demanded of it.
+    """
 
     over: str
     under: str
-    gate: float
-    aim: float
+    gate: float | None = None
+    aim: float | None = None
     at_most: bool = False
     differ: Callable[[Any, Any], str] = equal  # outputs of over, of under -> where they differ, or an empty text
 
-    def holds(self, ratio: float, limit: float) -> bool:
+    def holds(self, ratio: float, limit: float | None) -> bool:
+        if limit is None:
+            return False
         return ratio <= limit if self.at_most else ratio >= limit  # NaN holds nothing
+
+    def verdict(self, ratio: float) -> Verdict:
+        if self.gate is None:
+            return Verdict.PRINTED
+        if not self.holds(ratio, self.gate):
+            return Verdict.MISSED
+        return Verdict.AIM if self.holds(ratio, self.aim) else Verdict.OK
 
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """name: its module's; unit: what the costs are, such as "ns/step"."""
+    """name: its module's; unit: what the costs are, such as "ns/step". around: what runs beside it, for as long."""
 
     name: str
     unit: str
     contestants: tuple[Contestant | Absent, ...]
     gates: tuple[Gate, ...]
+    around: Callable[[], AbstractContextManager[object]] = nullcontext
+    rounds: int = ROUNDS
 
 
 class Verdict(Enum):
     AIM = "ok, aim reached"
     OK = "ok"
+    PRINTED = "not gated"
     MISSED = "MISSED"
     DIFFERS = "OUTPUTS DIFFER"
     ABSENT = "NOT RUN"
@@ -95,10 +113,12 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Of one unit of work: the median of the rounds' medians, and p99 of all runs."""
+    """Of one unit of work: the median of the rounds' medians, and p99 and p99.9 of all samples."""
 
     p50: float
     p99: float
+    p999: float  # NaN: too few samples
+    samples: Sequence[float] = field(repr=False)  # of all rounds, in order of size
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +133,7 @@ class Row:
     over: Cost | None = None
     under: Cost | None = None
     ratios: tuple[float, ...] = ()  # one a round
+    first: float | None = None  # the ratio that was missed, when this is the repetition
 
     @property
     def ratio(self) -> float:
@@ -123,7 +144,6 @@ def measure(
     m: Measurement,
     *,
     slice_ns: int,
-    rounds: int = ROUNDS,
     clock: Clock = time.process_time_ns,
     tidy: Callable[[], object] = gc.collect,
 ) -> list[Row]:
@@ -133,15 +153,30 @@ def measure(
         for name in (gate.over, gate.under):
             if name not in by_name:
                 raise HarnessError(f"{m.name}: a gate names '{name}'; its contestants: {', '.join(by_name)}")
-    if rounds < ROUNDS:
-        raise HarnessError(f"{m.name}: {rounds} rounds; a median needs at least {ROUNDS}")
+    if m.rounds < ROUNDS:
+        raise HarnessError(f"{m.name}: {m.rounds} rounds; a median needs at least {ROUNDS}")
     present = [c for c in m.contestants if isinstance(c, Contestant)]
-    outputs = {c.name: c.outputs(c.start()()) for c in present}
-    refused = {gate: refusal(m, gate, by_name, outputs) for gate in m.gates}
-    agree = [g for g, row in refused.items() if row is None or row.verdict is Verdict.ABSENT]
-    wanted = {name for gate in agree for name in (gate.over, gate.under)}
-    costs = timed([c for c in present if c.name in wanted], slice_ns, rounds, clock, tidy)
+    with m.around():
+        outputs = {c.name: c.outputs(c.start()()) if c.outputs else None for c in present}
+        refused = {gate: refusal(m, gate, by_name, outputs) for gate in m.gates}
+        agree = [g for g, row in refused.items() if row is None or row.verdict is Verdict.ABSENT]
+        wanted = {name for gate in agree for name in (gate.over, gate.under)}
+        costs = timed([c for c in present if c.name in wanted], slice_ns, m.rounds, clock, tidy)
     return [judge(m, gate, refused[gate], costs) for gate in m.gates]
+
+
+def settled(m: Measurement, **how: Any) -> list[Row]:
+    """measure(), and once more when a gate is missed: a neighbour may have had the machine. What held stays held."""
+    rows = measure(m, **how)
+    if all(row.verdict is not Verdict.MISSED for row in rows):
+        return rows
+    again = measure(m, **how)
+    return [
+        replace(new, first=old.ratio, note=f"{new.gate.over} / {new.gate.under}: measured twice, first {old.ratio:.4g}")
+        if old.verdict is Verdict.MISSED and new.ratios
+        else old
+        for old, new in zip(rows, again, strict=True)
+    ]
 
 
 def refusal(m: Measurement, gate: Gate, by_name: dict[str, Contestant | Absent], outputs: dict[str, Any]) -> Row | None:
@@ -173,6 +208,8 @@ def timed(
 
 def runs_in(c: Contestant, slice_ns: int, clock: Clock) -> int:
     """How often a slice repeats the run. The run that tells is the warm-up as well."""
+    if c.samples:
+        return 1
     work = c.start()
     begin_ns = clock()
     work()
@@ -195,22 +232,20 @@ def judge(m: Measurement, gate: Gate, refused: Row | None, costs: dict[str, Cost
     if refused is not None:
         return replace(refused, over=over, under=under)
     ratios = tuple(median(a) / median(b) for a, b in zip(costs[gate.over], costs[gate.under], strict=True))
-    verdict = Verdict.MISSED
-    if gate.holds(median(ratios), gate.gate):
-        verdict = Verdict.AIM if gate.holds(median(ratios), gate.aim) else Verdict.OK
-    return Row(m.name, m.unit, gate, verdict, "", over, under, ratios)
+    return Row(m.name, m.unit, gate, gate.verdict(median(ratios)), "", over, under, ratios)
 
 
 def cost(m: Measurement, name: str, rounds: Costs) -> Cost:
     p50 = [median(samples) for samples in rounds]
     if not all(c > 0.0 for c in p50):
         raise HarnessError(f"{m.name}: {name}: a cost is not above 0; is its run too short for the clock?")
-    return Cost(median(p50), percentile(rounds, 0.99))
+    ordered = sorted(sample for samples in rounds for sample in samples)
+    p999 = percentile(ordered, 0.999) if len(ordered) >= FEWEST_FOR_P999 else math.nan
+    return Cost(median(p50), percentile(ordered, 0.99), p999, ordered)
 
 
-def percentile(rounds: Costs, share: float) -> float:
-    """The smallest sample that is not below this share of all samples."""
-    ordered = sorted(cost for samples in rounds for cost in samples)
+def percentile(ordered: Sequence[float], share: float) -> float:
+    """The smallest sample that is not below this share of all samples, which are given in order of size."""
     return ordered[math.ceil(share * len(ordered)) - 1]
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,8 +28,10 @@ from tests.performance.harness import (
     failed,
     measure,
     percentile,
+    settled,
 )
-from tests.performance.table import as_json, table
+from tests.performance.plots import draw
+from tests.performance.table import BEGIN, END, as_json, markdown, put_between, table
 
 
 class Time:
@@ -212,29 +217,98 @@ def test_a_contestant_may_measure_itself_and_p99_is_not_gated() -> None:
 
 
 def test_percentile_is_a_sample_that_so_many_do_not_exceed() -> None:
-    assert percentile([[float(n) for n in range(100, 0, -1)]], 0.99) == 99.0
-    assert percentile([[5.0], [7.0]], 0.99) == 7.0
+    assert percentile([float(n) for n in range(1, 101)], 0.99) == 99.0
+    assert percentile([5.0, 7.0], 0.99) == 7.0
 
 
-def gated(over: str, under: str) -> Measurement:
+def gated(over: str, under: str, rounds: int = 5) -> Measurement:
     time = Time()
-    return Measurement("m", "ns", (time.contestant("a", 1), time.contestant("b", 1)), (Gate(over, under, 1, 1),))
+    sides = (time.contestant("a", 1), time.contestant("b", 1))
+    return Measurement("m", "ns", sides, (Gate(over, under, 1, 1),), rounds=rounds)
 
 
 # fmt: off
 WRONG = [
-    # measurement      rounds  message                                             why
-    (gated("a", "x"),  5,      "m: a gate names 'x'; its contestants: a, b",       "unknown contestant"),
-    (gated("a", "b"),  4,      "m: 4 rounds; a median needs at least 5",           "too few rounds"),
-    (gated("a", "b"),  5,      "m: a: a cost is not above 0",                      "a clock that stands still"),
+    # measurement         message                                         why
+    (gated("a", "x"),     "m: a gate names 'x'; its contestants: a, b",   "unknown contestant"),
+    (gated("a", "b", 4),  "m: 4 rounds; a median needs at least 5",       "too few rounds"),
+    (gated("a", "b"),     "m: a: a cost is not above 0",                  "a clock that stands still"),
 ]
 # fmt: on
 
 
-@pytest.mark.parametrize(("m", "rounds", "message", "why"), WRONG, ids=[c[-1] for c in WRONG])
-def test_a_measurement_that_is_wrong_is_refused(m: Measurement, rounds: int, message: str, why: str) -> None:
+@pytest.mark.parametrize(("m", "message", "why"), WRONG, ids=[c[-1] for c in WRONG])
+def test_a_measurement_that_is_wrong_is_refused(m: Measurement, message: str, why: str) -> None:
     with pytest.raises(HarnessError, match=message):
-        quietly(m, lambda: 0, rounds=rounds)
+        quietly(m, lambda: 0)
+
+
+def test_one_that_measures_itself_runs_once_a_round_and_is_not_warmed_up() -> None:
+    """It tells its outputs with its samples, or none at all: then it has no run but the rounds."""
+    time = Time()
+    silent = replace(time.contestant("a", 1), outputs=None, samples=lambda _: [2.0])
+    told = replace(time.contestant("b", 1), samples=lambda _: [1.0])
+    quietly(Measurement("m", "us", (silent, told), (Gate("a", "b", differ=lambda *_: ""),)), time, slice_ns=10**9)
+    assert (time.log.count("a"), time.log.count("b")) == (5, 5 + 1)
+
+
+@pytest.mark.parametrize(("samples", "p999"), [(199, math.nan), (200, 999.0)], ids=["995", "1000"])
+def test_p999_needs_a_thousand_samples(samples: int, p999: float) -> None:
+    """Five rounds; the largest of each are 996 ... 1000: one in a thousand is beyond 999."""
+    rounds = iter(range(996, 1001))
+    own = Contestant("a", 1, lambda: lambda: [1.0] * (samples - 1) + [float(next(rounds))], None, list)
+    other = Contestant("b", 1, lambda: lambda: [1.0], None, list)
+    row = quietly(Measurement("m", "us", (own, other), (Gate("a", "b"),)), Time())[0]
+    assert row.over is not None
+    assert row.over.p999 == pytest.approx(p999, nan_ok=True)
+
+
+def test_what_runs_beside_a_measurement_runs_for_all_of_it_and_ends() -> None:
+    time = Time()
+
+    @contextmanager
+    def around() -> Iterator[None]:
+        time.log.append("begin")
+        try:
+            yield
+        finally:
+            time.log.append("end")
+
+    sides = tuple(replace(time.contestant(n, 1), outputs=None, samples=lambda _: [1.0]) for n in "ab")
+    quietly(Measurement("m", "us", sides, (Gate("a", "b"),), around), time)
+    assert (time.log[0], time.log[-1], len(time.log)) == ("begin", "end", 2 + 10)
+    broken = Contestant("a", 1, lambda: lambda: 1 / 0, None, list)
+    with pytest.raises(ZeroDivisionError):
+        quietly(Measurement("m", "us", (broken, sides[1]), (Gate("a", "b"),), around), time)
+    assert time.log[-2:] == ["begin", "end"]
+
+
+# ---- a miss is measured again, once ----
+
+# fmt: off
+TWICE = [
+    # ratios, run by run of five rounds  ratio  first  verdict          runs  why
+    ([1.1],                              1.1,   None,  Verdict.OK,      1,    "it held: once"),
+    ([1.3, 1.1],                         1.1,   1.3,   Verdict.OK,      2,    "disturbed the first time"),
+    ([1.3, 1.4],                         1.4,   1.3,   Verdict.MISSED,  2,    "missed twice is missed"),
+    ([1.3, 1.4, 1.0],                    1.4,   1.3,   Verdict.MISSED,  2,    "there is no third time"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("ratios", "ratio", "first", "verdict", "runs", "why"), TWICE, ids=[c[-1] for c in TWICE])
+def test_a_miss_is_measured_twice(
+    ratios: list[float], ratio: float, first: float | None, verdict: Verdict, runs: int, why: str
+) -> None:
+    rounds = iter([r for r in ratios for _ in range(5)])
+    over = Contestant("a", 1, lambda: lambda: [next(rounds)], None, list)
+    under = Contestant("b", 1, lambda: lambda: [1.0], None, list)
+    m = Measurement("m", "us", (over, under), (Gate("a", "b", 1.2, 1.05, at_most=True), Gate("b", "a")))
+    row, other = settled(m, slice_ns=1)
+    assert (row.ratio, row.first, row.verdict) == (ratio, first, verdict), why
+    assert len(list(rounds)) == 5 * (len(ratios) - runs)
+    assert (other.verdict, other.first) == (Verdict.PRINTED, None)
+    assert row.note == (f"a / b: measured twice, first {first}" if first else "")
 
 
 # ---- what is printed and written ----
@@ -248,17 +322,21 @@ def rows_of_each_kind() -> list[Row]:
         "cost",
         "ns/step",
         (ours, slow, quick, wrong, gone),
-        tuple(Gate(name, "ours", 100, 200) for name in ("slow", "quick", "wrong", "gone")),
+        (
+            *(Gate(name, "ours", 100, 200) for name in ("slow", "quick", "wrong", "gone")),
+            Gate("quick", "wrong", differ=lambda *_: ""),
+        ),
     )
     return quietly(m, time)
 
 
 TABLE = """\
-measurement  contestants   p50 of each           p99 of each   ratio  gate    aim     verdict
-cost         slow / ours   123456 / 100 ns/step  123456 / 100  1235   >= 100  >= 200  ok, aim reached
-cost         quick / ours  9900 / 100 ns/step    9900 / 100    99     >= 100  >= 200  MISSED
-cost         wrong / ours  - / - ns/step         - / -         -      >= 100  >= 200  OUTPUTS DIFFER
-cost         gone / ours   - / 100 ns/step       - / 100       -      >= 100  >= 200  NOT RUN
+measurement  contestants    p50 of each           p99           p99.9  ratio  gate    aim     verdict
+cost         slow / ours    123456 / 100 ns/step  123456 / 100  - / -  1235   >= 100  >= 200  ok, aim reached
+cost         quick / ours   9900 / 100 ns/step    9900 / 100    - / -  99     >= 100  >= 200  MISSED
+cost         wrong / ours   - / - ns/step         - / -         - / -  -      >= 100  >= 200  OUTPUTS DIFFER
+cost         gone / ours    - / 100 ns/step       - / 100       - / -  -      >= 100  >= 200  NOT RUN
+cost         quick / wrong  9900 / 5 ns/step      9900 / 5      - / -  1980   -       -       not gated
 OUTPUTS DIFFER: cost: other and the same
 NOT RUN: cost: gone is not here: pip install gone"""
 
@@ -270,11 +348,45 @@ def test_table() -> None:
 def test_json_holds_every_gate_with_its_ratios() -> None:
     text = json.dumps(as_json(rows_of_each_kind(), quick=True, cpu=1), allow_nan=False)
     got = json.loads(text)
-    assert (got["v"], got["quick"], got["cpu"]) == (1, True, 1)
-    assert [g["verdict"] for g in got["gates"]] == ["aim", "missed", "differs", "absent"]
+    assert (got["v"], got["quick"], got["cpu"]) == (2, True, 1)
+    assert [g["verdict"] for g in got["gates"]] == ["aim", "missed", "differs", "absent", "printed"]
     assert got["gates"][1]["ratios"] == [99.0] * 5
-    assert [g["ratio"] for g in got["gates"]] == [1234.56, 99.0, None, None]
-    assert got["gates"][0]["over"] == {"name": "slow", "p50": 123456.0, "p99": 123456.0}
+    assert [g["ratio"] for g in got["gates"]] == [1234.56, 99.0, None, None, 1980.0]
+    assert got["gates"][0]["over"] == {"name": "slow", "p50": 123456.0, "p99": 123456.0, "p999": None}
+    assert [g["gate"] for g in got["gates"]] == [100, 100, 100, 100, None]
+
+
+PAGE = f"# Figures\n\nBefore.\n\n{BEGIN}\n\nold\n\n{END}\n\nAfter.\n"
+
+
+def test_markdown_takes_the_place_of_what_was_measured_before() -> None:
+    page = put_between(PAGE, markdown(rows_of_each_kind(), {"date": "today", "idle_states": "held at 0"}))
+    assert page.startswith(f"# Figures\n\nBefore.\n\n{BEGIN}\n\n* date: today\n* idle states: held at 0\n\n| meas")
+    assert "\n| cost | quick / ours | 9900 / 100 ns/step | 9900 / 100 | - / - | 99 | >= 100 | >= 200 | MISSED |" in page
+    assert page.endswith(f"\n\nNOT RUN: cost: gone is not here: pip install gone\n\n{END}\n\nAfter.\n")
+    assert "old" not in page
+    assert put_between(page, "new") == PAGE.replace("old", "new")  # and again
+
+
+@pytest.mark.parametrize("page", ["", BEGIN, END, f"{END} {BEGIN}"])
+def test_a_document_without_its_marks_is_left_alone(page: str) -> None:
+    with pytest.raises(ValueError, match="there is no"):
+        put_between(page, "new")
+
+
+def test_every_comparison_that_was_measured_is_drawn(tmp_path: Path) -> None:
+    """A few samples, many samples, nothing measured."""
+    time = Time()
+    many = Measurement(
+        "late",
+        "us",
+        tuple(Contestant(n, 1, lambda: lambda: [1.0, 2.0, 3.0] * 100, None, list) for n in ("ours", "peer")),
+        (Gate("ours", "peer", 1.2, 1.05, at_most=True), Gate("peer", "ours")),
+    )
+    rows = [*rows_of_each_kind(), *quietly(many, time), rows_of_each_kind()[2]]
+    written = draw(rows, tmp_path)
+    assert [path.name for path in written] == ["ratios.png", "cost.png", "late.png"]
+    assert all(path.read_bytes()[:4] == b"\x89PNG" for path in written)
 
 
 # ---- the command ----
@@ -299,7 +411,9 @@ EXITS = [
     (4.0,     1,      ["--list"],                        0,    "fake                 A fake.",   "only named"),
     (4.0,     1,      ["--only", "fake", "--quick"],     0,    "ok, aim reached",                "this one"),
     (4.0,     1,      ["--only", "fakes"],               2,    "no measurement 'fakes'; known: fake",  "unknown name"),
-    (4.0,     1,      ["--json", "/nowhere/x.json"],     2,    "--json /nowhere/x.json: No such file", "no folder"),
+    (4.0,     1,      ["--json", "/nowhere/x.json"],     2,    "/nowhere/x.json: No such file",  "no folder"),
+    (4.0,     1,      ["--plots", "/dev/null/x"],        2,    "/dev/null/x: Not a directory",   "no folder for plots"),
+    (4.0,     1,      ["--markdown", "README.md"],       2,    "README.md: there is no",         "no marks in it"),
 ]
 # fmt: on
 

@@ -1,0 +1,6 @@
+from typing import Any
+
+from numpy.typing import NDArray
+
+def pack(rows: bytes | NDArray[Any], at: NDArray[Any], row_words: int) -> bytes: ...
+def unpack(packed: bytes, at: NDArray[Any], row_words: int, count: int) -> bytearray: ...
