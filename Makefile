@@ -46,7 +46,7 @@ nightly: $(STAMPS)/dev $(STAMPS)/built  ## the long ones (3 h at most)
 mutants: $(STAMPS)/dev $(STAMPS)/built  ## small faults in the compiled step: do the tests see them? (half an hour)
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) -m tests.mutants $(ARGS)
 
-coverage: $(STAMPS)/dev $(STAMPS)/run  ## lines of the compiled step that no test runs (a quarter of an hour)
+coverage: $(STAMPS)/dev $(STAMPS)/run  ## lines of the compiled step that no test runs (some minutes)
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) -m tests.coverage $(ARGS)
 
 bench: $(STAMPS)/dev $(STAMPS)/built  ## every ratio to its peer, gated (10 min; ARGS="--quick --only rss --json FILE --plots FOLDER")

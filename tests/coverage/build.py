@@ -1,14 +1,12 @@
-"""A copy of the core whose every line reports that it ran.
+"""A copy of the core that counts how often each line of its C ran (gcc's --coverage), compiled without optimization.
 
-Cython writes a trace call before each statement (directive linetrace) and the C compiler keeps it, in functions without
-the interpreter too (CYTHON_TRACE_NOGIL: each takes the interpreter's lock to report). Never the build that ships.
-`python -m tests.coverage.build`, started inside the copy, compiles it with the project's own setup.py.
+Never the build that ships. Counters are written when a process ends, beside its object files; gcov reads them.
 """
 
 from __future__ import annotations
 
+import json
 import os
-import runpy
 import shutil
 import subprocess
 import sys
@@ -16,7 +14,7 @@ from pathlib import Path
 
 COPIED = ("cython_core", "config", "tests", "setup.py", "pyproject.toml", "README.md")
 LEFT = shutil.ignore_patterns("*.so", "*.c", "__pycache__", ".*")
-CFLAGS = "-O0 -DCYTHON_TRACE=1 -DCYTHON_TRACE_NOGIL=1"
+FLAGS = {"CFLAGS": "-O0 --coverage", "LDFLAGS": "--coverage"}
 
 
 def copy_tree(root: Path, target: Path) -> None:
@@ -28,24 +26,29 @@ def copy_tree(root: Path, target: Path) -> None:
             shutil.copy(root / name, target / name)
 
 
-def compile_traced(tree: Path) -> None:
+def compile_counting(tree: Path) -> None:
     """Raises CalledProcessError when it does not compile; the compiler's words are on stderr."""
-    command = [sys.executable, "-W", "ignore", "-m", "tests.coverage.build"]
-    subprocess.run(command, cwd=tree, env={**os.environ, "CFLAGS": CFLAGS}, check=True, stdout=subprocess.DEVNULL)
+    command = [sys.executable, "-W", "ignore", "setup.py", "-q", "build_ext", "--inplace"]
+    # -O0 stands before setup.py's own -O2, and the last one counts: so it is taken out of the copy
+    setup = tree / "setup.py"
+    setup.write_text(setup.read_text().replace('"-O2"', '"-O0"'))
+    subprocess.run(command, cwd=tree, env={**os.environ, **FLAGS}, check=True, stdout=subprocess.DEVNULL)
 
 
-def generated_c(tree: Path) -> list[str]:
-    return [path.read_text() for path in sorted((tree / "build" / "cython").rglob("*.c"))]
+def generated_c(tree: Path) -> dict[str, str]:
+    """Path of each generated C file, relative to the tree -> its text."""
+    return {p.relative_to(tree).as_posix(): p.read_text() for p in sorted((tree / "build" / "cython").rglob("*.c"))}
 
 
-def main() -> None:
-    from Cython.Compiler.Options import get_directive_defaults  # the way Cython's manual names, "Enabling line tracing"
-
-    get_directive_defaults()["linetrace"] = True  # type: ignore[no-untyped-call]
-    sys.argv = ["setup.py", "-q", "build_ext", "--inplace"]
-    sys.path.insert(0, "")
-    runpy.run_path("setup.py", run_name="__main__")
-
-
-if __name__ == "__main__":
-    main()
+def counts(tree: Path) -> dict[str, dict[int, int]]:
+    """Generated C file -> line -> how often it ran; every line that holds code is there."""
+    found: dict[str, dict[int, int]] = {}
+    for data in sorted(tree.rglob("*.gcda")):
+        printed = subprocess.run(
+            ["gcov", "--json-format", "--stdout", str(data)], cwd=tree, capture_output=True, text=True, check=True
+        )
+        for file in json.loads(printed.stdout)["files"]:
+            lines = found.setdefault(file["file"], {})
+            for line in file["lines"]:
+                lines[line["line_number"]] = lines.get(line["line_number"], 0) + line["count"]
+    return found

@@ -1,10 +1,11 @@
 """Which lines must run, and which did. Pure: text in, sets of line numbers out.
 
 statements(source)   the lines of a .pyx or .pxd on which a statement of a function begins: what a reader calls code.
-traceable(c_source)  file -> the lines for which Cython wrote a trace call into one generated C file.
-required(...)        the statements that must run. One without a trace call counts too: an inline function that nobody
+ran(c_source, counts)  file -> line -> whether it ran, from one generated C file and its counts: Cython writes a comment
+                     with file and line before the C of each statement.
+required(...)        the statements that must run. One without C of its own counts too: an inline function that nobody
                      calls leaves nothing in the C, and must not vanish from the count. The exception is an `elif`: of
-                     a chain over one whole number Cython makes a C switch, and only what stands below a label reports.
+                     a chain over one whole number Cython makes a C switch, and only what stands below a label counts.
 """
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ from __future__ import annotations
 import io
 import re
 import tokenize
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-FILES = re.compile(r"^static const char\* const __pyx_f\[\] = \{\n((?:.*\n)*?)\};", re.MULTILINE)
-TRACE = re.compile(r"__Pyx_TraceLine\((\d+),\d+,[01],__PYX_ERR\((\d+), ")
+STATEMENT = re.compile(r'\s*/\* "([^"]+)":(\d+)$')
+EPILOGUE = "/* function exit code */"  # what every way out of a function runs belongs to no statement
 FUNCTION, CLASS, OTHER = "function", "class", "other"
 # these lines carry no code of their own; a declaration does only when it gives a value
 BARE = re.compile(r"(?:else|try|finally|with nogil)\s*:|pass$|global\b|@")
@@ -70,13 +71,18 @@ def statements(source: str, above: str = "") -> set[int]:
     return found
 
 
-def traceable(c_source: str) -> dict[str, set[int]]:
-    """Source file as Cython names it -> lines with a trace call in this C file."""
-    block = FILES.search(c_source)
-    names = re.findall(r'"([^"]*)"', block[1]) if block else []
-    found: dict[str, set[int]] = {}
-    for line, file in TRACE.findall(c_source):
-        found.setdefault(names[int(file)], set()).add(int(line))
+def ran(c_source: str, counts: Mapping[int, int]) -> dict[str, dict[int, bool]]:
+    """Source file as Cython names it -> each line with C of its own -> whether any of that ran."""
+    found: dict[str, dict[int, bool]] = {}
+    at: tuple[str, int] | None = None
+    for number, text in enumerate(c_source.splitlines(), 1):
+        if statement := STATEMENT.match(text):
+            at = statement[1], int(statement[2])
+        elif EPILOGUE in text:
+            at = None
+        elif at and number in counts:
+            lines = found.setdefault(at[0], {})
+            lines[at[1]] = lines.get(at[1], False) or counts[number] > 0
     return found
 
 
@@ -87,25 +93,25 @@ class FileCoverage:
     name: str
     statements: int
     missed: dict[int, str]  # line -> its text
-    untraced: frozenset[int]  # those of them that left no code at all
+    codeless: frozenset[int]  # those of them that left no C at all
 
     @property
     def percent(self) -> float:
         return 100.0 * (1.0 - len(self.missed) / self.statements) if self.statements else 100.0
 
 
-def required(source: str, traced: set[int], above: str = "") -> set[int]:
-    """Lines of a source that must run, given those with a trace call."""
+def required(source: str, coded: set[int], above: str = "") -> set[int]:
+    """Lines of a source that must run, given those with C of their own."""
     text = source.splitlines()
-    return {n for n in statements(source, above) if n in traced or not text[n - 1].lstrip().startswith("elif ")}
+    return {n for n in statements(source, above) if n in coded or not text[n - 1].lstrip().startswith("elif ")}
 
 
-def judge(name: str, source: str, traced: set[int], ran: set[int], above: str = "") -> FileCoverage:
-    """Compare what should run with what did. Lines that were traced outside of functions (imports) are not counted."""
-    wanted = required(source, traced, above)
+def judge(name: str, source: str, coded: set[int], done: set[int], above: str = "") -> FileCoverage:
+    """Compare what should run with what did. Lines outside of functions (imports) are not counted."""
+    wanted = required(source, coded, above)
     text = source.splitlines()
-    missed = {n: text[n - 1].strip() for n in sorted(wanted - ran)}
-    return FileCoverage(name, len(wanted), missed, frozenset(wanted - traced))
+    missed = {n: text[n - 1].strip() for n in sorted(wanted - done)}
+    return FileCoverage(name, len(wanted), missed, frozenset(wanted - coded))
 
 
 def report(files: Iterable[FileCoverage]) -> list[str]:
@@ -117,6 +123,6 @@ def report(files: Iterable[FileCoverage]) -> list[str]:
     rows.append(f"{'all':<44} {total:6d} {gone:7d} {100.0 * (total - gone) / max(total, 1):7.1f}%")
     for f in files:
         for number, text in f.missed.items():
-            why = "  (no code was generated: nobody calls this function)" if number in f.untraced else ""
+            why = "  (no code was generated: nobody calls this function)" if number in f.codeless else ""
             rows.append(f"{f.name}:{number}: {text}{why}")
     return rows

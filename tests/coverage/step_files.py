@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 
-from tests.coverage.lines import required, statements, traceable
+from tests.coverage.lines import ran, statements
 
 # the loop's own files have tests with threads and real time; class Core and what follows is the Python face of the step
 NOT_THE_STEP = "realtime"
@@ -22,20 +22,13 @@ def step_sources(tree: Path) -> dict[str, str]:
     return found
 
 
-def traced_lines(c_sources: Iterable[str]) -> dict[str, set[int]]:
-    """An inline function of a .pxd has its trace calls in every module that uses it: one set a file."""
-    found: dict[str, set[int]] = {}
-    for c_source in c_sources:
-        for name, lines in traceable(c_source).items():
-            found.setdefault(name, set()).update(lines)
+def lines_run(c_sources: Mapping[str, str], counted: Mapping[str, Mapping[int, int]]) -> dict[str, dict[int, bool]]:
+    """Source file -> each line with code -> whether it ran. An inline function of a .pxd is in every module that uses
+    it: it is enough that one of them ran it."""
+    found: dict[str, dict[int, bool]] = {}
+    for c_name, text in c_sources.items():
+        for name, lines in ran(text, counted.get(c_name, {})).items():
+            for number, done in lines.items():
+                of_file = found.setdefault(name, {})
+                of_file[number] = of_file.get(number, False) or done
     return found
-
-
-def wanted_lines(tree: Path, traced: dict[str, set[int]]) -> set[tuple[str, int]]:
-    """(file, line) of everything in the step that must run."""
-    none: set[int] = set()
-    return {
-        (name, n)
-        for name, text in step_sources(tree).items()
-        for n in required(text, traced.get(name, none), ENDS_AT.get(name, ""))
-    }

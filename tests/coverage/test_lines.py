@@ -1,17 +1,16 @@
-"""What counts as a line and what as missed: on a source to be counted by hand, and once in a real traced build."""
+"""What counts as a line and what as missed: on a source to be counted by hand, and once in a real counting build."""
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.coverage.build import compile_traced, generated_c
-from tests.coverage.lines import judge, report, statements, traceable
-from tests.coverage.step_files import step_sources, traced_lines, wanted_lines
+from tests.coverage.build import compile_counting, counts, generated_c
+from tests.coverage.lines import judge, ran, report, required, statements
+from tests.coverage.step_files import ENDS_AT, lines_run, step_sources
 
 ROOT = Path(__file__).parents[2]
 
@@ -52,16 +51,26 @@ SOURCE = [
 TEXT = "\n".join(line for line, _, _ in SOURCE) + "\n"
 COUNTED = {n for n, (_, counts, _) in enumerate(SOURCE, 1) if counts}
 
-# one file with its trace calls and one with those of a cimported .pxd, as Cython 3.3 writes them
-GENERATED = """
-static const char* const __pyx_f[] = {
-  "cython_core/limits.pyx",
-  "cython_core/functions/signals.pxd",
-};
-  __Pyx_TraceLine(17,4,1,__PYX_ERR(1, 17, __pyx_L1_error))
-    __Pyx_TraceLine(31,0,1,__PYX_ERR(0, 31, __pyx_L1_error))
-  __Pyx_TraceLine(32,5,0,__PYX_ERR(0, 32, __pyx_L1_error))
+# what Cython 3.3 writes before the C of a statement, and behind a function's last one
+GENERATED = """\
+  /* "cython_core/limits.pyx":31
+ *     cdef double y = x
+ */
+  y = x;
+  /* "cython_core/functions/signals.pxd":17
+ *     return x
+ */
+  r = x;
+  goto L0;
+  /* "cython_core/limits.pyx":32
+ */
+  if (y) {
+  }
+  /* function exit code */
+  L0:;
+  return r;
 """
+COUNTS = {4: 7, 8: 0, 9: 0, 12: 0, 15: 7, 16: 7}  # lines of the C with code
 
 
 @pytest.mark.parametrize(("number", "line"), list(enumerate(SOURCE, 1)), ids=[c[-1] for c in SOURCE])
@@ -73,19 +82,23 @@ def test_what_follows_the_step_is_not_counted() -> None:
     assert statements(TEXT, above="cdef class Root") == {n for n in COUNTED if n < 26}
 
 
-def test_trace_calls_belong_to_the_file_they_name() -> None:
-    assert traceable(GENERATED) == {"cython_core/limits.pyx": {31, 32}, "cython_core/functions/signals.pxd": {17}}
-    twice = traced_lines([GENERATED, GENERATED.replace("17", "18")])
-    assert twice["cython_core/functions/signals.pxd"] == {17, 18}
+def test_c_belongs_to_the_statement_above_it_and_a_functions_end_to_none() -> None:
+    limits = {"cython_core/limits.pyx": {31: True, 32: False}}
+    assert ran(GENERATED, COUNTS) == limits | {"cython_core/functions/signals.pxd": {17: False}}
 
 
-def test_c_without_trace_calls_has_no_lines() -> None:
-    assert traceable("int main(void) { return 0; }") == {}
+def test_a_line_ran_when_any_module_that_has_it_ran_it() -> None:
+    both = lines_run({"a.c": GENERATED, "b.c": GENERATED}, {"a.c": COUNTS, "b.c": COUNTS | {9: 3}})
+    assert both["cython_core/functions/signals.pxd"] == {17: True}
+
+
+def test_c_that_was_never_started_ran_nothing() -> None:
+    assert ran(GENERATED, {}) == {}
 
 
 def test_a_line_that_did_not_run_is_named_with_its_text() -> None:
     file = judge("root.pyx", TEXT, COUNTED, COUNTED - {19})
-    assert (file.statements, file.missed, file.untraced) == (len(COUNTED), {19: "return -1.0"}, frozenset())
+    assert (file.statements, file.missed, file.codeless) == (len(COUNTED), {19: "return -1.0"}, frozenset())
     assert report([file])[-1] == "root.pyx:19: return -1.0"
 
 
@@ -115,7 +128,8 @@ def test_the_files_of_the_step() -> None:
     assert not any("realtime" in name for name in names)
     text = (ROOT / "cython_core" / "step.pyx").read_text().splitlines()
     core = next(n for n, line in enumerate(text, 1) if line.startswith("cdef class Core"))
-    assert 0 < max(n for name, n in wanted_lines(ROOT, {}) if name == "cython_core/step.pyx") < core
+    last = max(required(step_sources(ROOT)["cython_core/step.pyx"], set(), ENDS_AT["cython_core/step.pyx"]))
+    assert 0 < last < core
 
 
 TINY_SETUP = """
@@ -134,28 +148,16 @@ def run(double x):
         x = half(x)
     return x
 """
-TINY_RUN = """
-import json, tiny
-from tests.coverage.collect import Collector
-collector = Collector({("tiny.pyx", 4)})
-collector.start()
-ran = []
-for x in (3.0, -3.0):
-    tiny.run(x)
-    ran.append(sorted(line for file, line in collector.ran if file == "tiny.pyx"))
-print(json.dumps([*ran, sorted(collector.left)]))
-"""
 
 
 def test_a_real_build_sees_inside_a_function_without_the_interpreter(tmp_path: Path) -> None:
-    """The line that no call reaches is missing from what ran, and there once a call does reach it."""
+    """The line that no call reaches did not run, and does once a call reaches it."""
     (tmp_path / "setup.py").write_text(TINY_SETUP)
     (tmp_path / "tiny.pyx").write_text(TINY)
-    (tmp_path / "tests").symlink_to(ROOT / "tests")
-    compile_traced(tmp_path)
-    assert traced_lines(generated_c(tmp_path))["tiny.pyx"] >= {3, 4, 5, 9, 10}
-    command = [sys.executable, "-c", TINY_RUN]
-    answer = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
-    first, second, left = json.loads(answer.stdout)
-    body = {3, 4, 5, 9, 10}
-    assert (body & set(first), body & set(second), left) == (body - {4}, body, [])
+    compile_counting(tmp_path)
+    seen = []
+    for x in (3.0, -3.0):
+        subprocess.run([sys.executable, "-c", f"import tiny; tiny.run({x})"], cwd=tmp_path, check=True)
+        lines = lines_run(generated_c(tmp_path), counts(tmp_path))["tiny.pyx"]
+        seen.append({n for n in (3, 4, 5, 9, 10) if lines[n]})
+    assert seen == [{3, 5, 9, 10}, {3, 4, 5, 9, 10}]

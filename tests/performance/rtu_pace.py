@@ -145,7 +145,11 @@ def measurements(quick: bool) -> tuple[Compared, ...]:
     try:
         built("paced_pty")
     except NotHereError as error:
-        return (Compared("rtu_pace", "ms", (Absent(OURS, str(error)), Absent(WIRE, str(error))), (Gate(WIRE, OURS, 0.95, 0.98),)),)
+        return (
+            Compared(
+                "rtu_pace", "ms", (Absent(OURS, str(error)), Absent(WIRE, str(error))), (Gate(WIRE, OURS, 0.95, 0.98),)
+            ),
+        )
     cases: dict[str, Case] = {}
     for baud, parity, ms in QUICK_LINES if quick else LINES:
         case = Case(Line(baud, parity), ms, 0.5 if quick else 1.0)
