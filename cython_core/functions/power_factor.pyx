@@ -1,4 +1,4 @@
-"""Settings -> C struct, and the Python face of power_factor. The function, with its source: power_factor.pxd."""
+"""Settings -> C struct. The function, with its source: power_factor.pxd."""
 
 from libc.math cimport sqrt
 
@@ -12,15 +12,3 @@ cdef void power_factor_init(power_factor_cfg_t* cfg, object settings, double per
     if pf.excitation == "absorb":
         cfg.q_per_p = -cfg.q_per_p
     lag_cfg_init(&cfg.lag, period_s, pf.response_s)
-
-
-cdef class PowerFactor:
-    """One constant power factor, for tests and notebooks."""
-    cdef power_factor_cfg_t cfg
-
-    def __init__(self, settings):
-        power_factor_init(&self.cfg, settings, 0.01)
-
-    def target(self, double p_pu):
-        """Q in pu of rated apparent power."""
-        return power_factor_target(&self.cfg, p_pu)

@@ -42,8 +42,3 @@ cdef class VoltVar:
         cdef double target_pu = volt_var_target(&self.state, &self.cfg, v_pu, k)
         self.q_pu = lag_step(self.q_pu, target_pu, &self.cfg.lag, k)
         return self.q_pu
-
-    @property
-    def v_ref_pu(self):
-        """The V_Ref in force after the last step."""
-        return self.state.v_ref_pu
