@@ -34,8 +34,8 @@ class MeterProcess:
             self.words = registers(self.meter.shown, self.args.phases)
         self.bar.set("meter_s", monotonic())
 
-    def is_silent(self) -> bool:
-        return self.meter.fault is MeterFault.SILENT
+    def is_silent(self, unit: int) -> bool:
+        return unit == self.args.unit and self.meter.fault is MeterFault.SILENT
 
     def device(self) -> SimDevice:
         cells = SimData(0, values=[0] * SIZE, datatype=DataType.REGISTERS, readonly=True)

@@ -7,9 +7,12 @@
     python -m drivers.sim.server meter    --bar BAR --port 0 --port-file METER.port
     python -m drivers.sim.server meter    --bar BAR --port-file HOUSE.port --location connection --phases 3
     python -m drivers.sim.server inverter --bar BAR --port 0 --port-file INVERTER.port --v-nom 240
+    python -m drivers.sim.server meter    --bar BAR --serial /dev/ttyUSB0 --baud 9600 --parity E
+    python -m drivers.sim.server pair     --bar BAR --serial /dev/ttyUSB0 --unit 1 --inverter-unit 2
 
 Start    in any order. grid holds the scenario's first row until drivers.sim.bar.Bar(BAR).play(), or for --hold-s.
-         A port file appears, whole, once its process listens (Modbus TCP, unit 1, 127.0.0.1).
+         meter and inverter serve Modbus TCP on 127.0.0.1, or Modbus RTU on a --serial line; pair is both of them behind
+         one endpoint. A port file appears, whole, once its process listens; of a serial line its path stands there.
 End      SIGTERM or SIGINT: exit 0 at once; the same when the parent (--parent PID, default whoever started it) is gone.
          Ctrl-C reaches a whole process group: start these with start_new_session=True to stop them in an order.
 Faults   meter: --fault nan|silent|frozen [--fault-from-s --fault-for-s, scenario time], --latency-s 3 for a late one;
@@ -30,13 +33,16 @@ from collections.abc import Callable, Sequence  # noqa: E402
 from math import inf, isfinite  # noqa: E402
 from pathlib import Path  # noqa: E402
 
+from pymodbus.simulator import SimDevice  # noqa: E402
+
 from drivers.sim.bar import Bar, BarError  # noqa: E402
+from drivers.sim.endpoint import Endpoint, SerialEndpoint, Silent, StartError, TcpEndpoint  # noqa: E402
 from drivers.sim.grid_process import GridProcess  # noqa: E402
 from drivers.sim.inverter_process import InverterProcess  # noqa: E402
 from drivers.sim.meter_process import MeterProcess  # noqa: E402
 from drivers.sim.metering import FAULTS  # noqa: E402
 from drivers.sim.plant import Session  # noqa: E402
-from drivers.sim.process import StartError, run, serve  # noqa: E402
+from drivers.sim.process import Tick, run, serve  # noqa: E402
 from drivers.sim.scenario import TraceError  # noqa: E402
 
 EXIT_OK, EXIT_USER = 0, 2
@@ -74,7 +80,12 @@ def add_common(parser: argparse.ArgumentParser, period_s: float) -> None:
 
 def add_port(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=0, help="0: any free one")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--port", type=int, default=0, help="Modbus TCP; 0: any free one")
+    where.add_argument("--serial", metavar="PATH", help="Modbus RTU")
+    parser.add_argument("--baud", type=int, default=9600)
+    parser.add_argument("--parity", choices=("N", "E", "O"), default="N")
+    parser.add_argument("--stop-bits", type=int, choices=(1, 2), default=1)
     parser.add_argument("--port-file", type=Path, help="where the port in use is written")
     parser.add_argument("--unit", type=int, default=1, help="Modbus unit id")
     parser.add_argument("--turnaround-s", type=SECONDS, default=0.0, help="from request to answer")
@@ -112,6 +123,27 @@ def add_grid(parser: argparse.ArgumentParser) -> None:
 def add_meter(parser: argparse.ArgumentParser) -> None:
     add_common(parser, 0.01)
     add_port(parser)
+    add_meter_itself(parser)
+    parser.set_defaults(main=main_meter)
+
+
+def add_inverter(parser: argparse.ArgumentParser) -> None:
+    add_common(parser, 0.005)
+    add_port(parser)
+    add_inverter_itself(parser)
+    parser.set_defaults(main=main_inverter)
+
+
+def add_pair(parser: argparse.ArgumentParser) -> None:
+    add_common(parser, 0.005)
+    add_port(parser)
+    parser.add_argument("--inverter-unit", type=int, default=2, help="Modbus unit id; --unit is the meter's")
+    add_meter_itself(parser)
+    add_inverter_itself(parser)
+    parser.set_defaults(main=main_pair)
+
+
+def add_meter_itself(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--location", choices=("inverter", "connection"), default="inverter")
     parser.add_argument("--refresh-s", type=number(0.001, 60), default=0.1, help="of the registers")
     parser.add_argument("--latency-s", type=SECONDS, default=0.0, help="registers show what was true this long ago")
@@ -119,12 +151,9 @@ def add_meter(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fault", choices=sorted(FAULTS), default="none")
     parser.add_argument("--fault-from-s", type=SECONDS, help="scenario time; default: from the start")
     parser.add_argument("--fault-for-s", type=SECONDS, default=86400.0)
-    parser.set_defaults(main=main_meter)
 
 
-def add_inverter(parser: argparse.ArgumentParser) -> None:
-    add_common(parser, 0.005)
-    add_port(parser)
+def add_inverter_itself(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--v-nom", type=number(50, 1000), default=230.0)
     parser.add_argument("--s-max-va", type=number(1, 1e6), default=7400.0)
     parser.add_argument("--p-discharge-w", type=WATTS, default=7000.0)
@@ -145,7 +174,6 @@ def add_inverter(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--eta-charge", type=SHARE, default=0.95)
     parser.add_argument("--eta-discharge", type=SHARE, default=0.95)
     parser.add_argument("--session", choices=[s.name.lower() for s in Session], default="plugged")
-    parser.set_defaults(main=main_inverter)
 
 
 def main_grid(args: argparse.Namespace) -> None:
@@ -153,24 +181,49 @@ def main_grid(args: argparse.Namespace) -> None:
     asyncio.run(run(grid.tick, args.period_s, args.parent))
 
 
+def endpoint(args: argparse.Namespace) -> Endpoint:
+    if args.serial:
+        return SerialEndpoint(args.serial, args.baud, args.parity, args.stop_bits)
+    return TcpEndpoint(args.host, args.port)
+
+
 def main_meter(args: argparse.Namespace) -> None:
     meter = MeterProcess(args, Bar(args.bar))
-    address = (args.host, args.port)
-    asyncio.run(serve(meter.device(), address, args.port_file, meter.tick, args.period_s, args.parent, meter.is_silent))
+    serving(args, [meter.device()], meter.tick, meter.is_silent)
 
 
 def main_inverter(args: argparse.Namespace) -> None:
     inverter = InverterProcess(args, Bar(args.bar))
-    address = (args.host, args.port)
-    asyncio.run(serve(inverter.device(), address, args.port_file, inverter.tick, args.period_s, args.parent))
+    serving(args, [inverter.device()], inverter.tick)
+
+
+def main_pair(args: argparse.Namespace) -> None:
+    if args.unit == args.inverter_unit:
+        raise StartError(f"--unit {args.unit} --inverter-unit {args.unit}; allowed: two different ones")
+    bar = Bar(args.bar)
+    meter = MeterProcess(args, bar)
+    inverter = InverterProcess(argparse.Namespace(**{**vars(args), "unit": args.inverter_unit}), bar)
+
+    def tick(dt_s: float) -> None:
+        inverter.tick(dt_s)
+        meter.tick(dt_s)
+
+    serving(args, [meter.device(), inverter.device()], tick, meter.is_silent)
+
+
+def serving(
+    args: argparse.Namespace, devices: list[SimDevice], tick: Tick, silent: Silent = lambda _unit: False
+) -> None:
+    asyncio.run(serve(devices, endpoint(args), args.port_file, tick, args.period_s, args.parent, silent))
 
 
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m drivers.sim.server", description="Simulated grid, meter, inverter.")
-    parts = top.add_subparsers(required=True, metavar="grid | meter | inverter")
+    parts = top.add_subparsers(required=True, metavar="grid | meter | inverter | pair")
     add_grid(parts.add_parser("grid", help="frequency, source voltage, feeder"))
-    add_meter(parts.add_parser("meter", help="Eastron SDM630 over Modbus TCP"))
-    add_inverter(parts.add_parser("inverter", help="SunSpec 1, 701, 702, 704, 713 over Modbus TCP, and a car"))
+    add_meter(parts.add_parser("meter", help="Eastron SDM630"))
+    add_inverter(parts.add_parser("inverter", help="SunSpec 1, 701, 702, 704, 713, and a car"))
+    add_pair(parts.add_parser("pair", help="both of them behind one port or on one serial line"))
     return top
 
 

@@ -1,0 +1,111 @@
+"""Where the simulator's registers are served: Modbus TCP on a port, or Modbus RTU on a serial line.
+
+Both     several devices behind one endpoint; a device may be silent: its requests are taken, not answered.
+RTU      ids that nobody here has are left to others on the line.
+Errors   StartError, one line: a busy port, a serial port that cannot be opened.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from pymodbus.pdu import ModbusPDU
+from pymodbus.server import ModbusSerialServer, ModbusTcpServer
+from pymodbus.server.base import ModbusBaseServer
+from pymodbus.simulator import SimDevice
+
+Silent = Callable[[int], bool]  # of a unit id
+
+
+class StartError(Exception):
+    """The process cannot start: whoever wrote the command line must act."""
+
+
+class Endpoint(Protocol):
+    """What serve() of process.py needs of either kind."""
+
+    def server(self, devices: Sequence[SimDevice], silent: Silent) -> ModbusBaseServer:
+        """Not listening yet. Call it inside the event loop."""
+        ...
+
+    def found(self, server: ModbusBaseServer, /) -> str:
+        """Where it listens, for whoever wants to connect."""
+        ...
+
+    def refused(self, reason: str) -> StartError:
+        """In one line, with what is allowed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class TcpEndpoint:
+    host: str
+    port: int  # 0: any free one
+
+    def server(self, devices: Sequence[SimDevice], silent: Silent) -> ModbusTcpServer:
+        self.must_be_free()
+        return ModbusTcpServer(list(devices), address=(self.host, self.port), trace_pdu=deaf(silent))
+
+    def found(self, server: ModbusBaseServer, /) -> str:
+        listener = server.transport
+        assert isinstance(listener, asyncio.Server)
+        return str(listener.sockets[0].getsockname()[1])
+
+    def must_be_free(self) -> None:
+        """pymodbus swallows the reason why it cannot listen: ask first."""
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((self.host, self.port))
+                probe.listen()
+            except OSError as error:
+                raise self.refused(str(error.strerror)) from None
+
+    def refused(self, reason: str) -> StartError:
+        return StartError(f"{self.host}:{self.port}: {reason}; allowed: a free --port, or 0 for any")
+
+
+@dataclass(frozen=True, slots=True)
+class SerialEndpoint:
+    path: str
+    baud: int
+    parity: str
+    stop_bits: int
+
+    def server(self, devices: Sequence[SimDevice], silent: Silent) -> ModbusSerialServer:
+        self.must_open()
+        ours = {device.id for device in devices}
+        return ModbusSerialServer(
+            list(devices),
+            port=self.path,
+            baudrate=self.baud,
+            parity=self.parity,
+            stopbits=self.stop_bits,
+            trace_pdu=deaf(lambda unit: unit not in ours or silent(unit)),
+        )
+
+    def found(self, _server: ModbusBaseServer, /) -> str:
+        return self.path
+
+    def must_open(self) -> None:
+        try:
+            os.close(os.open(self.path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK))
+        except OSError as error:
+            raise self.refused(str(error.strerror)) from None
+
+    def refused(self, reason: str) -> StartError:
+        return StartError(f"{self.path}: {reason}; allowed: a --serial port that is there and that nobody else uses")
+
+
+def deaf(to: Silent) -> Callable[[bool, ModbusPDU], ModbusPDU]:
+    """A trace for pymodbus that loses the requests for such a unit."""
+
+    def trace(sending: bool, pdu: ModbusPDU) -> ModbusPDU:
+        return pdu if sending or not to(pdu.dev_id) else None  # type: ignore[return-value]  # None: there was no request
+
+    return trace
