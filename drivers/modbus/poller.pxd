@@ -38,7 +38,6 @@ cdef struct device_t:
     int64_t period_ns               # of the poll grid; 0: as fast as the wire allows
     int64_t lead_ns                 # how long before a grid point a round has to begin, to be whole there
     int64_t t_due_ns
-    int64_t t_began_ns              # of the round under way
     int64_t rounds                  # polls so far on this connection: counts the `every` of the slow list
     int next_read                   # of the round under way; 0: none is
     int missed                      # requests without an answer since the last one

@@ -36,7 +36,7 @@ cdef void device_reset(device_t* d) noexcept nogil:
     memset(d.answers, 0, sizeof(d.answers))
     memset(&d.count, 0, sizeof(d.count))
     d.seen = d.judged = d.rounds = d.connects = d.t_echo_ns = d.started = 0
-    d.lead_ns = d.t_due_ns = d.t_began_ns = 0
+    d.lead_ns = d.t_due_ns = 0
     d.next_read = d.missed = 0
     d.hand_back = NOT_ASKED
 
@@ -272,7 +272,7 @@ cdef void end_round(bus_t* b, device_t* d) noexcept nogil:
     """When the next one begins. Missed points are skipped, never caught up."""
     cdef int64_t now = now_ns()
     cdef int64_t point_ns = d.t_due_ns + d.lead_ns
-    cdef int64_t took_ns = now - d.t_began_ns + MARGIN_NS
+    cdef int64_t took_ns = now - d.t_due_ns + MARGIN_NS
     d.next_read = 0
     if b.wire.fd < 0:
         d.t_due_ns = max(d.t_due_ns, min(max(now, b.wire.t_connect_ns), now + NAP_NS))
@@ -281,9 +281,8 @@ cdef void end_round(bus_t* b, device_t* d) noexcept nogil:
     elif d.period_ns == 0:
         d.t_due_ns = now
     else:
-        if took_ns < d.lead_ns:                     # quickly up, slowly down
-            took_ns = d.lead_ns - (d.lead_ns - took_ns) // 64
-        d.lead_ns = min(took_ns, d.period_ns // 2)
+        if took_ns < d.period_ns // 2:             # a time-out says nothing about the next round
+            d.lead_ns += (took_ns - d.lead_ns) // (4 if took_ns > d.lead_ns else 64)     # quickly up, slowly down
         d.t_due_ns = max((now + d.lead_ns) // d.period_ns, point_ns // d.period_ns) * d.period_ns
         d.t_due_ns += d.period_ns - d.lead_ns
 
@@ -299,8 +298,6 @@ cdef int next_in_round(device_t* d) noexcept nogil:
 cdef void read_next(bus_t* b, device_t* d) noexcept nogil:
     """One read of this device's round and the writes behind it; the round's end when it was the last."""
     cdef int i = next_in_round(d)
-    if d.next_read == 0:
-        d.t_began_ns = now_ns()
     d.next_read = i + 1
     read_one(b, d, i)
     offer_writes(b)

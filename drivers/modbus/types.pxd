@@ -6,7 +6,7 @@ from drivers.modbus.posix cimport serial_rs485, termios
 
 cdef enum:
     INPUT_BYTES = 520               # two whole frames: a late answer and the one that was asked for
-    MAX_TURNS = 600                 # of the receive loop: a frame that comes byte by byte, twice
+    MAX_TURNS = 1200                # of the receive loop: a frame that comes byte by byte, twice, with its waits
     NAP_NS = 50000000               # the longest wait without a beat and a look at `stop`
 
 cdef enum:                          # link_t.kind

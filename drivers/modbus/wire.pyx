@@ -112,10 +112,10 @@ cdef int receive(wire_t* w, const request_t* ask, int64_t deadline_ns) noexcept 
     cdef ssize_t got
     w.n_in = 0
     for _turn in range(MAX_TURNS):
-        if not wait_for(w, posix.POLLIN, deadline_ns):
-            return Fault.TIMEOUT if w.n_in == 0 else Fault.SHORT
         got = posix.read(w.fd, w.input + w.n_in, INPUT_BYTES - w.n_in)
         if got < 0 and (posix.errno == posix.EAGAIN or posix.errno == posix.EINTR):
+            if not wait_for(w, posix.POLLIN, deadline_ns):
+                return Fault.TIMEOUT if w.n_in == 0 else Fault.SHORT
             continue
         if got <= 0:
             return Fault.CLOSED
@@ -128,8 +128,8 @@ cdef int receive(wire_t* w, const request_t* ask, int64_t deadline_ns) noexcept 
 
 
 cdef int64_t on_the_wire_ns(const wire_t* w, int n, const request_t* ask) noexcept nogil:
-    """Time of the characters of a request and its answer; 0 on TCP."""
-    return rtu_wire_ns(w, n + 3 + pdu_answer_size(ask)) if w.link.kind == RTU else 0
+    """Time of the characters of a request and its answer with the silence between; 0 on TCP."""
+    return rtu_wire_ns(w, n + 3 + pdu_answer_size(ask)) + w.link.silence_ns if w.link.kind == RTU else 0
 
 
 cdef int transact(wire_t* w, const request_t* ask, const uint16_t* words, bint again) noexcept nogil:
