@@ -3,7 +3,7 @@
 Grid     the multiples of the period on CLOCK_MONOTONIC; bus threads poll towards the same points. A wake-up more than
          a period late skips to the newest passed grid point, with k = 1 + skipped; lateness is recorded and never an
          input.
-Errors   none in the loop. Loop() raises ValueError on a wrong period.
+Errors   none in the loop. Loop() raises ValueError on a wrong wish source, start() RuntimeError the second time.
 """
 
 import threading
@@ -16,8 +16,8 @@ from cython_core.realtime.host cimport fifo_self, pin_self
 from cython_core.realtime.host import fifo_text, pin_text
 from cython_core.realtime.mailbox cimport (
     Mailbox,
-    mailbox_get,
-    mailbox_put,
+    mailbox_get_n,
+    mailbox_put_n,
     v2g_load,
     v2g_load_acquire,
     v2g_store,
@@ -61,12 +61,14 @@ cdef void read_inputs(loop_t* loop, inputs_t* inputs) noexcept nogil:
     The strongest source comes first: a weaker one that wishes without pause does not keep the operator waiting.
     """
     cdef int i
-    mailbox_get(loop.meter, &inputs.meter, &loop.seen[0])
-    mailbox_get(loop.device, &inputs.device, &loop.seen[1])
-    mailbox_get(loop.order, &inputs.order, &loop.seen[2])
+    mailbox_get_n(loop.meter, &inputs.meter, sizeof(inputs.meter), &loop.seen[0])
+    mailbox_get_n(loop.device, &inputs.device, sizeof(inputs.device), &loop.seen[1])
+    mailbox_get_n(loop.order, &inputs.order, sizeof(inputs.order), &loop.seen[2])
     inputs.wish.source = -1
     for i in range(7, 0, -1):
-        if loop.wishes[i] != NULL and mailbox_get(loop.wishes[i], &inputs.wish, &loop.seen[3 + i]):
+        if loop.wishes[i] == NULL:
+            continue
+        if mailbox_get_n(loop.wishes[i], &inputs.wish, sizeof(inputs.wish), &loop.seen[3 + i]):
             inputs.wish.source = i                      # the slot decides who speaks, not the text
             break
     else:
@@ -82,7 +84,7 @@ cdef void write_command(loop_t* loop, const step_record_t* rec) noexcept nogil:
     command.q_var = rec.q_cmd_var
     command.mode = rec.mode
     command.valid_ms = rec.valid_ms
-    mailbox_put(loop.command, &command)
+    mailbox_put_n(loop.command, &command, sizeof(command))
 
 
 cdef void run_loop(loop_t* loop, core_state_t* st, const settings_t* cfg) noexcept nogil:
@@ -137,7 +139,9 @@ cdef class Loop:
         self.thread = None
 
     def start(self, int priority=80, int cpu=-1):
-        """Start the thread; returns what the host granted, in words."""
+        """Start the thread, once; returns what the host granted, in words."""
+        if self.thread is not None:
+            raise RuntimeError("the loop has been started already; make another for another run")
         started = threading.Event()
         before = threading.stack_size(STACK_BYTES)
         try:

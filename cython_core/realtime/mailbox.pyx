@@ -1,7 +1,7 @@
 """Mailboxes: one writer, latest value wins, no lock. See mailbox.pxd for the rules.
 
 Shapes   mailbox_t, 64 words of 8 bytes. A value is a record of records.py, one word a field.
-Errors   none on the hot side; Mailbox() raises ValueError when the shared buffer is too small.
+Errors   none on the hot side; Mailbox() raises ValueError when record or place do not fit.
 """
 
 import struct
@@ -45,7 +45,8 @@ cdef int64_t LOOK_NS = 1_000_000    # while a value is half written there is not
 
 
 cdef void mailbox_attach(mailbox_t* box, int n_words) noexcept nogil:
-    v2g_store(&box.n_words, n_words)
+    if v2g_load(&box.seq) == 0:             # a value that is there already says itself how long it is
+        v2g_store(&box.n_words, n_words)
 
 
 cdef void nap(int64_t until_ns) noexcept nogil:
@@ -64,14 +65,18 @@ cdef int n_words_of(const mailbox_t* box) noexcept nogil:
 
 
 cdef void mailbox_put(mailbox_t* box, const void* value) noexcept nogil:
+    mailbox_put_n(box, value, 8 * n_words_of(box))
+
+
+cdef void mailbox_put_n(mailbox_t* box, const void* value, int n_bytes) noexcept nogil:
     cdef const int64_t* source = <const int64_t*> value
-    cdef int64_t seq = v2g_load(&box.seq) | 1
+    cdef int n_words = n_bytes // 8
+    cdef int64_t seq = v2g_load(&box.seq) | 1   # a dead writer's odd one serves: nobody has read under it
     cdef int i
-    if seq == v2g_load(&box.seq):
-        seq += 2
     v2g_store(&box.seq, seq)
     v2g_fence_release()
-    for i in range(n_words_of(box)):
+    v2g_store(&box.n_words, n_words)
+    for i in range(n_words):
         v2g_store(&box.words[i], source[i])
     v2g_store_release(&box.seq, seq + 1)
     v2g_fence()                     # the new sequence before the look at who sleeps; mailbox_wait the other way round
@@ -92,10 +97,14 @@ cdef void mailbox_wait(mailbox_t* box, int64_t seen, int64_t until_ns) noexcept 
 
 
 cdef int mailbox_get(mailbox_t* box, void* value, int64_t* seen) noexcept nogil:
+    return mailbox_get_n(box, value, 8 * n_words_of(box), seen)
+
+
+cdef int mailbox_get_n(mailbox_t* box, void* value, int n_bytes, int64_t* seen) noexcept nogil:
+    cdef int n_words = n_bytes // 8
     cdef int64_t[61] copy
     cdef int64_t* target = <int64_t*> value
-    cdef int64_t before
-    cdef int n_words = n_words_of(box)
+    cdef int64_t before, held
     cdef int i, _attempt
     for _attempt in range(TRIES):
         before = v2g_load_acquire(&box.seq)
@@ -103,14 +112,18 @@ cdef int mailbox_get(mailbox_t* box, void* value, int64_t* seen) noexcept nogil:
             return 0
         if before & 1:
             continue
+        held = v2g_load(&box.n_words)
         for i in range(n_words):
             copy[i] = v2g_load(&box.words[i])
         v2g_fence_acquire()
-        if v2g_load(&box.seq) == before:
-            for i in range(n_words):
-                target[i] = copy[i]
-            seen[0] = before
-            return 1
+        if v2g_load(&box.seq) != before:
+            continue
+        if held != n_words:
+            return 0
+        for i in range(n_words):
+            target[i] = copy[i]
+        seen[0] = before
+        return 1
     return 0
 
 
@@ -124,6 +137,8 @@ cdef class Mailbox:
         cdef Py_buffer view
         self.record = record
         self.packer = struct.Struct("<" + kinds(record))
+        if self.packer.size > 8 * MAILBOX_WORDS:
+            raise ValueError(f"a mailbox holds {MAILBOX_WORDS} words, {record.__name__} has {self.packer.size // 8}")
         self.seen = 0
         if buffer is None:
             self.box = &self.own
@@ -133,6 +148,8 @@ cdef class Mailbox:
             PyBuffer_Release(&view)
             if size < offset + <Py_ssize_t> sizeof(mailbox_t):
                 raise ValueError(f"a mailbox needs {sizeof(mailbox_t)} bytes at {offset}, the buffer has {size}")
+            if offset < 0 or offset % 8:
+                raise ValueError(f"a mailbox at {offset}; it needs a multiple of 8, 0 or above")
             self.buffer = buffer    # an mmap or shared memory whose owner keeps it mapped
             self.box = <mailbox_t*> (<size_t> pointer + offset)
         mailbox_attach(self.box, self.packer.size // 8)
@@ -140,11 +157,11 @@ cdef class Mailbox:
     def put(self, value):
         """Publish a record."""
         cdef bytes raw = self.packer.pack(*(getattr(value, name) for name in self.record.__dataclass_fields__))
-        mailbox_put(self.box, <const char*> raw)
+        mailbox_put_n(self.box, <const char*> raw, self.packer.size)
 
     def get(self):
         """The newest record if there is one this reader has not seen, else None."""
         cdef int64_t[61] words
-        if not mailbox_get(self.box, words, &self.seen):
+        if not mailbox_get_n(self.box, words, self.packer.size, &self.seen):
             return None
         return self.record(*self.packer.unpack((<char*> words)[:self.packer.size]))

@@ -202,13 +202,16 @@ cdef class RingReader:
 
     def snapshot(self):
         """(n, the core's state before step n), or None when there is none or it is just being written."""
-        cdef int64_t seq = v2g_load_acquire(&self.ring.words[H_SNAPSHOT_SEQ])
+        cdef int64_t* words = self.ring.words
+        cdef int64_t seq = v2g_load_acquire(&words[H_SNAPSHOT_SEQ])
         if seq == 0 or seq & 1:
             return None
-        n, size = self.ring.words[H_SNAPSHOT_N], self.ring.words[H_SNAPSHOT_BYTES]
-        state = bytes(self.map[SNAPSHOT_AT:SNAPSHOT_AT + size])
+        cdef int64_t n = v2g_load(&words[H_SNAPSHOT_N])
+        cdef int64_t size = min(max(v2g_load(&words[H_SNAPSHOT_BYTES]), 0), SLOTS_AT - SNAPSHOT_AT)
+        cdef bytearray state = bytearray(size)
+        copy_out(<int64_t*> <char*> state, words + SNAPSHOT_AT // 8, size // 8)
         v2g_fence_acquire()
-        return (n, state) if v2g_load(&self.ring.words[H_SNAPSHOT_SEQ]) == seq else None
+        return (n, bytes(state)) if v2g_load(&words[H_SNAPSHOT_SEQ]) == seq else None
 
     def replaced(self):
         """True when a restarted core has put a new ring at the path: read this one to its end, then open anew."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import subprocess
 import sys
 import threading
@@ -22,6 +23,7 @@ from cython_core.realtime.mailbox import Mailbox
 from cython_core.realtime.ring import RingReader, RingWriter
 from cython_core.records import Command, DeviceState, Measurement, Mode, Order, Reason, State, Stop, Wish
 from cython_core.step import Core
+from tests.cython_core.race import load, race_folder
 from tests.cython_core.unit import settings
 
 PERIOD_NS = 2_000_000
@@ -96,6 +98,7 @@ def test_every_step_lies_on_the_grid(rig: Rig) -> None:
     rig.read()
     rows = rig.rows
     assert list(rows["n"]) == list(range(len(rows)))
+    assert set(rows["t_ns"] % PERIOD_NS) == {0}
     assert list(np.diff(rows["t_ns"])) == [k * PERIOD_NS for k in rows["k"][1:]]
     assert rows["skipped"][-1] == sum(rows["k"]) - len(rows) == rig.loop.skipped
     assert all((rows["lateness_ns"] >= 0) & (rows["lateness_ns"] < PERIOD_NS))
@@ -111,6 +114,16 @@ def test_stopped_it_steps_no_more(rig: Rig) -> None:
     time.sleep(5 * PERIOD_NS / 1e9)
     assert rig.loop.steps == steps
     assert rig.loop.stop()  # and again
+
+
+def test_a_second_thread_on_the_same_state_is_refused(rig: Rig) -> None:
+    rig.loop.start()
+    with pytest.raises(RuntimeError, match="the loop has been started already; make another"):
+        rig.loop.start()
+    rig.steps(5)
+    assert rig.loop.stop()
+    with pytest.raises(RuntimeError, match="the loop has been started already; make another"):
+        rig.loop.start()
 
 
 def test_a_loop_that_never_started_stops(rig: Rig) -> None:
@@ -194,6 +207,88 @@ def test_a_wish_source_that_is_none_is_refused(tmp_path: Path, source: int) -> N
     meter, device, order, command = (Mailbox(r) for r in (Measurement, DeviceState, Order, Command))
     with pytest.raises(ValueError, match=f"wish source {source} is outside 1 ... 7"):
         Loop(Core(settings(), 0.002), ring, meter, device, order, command, {source: Mailbox(Wish)})
+
+
+# --- inputs that others have broken: each is a mailbox in memory that somebody else may write ---
+
+SEQUENCE_AT, WORDS_AT = 0, 24
+
+
+@pytest.fixture
+def shared() -> dict[str, bytearray]:
+    """Box -> its memory."""
+    return {name: bytearray(512) for name in ("meter", "device", "order", "wish")}
+
+
+@pytest.fixture
+def exposed(tmp_path: Path, shared: dict[str, bytearray]) -> Iterator[Rig]:
+    """A rig whose inputs lie in `shared`."""
+    core = Core(settings(), PERIOD_NS / 1e9)
+    ring = RingWriter(tmp_path / "ring", {"epoch": 1}, PERIOD_NS, depth_s=60.0)
+    records = {"meter": Measurement, "device": DeviceState, "order": Order, "wish": Wish}
+    meter, device, order, a_wish = (Mailbox(record, shared[name]) for name, record in records.items())
+    command = Mailbox(Command)
+    loop = Loop(core, ring, meter, device, order, command, {3: a_wish})
+    rig = Rig(loop, core, RingReader(tmp_path / "ring"), meter, device, order, command, {3: a_wish}, from_bytes(b""))
+    yield rig
+    assert loop.stop()
+
+
+def test_a_dead_writer_does_not_stop_the_loop(exposed: Rig, shared: dict[str, bytearray]) -> None:
+    """It died in the middle of a value: the loop keeps its last copy, and that copy's age grows."""
+    exposed.fresh_inputs()
+    exposed.loop.start()
+    exposed.steps(5)
+    (seq,) = struct.unpack_from("<q", shared["meter"], SEQUENCE_AT)
+    struct.pack_into("<q", shared["meter"], SEQUENCE_AT, seq + 1)
+    struct.pack_into("<q", shared["meter"], WORDS_AT, 12345)
+    dead = len(exposed.rows)
+    exposed.steps(50)
+    rows = exposed.rows[dead:]
+    assert len(set(exposed.rows["m_t_f_ns"])) == 1
+    assert list(np.diff(rows["age_f_ns"])) == list(np.diff(rows["t_ns"]))
+    exposed.fresh_inputs()  # its successor
+    exposed.steps(5)
+    assert exposed.rows["m_t_f_ns"][-1] > rows["m_t_f_ns"][-1]
+
+
+@pytest.mark.parametrize("name", ["meter", "device", "order", "wish"])
+@pytest.mark.parametrize("n_words", [61, 1 << 40, -1, 3])
+def test_a_value_of_another_build_is_not_taken(
+    exposed: Rig, shared: dict[str, bytearray], name: str, n_words: int
+) -> None:
+    """Longer than the loop's own struct, it would go over what lies behind that."""
+    exposed.loop.start()
+    exposed.steps(3)
+    struct.pack_into("<61q", shared[name], WORDS_AT, *[0x4141414141414141] * 61)
+    struct.pack_into("<qq", shared[name], SEQUENCE_AT, 2, n_words)
+    exposed.steps(20)
+    rows = exposed.rows
+    inputs = [n for n in rows.dtype.names or () if n[:2] in ("m_", "d_", "o_", "i_")]
+    assert b"AAAAAAAA" not in b"".join(rows[n].tobytes() for n in inputs)
+    assert set(rows["i_source"]) == {-1}
+    assert set(rows["o_permit"]) == {1}
+
+
+@pytest.mark.parametrize(("name", "record", "prefix"), [("meter", Measurement, "m_"), ("device", DeviceState, "d_")])
+def test_every_input_is_whole_however_fast_its_writer_is(
+    exposed: Rig, shared: dict[str, bytearray], name: str, record: type[Any], prefix: str
+) -> None:
+    """The writer never rests. Every word of a value is the same number, so half of another would show."""
+    columns = [n for n in exposed.rows.dtype.names or () if n.startswith(prefix)]
+    box = load(race_folder(), "mailbox_race").RaceBox(shared[name], len(columns))
+    exposed.loop.start()
+    writer = threading.Thread(target=box.write, args=(1, 3_000_000, 255))
+    writer.start()
+    exposed.steps(100)
+    writer.join()
+    exposed.steps(2)
+    words = np.stack([exposed.rows[c].view(np.int64) for c in columns], axis=1)
+    arrived = words[words[:, 0] > 0]
+    assert (arrived == arrived[:, :1]).all(), "torn"
+    assert list(np.sort(arrived[:, 0])) == list(arrived[:, 0])
+    assert arrived[-1, 0] == 3_000_000
+    assert len(set(arrived[:, 0])) > 1
 
 
 # --- the record of it ---

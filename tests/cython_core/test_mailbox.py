@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import mmap
-import os
 import struct
 import subprocess
 import sys
@@ -17,10 +15,12 @@ from typing import Any
 import pytest
 
 from cython_core.realtime.mailbox import Mailbox
-from cython_core.records import RECORDS, Command, DeviceState, Measurement, StepRecord, kinds
+from cython_core.records import RECORDS, Command, DeviceState, Measurement, StepRecord, Wish, kinds
+from tests.cython_core import stress
+from tests.cython_core.race import load, race_folder
 
-SIZE = 512  # bytes: sequence, word count, 62 words
-WORDS_AT = 16
+SIZE = 512  # bytes: sequence, word count, sleepers, 61 words
+LENGTH_AT, WORDS_AT = 8, 24
 BOXED = [r for r in RECORDS if r is not StepRecord]  # a StepRecord goes through the ring
 
 
@@ -37,15 +37,20 @@ def shared(path: Path) -> mmap.mmap:
         return mmap.mmap(file.fileno(), SIZE)
 
 
+def words_of(record: Any) -> list[int]:
+    """A record as the words of a box."""
+    raw = struct.pack("<" + kinds(type(record)), *(getattr(record, f.name) for f in fields(record)))
+    return list(struct.unpack(f"<{len(raw) // 8}q", raw))
+
+
 def sequence(memory: mmap.mmap) -> int:
     return int(struct.unpack_from("<q", memory)[0])
 
 
-def begin_writing(memory: mmap.mmap, n: int) -> None:
-    """What a writer of Command n has done half way: an odd sequence and the first half of the words."""
-    raw = struct.pack("<" + kinds(Command), *(getattr(numbered(Command, n), f.name) for f in fields(Command)))
+def begin_writing(memory: mmap.mmap, n: int, n_words: int = 3) -> None:
+    """What a writer of Command n has done when it has got as far as n_words: an odd sequence and some of the words."""
     struct.pack_into("<q", memory, 0, sequence(memory) + 1)
-    memory[WORDS_AT : WORDS_AT + len(raw) // 2] = raw[: len(raw) // 2]
+    struct.pack_into(f"<{n_words}q", memory, WORDS_AT, *words_of(numbered(Command, n))[:n_words])
 
 
 # --- one value at a time ---
@@ -99,6 +104,11 @@ TOO_SMALL = [
     (1024,    513,     "the offset counts"),
     (0,       0,       "nothing at all"),
 ]
+MISPLACED = [
+    # bytes   offset   why
+    (1024,    -8,      "before the buffer"),
+    (1024,    4,       "half way into a word: a processor may write it in two halves"),
+]
 # fmt: on
 
 
@@ -108,10 +118,81 @@ def test_a_buffer_too_small_is_refused(size: int, offset: int, why: str) -> None
         pytest.fail(f"{why}: {Mailbox(Command, bytearray(size), offset)}")
 
 
+def test_a_record_that_does_not_fit_is_refused() -> None:
+    with pytest.raises(ValueError, match=f"a mailbox holds 61 words, StepRecord has {len(fields(StepRecord))}"):
+        Mailbox(StepRecord)
+
+
+@pytest.mark.parametrize(("size", "offset", "why"), MISPLACED, ids=[c[-1] for c in MISPLACED])
+def test_a_misplaced_box_is_refused(size: int, offset: int, why: str) -> None:
+    with pytest.raises(ValueError, match=f"a mailbox at {offset}; it needs a multiple of 8, 0 or above"):
+        pytest.fail(f"{why}: {Mailbox(Command, bytearray(size), offset)}")
+
+
+# --- a box of another build: what it says of its own length is not believed ---
+
+
+# fmt: off
+LENGTHS = [
+    # n_words    why
+    (5,          "a build whose record was shorter"),
+    (7,          "or longer"),
+    (0,          "nothing"),
+    (-1,         "less than nothing"),
+    (1 << 40,    "more than there is memory"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("n_words", "why"), LENGTHS, ids=[c[-1] for c in LENGTHS])
+def test_a_value_of_another_length_is_never_given(tmp_path: Path, n_words: int, why: str) -> None:
+    memory = shared(tmp_path / "box")
+    box = Mailbox(Command, memory)
+    box.put(numbered(Command, 1))
+    struct.pack_into("<q", memory, LENGTH_AT, n_words)
+    assert box.get() is None, why
+    box.put(numbered(Command, 2))  # a writer of our own build
+    assert box.get() == numbered(Command, 2)
+
+
+def test_a_writer_sends_its_own_words_and_no_more(tmp_path: Path) -> None:
+    """Whatever length another process has left there: the words behind the value would be somebody's memory."""
+    memory = shared(tmp_path / "box")
+    box = Mailbox(Command, memory)
+    struct.pack_into("<q", memory, LENGTH_AT, 62)
+    box.put(numbered(Command, 1))
+    words = struct.unpack_from("<61q", memory, WORDS_AT)
+    assert words == (*words_of(numbered(Command, 1)), *[0] * 55)
+
+
+def test_a_reader_of_another_record_gets_nothing_and_spoils_nothing(tmp_path: Path) -> None:
+    memory = shared(tmp_path / "box")
+    writer, reader = Mailbox(Command, memory), Mailbox(Command, memory)
+    writer.put(numbered(Command, 1))
+    assert Mailbox(Wish, memory).get() is None
+    writer.put(numbered(Command, 2))
+    assert reader.get() == numbered(Command, 2)
+
+
 # --- a writer in the middle ---
 
+DEAD = """
+from cython_core.realtime.mailbox import Mailbox
+from cython_core.records import Command
+box = bytearray(512)
+box[0] = 7
+print(Mailbox(Command, box).get())
+"""
 
-def test_half_a_value_is_never_given(tmp_path: Path) -> None:
+
+@pytest.fixture(scope="module")
+def bounded() -> None:
+    """A reader that waits for ever for a dead writer holds up the whole process: tried in another one first."""
+    done = subprocess.run([sys.executable, "-c", DEAD], capture_output=True, text=True, timeout=30, check=False)
+    assert (done.stdout.strip(), done.returncode) == ("None", 0), done.stderr
+
+
+def test_half_a_value_is_never_given(tmp_path: Path, bounded: None) -> None:
     memory = shared(tmp_path / "box")
     box = Mailbox(Command, memory)
     box.put(numbered(Command, 1))
@@ -123,7 +204,22 @@ def test_half_a_value_is_never_given(tmp_path: Path) -> None:
     assert sequence(memory) % 2 == 0
 
 
-def test_attaching_does_not_publish_what_a_dead_writer_left(tmp_path: Path) -> None:
+@pytest.mark.parametrize("n_words", range(len(fields(Command)) + 1))
+def test_a_writer_that_died_after_any_word(tmp_path: Path, bounded: None, n_words: int) -> None:
+    """Only the even sequence, the very last store, makes the value whole."""
+    memory = shared(tmp_path / "box")
+    reader = Mailbox(Command, memory)
+    reader.put(numbered(Command, 1))
+    begin_writing(memory, 2, n_words)
+    assert reader.get() is None
+    successor = Mailbox(Command, memory)
+    assert reader.get() is None
+    successor.put(numbered(Command, 3))
+    assert reader.get() == numbered(Command, 3)
+    assert sequence(memory) % 2 == 0
+
+
+def test_attaching_does_not_publish_what_a_dead_writer_left(tmp_path: Path, bounded: None) -> None:
     memory = shared(tmp_path / "box")
     reader = Mailbox(Command, memory)
     reader.put(numbered(Command, 1))
@@ -145,40 +241,22 @@ def test_the_successor_of_a_dead_writer_publishes_whole_values(tmp_path: Path) -
 
 # --- two threads, without the interpreter ---
 
-
-@pytest.fixture(scope="module")
-def race(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
-    """mailbox_race.pyx, compiled with the flags of the product."""
-    folder = tmp_path_factory.mktemp("race")
-    source = Path(__file__).with_name("mailbox_race.pyx")
-    (folder / source.name).write_text(source.read_text())
-    code = (
-        "from setuptools import Extension, setup; from Cython.Build import cythonize;"
-        "e = Extension('mailbox_race', ['mailbox_race.pyx'], extra_compile_args=['-O2']);"
-        "setup(name='race', ext_modules=cythonize([e], quiet=True, compiler_directives={'language_level': 3}))"
-    )
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-    command = [sys.executable, "-c", code, "-q", "build_ext", "--inplace"]
-    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
-    (binary,) = folder.glob("*.so")
-    spec = importlib.util.spec_from_file_location("mailbox_race", binary)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-COUNT = 2_000_000
+COUNT = 1_000_000
+LONGEST_REST = 1023
 POLLS = 2_000_000_000  # a bound, never reached
 
 
+@pytest.fixture(scope="module")
+def race() -> ModuleType:
+    """mailbox_race.pyx, compiled with the flags of the product."""
+    return load(race_folder(), "mailbox_race")
+
+
 def test_two_threads_never_see_half_a_value(race: ModuleType) -> None:
-    race.attach()
-    writer = Thread(target=race.write, args=(COUNT,))
+    box = race.RaceBox()
+    writer = Thread(target=box.write, args=(1, COUNT, LONGEST_REST))
     writer.start()
-    newest, values, torn, backwards = race.read(COUNT, POLLS)
+    newest, values, torn, backwards = box.read(0, COUNT, POLLS)
     writer.join()
     assert (newest, torn, backwards) == (COUNT, 0, 0)  # and the last value always arrives
     assert values > 0
@@ -186,14 +264,25 @@ def test_two_threads_never_see_half_a_value(race: ModuleType) -> None:
 
 def test_the_race_is_a_real_one(race: ModuleType) -> None:
     """Without a look at the sequence the same two threads do see halves, so the test above can fail."""
-    race.attach()
-    writer = Thread(target=race.write, args=(COUNT,))
+    box = race.RaceBox()
+    writer = Thread(target=box.write, args=(1, COUNT, LONGEST_REST))
     writer.start()
-    torn = race.read_carelessly(COUNT, POLLS)
+    torn = box.read_carelessly(COUNT, POLLS)
     writer.join()
     if not torn:
         pytest.skip("reader and writer never overlapped on this machine")
     assert torn > 0
+
+
+@pytest.mark.parametrize("asleep", [True, False])
+def test_no_wake_is_lost_between_threads(race: ModuleType, asleep: bool) -> None:
+    """A lost one would end the game: the turns are taken in order."""
+    one, two = race.RaceBox(), race.RaceBox()
+    turns, longest_ns = 10_000, 10**10
+    other = Thread(target=two.answer, args=(one, turns, longest_ns))
+    other.start()
+    assert one.serve(two, turns, asleep, longest_ns) == turns
+    other.join()
 
 
 # --- two processes ---
@@ -229,3 +318,18 @@ def test_two_processes_never_see_half_a_value(tmp_path: Path) -> None:
         writer.wait()
     assert newest == count, f"the writer ended with {writer.returncode}"
     assert values > 1
+
+
+def test_two_processes_without_the_interpreter_never_see_half_a_value(tmp_path: Path) -> None:
+    assert stress.box_race(tmp_path / "box", COUNT, LONGEST_REST) > 0
+
+
+@pytest.mark.parametrize("asleep", [True, False])
+def test_no_wake_is_lost_between_processes(tmp_path: Path, asleep: bool) -> None:
+    assert stress.ball_game(tmp_path / "one", tmp_path / "two", 10_000, asleep) == 10_000
+
+
+def test_writers_killed_at_any_moment(tmp_path: Path, bounded: None) -> None:
+    met = stress.box_kills(tmp_path / "box", kills=60)
+    assert met["kills"] == 60
+    assert met["half"] > 0, "no kill met a writer in the middle of a value"

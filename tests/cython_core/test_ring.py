@@ -3,36 +3,29 @@
 from __future__ import annotations
 
 import struct
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from cython_core.bulk import STEP
 from cython_core.realtime.ring import RingReader, RingWriter
+from tests.cython_core import stress
+from tests.cython_core.race import STEP_WORDS, steps_of
 
-WORDS = STEP.itemsize // 8
 PERIOD_NS = 10_000_000
 SLOTS = 64  # 0.64 s of 10 ms
-HEADER = {"magic": 0, "version": 8, "layout": 16, "slots": 32, "info bytes": 48}  # bytes from the file's start
+HEADER = {"magic": 0, "version": 8, "layout": 16, "slots": 32, "head": 40, "info bytes": 48}  # bytes from the start
+SLOTS_AT, SLOT_BYTES = 65536, STEP.itemsize + 8
 
 
 def step(n: int) -> bytes:
     """Step n, every word of it n: half of another one would show."""
-    return struct.pack(f"<{WORDS}q", *([n] * WORDS))
+    return struct.pack(f"<{STEP_WORDS}q", *([n] * STEP_WORDS))
 
 
 def writer(path: Path, epoch: int = 1) -> RingWriter:
     return RingWriter(path, {"epoch": epoch, "site": "test"}, PERIOD_NS, depth_s=0.64)
-
-
-def steps_of(raw: bytes) -> list[int]:
-    words = np.frombuffer(raw, dtype="<i8").reshape(-1, WORDS)
-    assert (words == words[:, :1]).all(), "torn"
-    return [int(n) for n in words[:, 0]]
 
 
 @pytest.fixture
@@ -245,50 +238,80 @@ def test_no_file(path: Path) -> None:
         RingReader(path)
 
 
-# --- two processes ---
+# --- a writer in the middle of a step ---
 
-WRITER = """
-import struct, sys
-from pathlib import Path
-from cython_core.realtime.ring import RingWriter
-path, count, words = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-ring = RingWriter(path, {"epoch": 1}, 10_000_000, depth_s=0.64)
-pack = struct.Struct(f"<{words}q").pack
-for n in range(count):
-    ring.push(pack(*([n] * words)))
-    if n % 500 == 0:
-        ring.snapshot(n, pack(*([n] * words)))
-print("done", flush=True)
-sys.stdin.read()
-"""
+
+def stop_in_the_middle(path: Path, n: int, n_words: int, sequence: int, head: int) -> None:
+    """What a writer of step n that died there has left: a sequence, n_words of the step, a count of steps."""
+    with path.open("r+b") as file:
+        file.seek(SLOTS_AT + n % SLOTS * SLOT_BYTES)
+        file.write(struct.pack("<q", sequence) + step(n)[: 8 * n_words])
+        file.seek(HEADER["head"])
+        file.write(struct.pack("<q", head))
+
+
+# fmt: off
+MIDDLES = [
+    # n     n_words          sequence  head   steps             lost  why
+    (64,    0,               -65,      64,    range(1, 64),     1,    "the oldest step is given up, nothing written"),
+    (64,    1,               -65,      64,    range(1, 64),     1,    "one word of it"),
+    (64,    STEP_WORDS // 2, -65,      64,    range(1, 64),     1,    "half of it"),
+    (64,    STEP_WORDS,      -65,      64,    range(1, 64),     1,    "all of it, and it was not said to be whole"),
+    (64,    STEP_WORDS,      65,       64,    range(1, 64),     1,    "whole, but not counted: it may come or not"),
+    (1000,  STEP_WORDS // 2, -1001,    1000,  range(937, 1000), 937,  "the same long after the first lap"),
+    (10,    STEP_WORDS // 2, -11,      10,    range(10),        0,    "before the ring is full nothing is overwritten"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(
+    ("n", "n_words", "sequence", "head", "steps", "lost", "why"), MIDDLES, ids=[c[-1] for c in MIDDLES]
+)
+def test_a_writer_that_died_in_the_middle_of_a_step(
+    path: Path, n: int, n_words: int, sequence: int, head: int, steps: range, lost: int, why: str
+) -> None:
+    ring = writer(path)
+    for i in range(n):
+        ring.push(step(i))
+    stop_in_the_middle(path, n, n_words, sequence, head)
+    reader = RingReader(path)
+    raw, gone = reader.read()
+    assert (steps_of(raw), gone) == (list(steps), lost), why
+    assert reader.read() == (b"", 0), why
+    successor = writer(path, epoch=2)
+    successor.push(step(0))
+    assert reader.replaced()
+    assert reader.read() == (b"", 0), "the dead one's ring stays as it is"
+    assert steps_of(RingReader(path).read()[0]) == [0]
+
+
+@pytest.mark.parametrize("sequence", [-64, 0, 1, 63, 65, 128, 1 << 62], ids=lambda s: f"sequence {s}")
+def test_a_slot_with_any_other_sequence_is_no_step(path: Path, sequence: int) -> None:
+    """Step 63 has the sequence 64: all words are there, and without it they are nobody's."""
+    ring = writer(path)
+    for i in range(64):
+        ring.push(step(i))
+    stop_in_the_middle(path, 63, STEP_WORDS, sequence, head=64)
+    reader = RingReader(path)
+    assert reader.newest() is None
+    assert steps_of(reader.read()[0]) == list(range(63))
+    assert reader.read() == (b"", 1)
+    ring.push(step(64))
+    assert steps_of(reader.read()[0]) == [64]
+
+
+# --- two processes, the writer without the interpreter; longer in tests/system ---
 
 
 @pytest.mark.parametrize("most", [1, 7, 4096])
 def test_under_load_a_reader_sees_whole_steps_in_order_and_counts_the_rest(path: Path, most: int) -> None:
-    count = 100_000
-    command = [sys.executable, "-c", WRITER, str(path), str(count), str(WORDS)]
-    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    try:
-        while not path.exists():
-            assert child.poll() is None
-        reader, seen, lost, next_n = RingReader(path), 0, 0, 0
-        while next_n < count:
-            raw, gone = reader.read(most)
-            steps = steps_of(raw)
-            lost += gone
-            next_n += gone
-            assert steps == list(range(next_n, next_n + len(steps)))
-            next_n += len(steps)
-            seen += len(steps)
-            snapshot = reader.snapshot()
-            if snapshot is not None:
-                assert set(steps_of(snapshot[1])) == {snapshot[0]}  # never half of two states
-            newest = reader.newest()
-            if newest is not None:
-                steps_of(newest)
-            assert child.poll() is None
-    finally:
-        child.kill()
-        child.communicate()
-    assert (seen + lost, reader.head) == (count, count)
+    count = 3_000_000
+    seen, lost = stress.ring_race(path, count, most)
+    assert seen + lost == count
     assert seen > 0
+
+
+def test_writers_killed_at_any_moment(path: Path) -> None:
+    met = stress.ring_kills(path, kills=40)
+    assert met["kills"] == 40
+    assert met["half"] > 0, "no kill met a writer in the middle of a step"
