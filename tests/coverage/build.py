@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 COPIED = ("cython_core", "config", "tests", "setup.py", "pyproject.toml", "README.md")
@@ -17,9 +18,9 @@ LEFT = shutil.ignore_patterns("*.so", "*.c", "__pycache__", ".*")
 FLAGS = {"CFLAGS": "-O0 --coverage", "LDFLAGS": "--coverage"}
 
 
-def copy_tree(root: Path, target: Path) -> None:
-    """What the core and its tests need; setup.py compiles the packages it finds."""
-    for name in COPIED:
+def copy_tree(root: Path, target: Path, names: Sequence[str] = COPIED) -> None:
+    """Sources without what was built. By default what the core and its tests need; setup.py compiles what it finds."""
+    for name in names:
         if (root / name).is_dir():
             shutil.copytree(root / name, target / name, ignore=LEFT)
         else:
