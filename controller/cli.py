@@ -11,13 +11,12 @@ import logging
 import os
 import sys
 import textwrap
-import time
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 
 from controller.errors import InputError
-from controller.notify import PriorityFormatter
+from controller.logs import for_journal, log_line
 from cython_core.settings import SettingError
 from drivers.base import DriverError, MapError
 
@@ -74,15 +73,21 @@ def parser_for(chosen: str | None) -> argparse.ArgumentParser:
     return parser
 
 
+class LineFormatter(logging.Formatter):
+    """The lines of controller.logs."""
+
+    def __init__(self, journal: bool) -> None:
+        super().__init__("%(message)s")
+        self.journal = journal
+
+    def format(self, record: logging.LogRecord) -> str:
+        return log_line(record.levelname, super().format(record), record.created, self.journal)
+
+
 def start_logging() -> None:
     """Logs on stderr: with journald's priorities under systemd, with UTC times on a terminal."""
     handler = logging.StreamHandler(sys.stderr)
-    if "JOURNAL_STREAM" in os.environ:
-        handler.setFormatter(PriorityFormatter("%(message)s"))
-    else:
-        formatter = logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
-        formatter.converter = time.gmtime
-        handler.setFormatter(formatter)
+    handler.setFormatter(LineFormatter(for_journal()))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
 
 

@@ -1,17 +1,17 @@
-"""systemd's two small protocols: sd_notify over a datagram socket, and priorities on stderr lines.
+"""systemd's sd_notify over a datagram socket.
 
 notify("READY=1", "STATUS=...") does nothing without NOTIFY_SOCKET. WATCHDOG=1 must come from the control loop's own
-progress, never from a timer. Source: sd_notify(3), sd_watchdog_enabled(3), sd-daemon(3).
+progress, never from a timer. Source: sd_notify(3), sd_watchdog_enabled(3).
 """
 
 from __future__ import annotations
 
-import logging
 import os
-import socket
-from collections.abc import Mapping
+from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_DGRAM, socket  # `socket` itself brings enum and selectors
 
-SYSLOG = {logging.CRITICAL: 2, logging.ERROR: 3, logging.WARNING: 4, logging.INFO: 6, logging.DEBUG: 7}
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 def notify(*states: str, environ: Mapping[str, str] = os.environ) -> bool:
@@ -21,12 +21,14 @@ def notify(*states: str, environ: Mapping[str, str] = os.environ) -> bool:
         return False
     if address.startswith("@"):  # an abstract socket
         address = "\0" + address[1:]
+    channel = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC)
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
-            channel.setblocking(False)  # a stuck service manager must not hold us up
-            channel.sendto("\n".join(states).encode(), address)
+        channel.setblocking(False)  # a stuck service manager must not hold us up
+        channel.sendto("\n".join(states).encode(), address)
     except OSError:
         return False
+    finally:
+        channel.close()
     return True
 
 
@@ -38,11 +40,3 @@ def watchdog_s(environ: Mapping[str, str] = os.environ) -> float | None:
     if pid and pid != str(os.getpid()):  # meant for another process of the unit
         return None
     return int(usec) / 1e6
-
-
-class PriorityFormatter(logging.Formatter):
-    """`<4>text`: journald reads the number as the line's priority."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        level = next((n for at, n in SYSLOG.items() if record.levelno >= at), 7)
-        return "\n".join(f"<{level}>{line}" for line in super().format(record).splitlines())

@@ -42,5 +42,3 @@ cdef struct settings_t:
     active_limit_cfg_t active_limit
     reactive_cfg_t reactive
     limits_cfg_t limits
-
-cdef void settings_init(settings_t* cfg, object settings, double period_s)

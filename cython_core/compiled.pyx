@@ -4,6 +4,8 @@ Source of the freshness thresholds: T is what the wire can do (its longest of po
 fresh up to 2 T, held up to max(5 T, 1 s), stale up to lost_after, then lost. lost_after never comes before held.
 """
 
+from libc.string cimport memset
+
 from cython_core.arbiter cimport arbiter_init
 from cython_core.functions.active_limit cimport active_limit_init
 from cython_core.functions.enter_service cimport enter_service_init
@@ -46,3 +48,11 @@ cdef void settings_init(settings_t* cfg, object settings, double period_s):
     active_limit_init(&cfg.active_limit, settings)
     reactive_init(&cfg.reactive, settings, period_s)
     limits_init(&cfg.limits, settings)
+
+
+def compiled(settings, double period_s):
+    """Settings and the period of the grid -> settings_t as bytes, for a core of the same build."""
+    cdef settings_t cfg
+    memset(&cfg, 0, sizeof(settings_t))
+    settings_init(&cfg, settings, period_s)
+    return (<const char*> &cfg)[:sizeof(settings_t)]

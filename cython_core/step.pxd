@@ -15,3 +15,5 @@ cdef class Core:
     cdef core_state_t st
     cdef readonly object settings
     cdef readonly double period_s
+    cdef int use(self, bytes compiled_settings) except -1
+    cdef bytearray replayed(self, const step_record_t* source, Py_ssize_t n_bytes)

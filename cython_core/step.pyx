@@ -10,8 +10,7 @@ Priority IEEE 1547-2018 4.7: permit and trip, ride-through, then active power (d
          limit, volt-watt caps droop), reactive power from the one mode, apparent power last.
 """
 
-import struct
-
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytearray cimport PyByteArray_FromStringAndSize
 from libc.math cimport NAN, isfinite
 from libc.stdint cimport int64_t
@@ -19,7 +18,6 @@ from libc.string cimport memcpy, memset
 
 from cython_core.arbiter cimport arbiter_accept, arbiter_power, narrow, span_t, take
 from cython_core.codes cimport *
-from cython_core.compiled cimport settings_init
 from cython_core.fresh cimport stage_fresh
 from cython_core.functions.active_limit cimport active_limit_step
 from cython_core.functions.enter_service cimport enter_service_begin, enter_service_ramp, enter_service_step
@@ -35,7 +33,6 @@ from cython_core.reactive cimport reactive_q, reactive_release, reactive_start, 
 from cython_core.spans cimport hard_span, ramped_span, soc_known
 from cython_core.state cimport signals_t
 from cython_core.structs cimport device_state_t
-from cython_core.records import Order, StepRecord, kinds
 
 cdef double SAFE_S = 10.0        # lost meter: from full discharge to full charge within this time
 
@@ -501,10 +498,9 @@ cdef class Core:
         """settings: Settings; period_s: of the grid. in_service: start in service, as if every input had been fresh."""
         if not 0.001 <= period_s <= 0.1:
             raise ValueError(f"period_s = {period_s} is outside 0.001 ... 0.1 s")
-        self.settings = settings
         self.period_s = period_s
         memset(&self.st, 0, sizeof(core_state_t))
-        settings_init(&self.cfg, settings, period_s)
+        self.change(settings)
         if in_service:
             self.st.state = STATE_IN_SERVICE
             self.st.limits.slow.lo = -self.cfg.limits.p_charge_rated_w
@@ -526,8 +522,23 @@ cdef class Core:
 
     def change(self, settings):
         """Other settings from the next step on; the state stays."""
-        settings_init(&self.cfg, settings, self.period_s)
+        from cython_core.compiled import compiled
+        self.use(compiled(settings, self.period_s))
         self.settings = settings
+
+    @staticmethod
+    def of(bytes compiled_settings):
+        """A core of settings that another process of this build has compiled; it does not know them by name."""
+        cdef Core core = Core.__new__(Core)
+        core.use(compiled_settings)
+        core.period_s = core.cfg.period_ns * 1e-9
+        return core
+
+    cdef int use(self, bytes compiled_settings) except -1:
+        if len(compiled_settings) != sizeof(settings_t):
+            raise ValueError(f"settings of {len(compiled_settings)} bytes; this build has {sizeof(settings_t)}")
+        memcpy(&self.cfg, <const char*> compiled_settings, sizeof(settings_t))
+        return 0
 
     def state(self):
         """The whole state as bytes: a replay continues from here."""
@@ -541,6 +552,9 @@ cdef class Core:
 
     def step(self, int64_t t_ns, meter, device, order=None, wish=None, int64_t k=1):
         """One step at grid time t_ns. Records in, StepRecord out; wish: the one that arrived, or None."""
+        import struct
+
+        from cython_core.records import Order, StepRecord, kinds
         cdef step_record_t rec
         cdef inputs_t inputs
         cdef bytes raw = pack(meter) + pack(device) + pack(Order() if order is None else order)
@@ -553,22 +567,26 @@ cdef class Core:
         step(&self.st, &self.cfg, &inputs, t_ns, k, &rec)
         return StepRecord(*struct.unpack("<" + kinds(StepRecord), (<const char*> &rec)[:sizeof(step_record_t)]))
 
-    def replay(self, const unsigned char[::1] raw):
+    def replay(self, raw):
         """Raw step records -> the same steps computed anew from their recorded inputs, as bytearray.
 
         Read: inputs, t_ns, k; lateness_ns is copied. Everything else comes from this core's state and settings.
         """
+        cdef Py_buffer view
+        PyObject_GetBuffer(raw, &view, PyBUF_SIMPLE)
+        try:
+            return self.replayed(<const step_record_t*> view.buf, view.len)
+        finally:
+            PyBuffer_Release(&view)
+
+    cdef bytearray replayed(self, const step_record_t* source, Py_ssize_t n_bytes):
         cdef Py_ssize_t size = sizeof(step_record_t)
-        cdef Py_ssize_t count = raw.shape[0] // size
+        cdef Py_ssize_t count = n_bytes // size
         cdef Py_ssize_t i
         cdef bytearray out = PyByteArray_FromStringAndSize(NULL, count * size)      # every byte is written below
         cdef step_record_t* target = <step_record_t*> <char*> out
-        cdef const step_record_t* source
-        if raw.shape[0] % size:
-            raise ValueError(f"{raw.shape[0]} bytes are not whole step records of {size} bytes")
-        if count == 0:
-            return out
-        source = <const step_record_t*> &raw[0]
+        if n_bytes % size:
+            raise ValueError(f"{n_bytes} bytes are not whole step records of {size} bytes")
         with nogil:
             for i in range(count):
                 step(&self.st, &self.cfg, <const inputs_t*> &source[i].m_t_f_ns, source[i].t_ns, source[i].k,
@@ -584,4 +602,7 @@ cdef class Core:
 
 def pack(record):
     """One record as bytes, one 64-bit word a field."""
+    import struct
+
+    from cython_core.records import kinds
     return struct.pack("<" + kinds(type(record)), *(getattr(record, name) for name in record.__dataclass_fields__))

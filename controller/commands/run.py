@@ -6,8 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from controller.launch import launch
 from controller.lifetime import die_with_parent
-from controller.runtime import Runtime
 from controller.site import Site, load_site
 
 
@@ -40,4 +40,4 @@ def run(args: argparse.Namespace) -> int:
     print(announcement(site, args.watch_only), file=sys.stderr)
     if site.unverified:
         print(f"UNVERIFIED PROFILE {site.unverified}, accepted by {site.where('accept_unverified')}", file=sys.stderr)
-    return Runtime(site, args.watch_only).run()
+    return launch(site, args.watch_only)

@@ -1,16 +1,12 @@
 """Real-time care of the host: memory lock, FIFO, affinity, idle states. Each call returns what was granted, in words.
 
-Source   Linux: mlockall(2), pthread_setschedparam(3), capabilities(7), /dev/cpu_dma_latency (PM QoS); kernel
-         parameters preempt= and rt_group_sched=.
-Errors   none: a refused right is a text that names the line which grants it; who requires it decides.
+thread_*()  a thread without the interpreter: one small stack, no signals, its rights given by who starts it.
+Source      Linux: mlockall(2), pthread_setschedparam(3), capabilities(7), /dev/cpu_dma_latency (PM QoS); kernel
+            parameters preempt= and rt_group_sched=.
+Errors      none: a refused right is a text that names the line which grants it; who requires it decides.
 """
 
 import os
-import resource
-import struct
-import threading
-import zlib
-from pathlib import Path
 
 from libc.errno cimport EPERM, errno
 from libc.string cimport memset
@@ -28,28 +24,44 @@ cdef extern from * nogil:
     """
     int MCL_ONFAULT
 
-cdef extern from "<pthread.h>" nogil:
-    ctypedef unsigned long pthread_t
+cdef extern from "<signal.h>" nogil:
+    ctypedef struct sigset_t:
+        pass
+    int SIG_SETMASK, SIGINT, SIGTERM
+    int sigemptyset(sigset_t* signals)
+    int sigaddset(sigset_t* signals, int number)
+    int sigfillset(sigset_t* signals)
+    int sigtimedwait(const sigset_t* signals, void* info, const timespec* wait)
+    int pthread_sigmask(int how, const sigset_t* signals, sigset_t* old)
+
+cdef extern from "<time.h>" nogil:
+    struct timespec:
+        long tv_sec
+        long tv_nsec
+
+cdef extern from "<sched.h>" nogil:
     struct sched_param:
         int sched_priority
-    pthread_t pthread_self()
-    int pthread_setschedparam(pthread_t thread, int policy, const sched_param* param)
+    ctypedef struct cpu_set_t:
+        pass
     int SCHED_FIFO
+    void CPU_ZERO(cpu_set_t* cpus)
+    void CPU_SET(int cpu, cpu_set_t* cpus)
 
-cdef extern from * nogil:
-    """
-    #include <errno.h>
-    #include <sched.h>
-    #include <sys/syscall.h>
-    #include <unistd.h>
-    static int v2g_pin(int cpu) {
-        unsigned long mask[16] = {0};                   /* the plain kernel interface: no feature-test macro needed */
-        if (cpu < 0 || cpu >= 1024) return EINVAL;
-        mask[cpu / (8 * sizeof(long))] = 1UL << (cpu % (8 * sizeof(long)));
-        return syscall(SYS_sched_setaffinity, 0, sizeof(mask), mask) == 0 ? 0 : errno;
-    }
-    """
-    int v2g_pin(int cpu)
+cdef extern from "<pthread.h>" nogil:
+    ctypedef struct pthread_attr_t:
+        pass
+    pthread_t pthread_self()
+    int pthread_attr_init(pthread_attr_t* attr)
+    int pthread_attr_setstacksize(pthread_attr_t* attr, size_t size)
+    int pthread_attr_destroy(pthread_attr_t* attr)
+    int pthread_create(pthread_t* thread, const pthread_attr_t* attr, thread_body_t body, void* arg)
+    int pthread_join(pthread_t thread, void** result)
+    int pthread_setname_np(pthread_t thread, const char* name)
+    int pthread_setschedparam(pthread_t thread, int policy, const sched_param* param)
+    int pthread_setaffinity_np(pthread_t thread, size_t size, const cpu_set_t* cpus)
+
+cdef size_t STACK_BYTES = 256 * 1024        # 8 MiB, the default, would be locked into memory
 
 GRANT_FIFO = "LimitRTPRIO=90"                           # in the unit
 GRANT_MEMORY = "LimitMEMLOCK=infinity"                  # in the unit
@@ -59,15 +71,57 @@ CAP_IPC_LOCK = 14
 CAP_SYS_NICE = 23
 
 
-cdef int fifo_self(int priority) noexcept nogil:
+cdef int thread_start(pthread_t* thread, thread_body_t body, void* arg, const char* name) noexcept:
+    cdef pthread_attr_t attr
+    cdef sigset_t every, before
+    cdef int error
+    sigfillset(&every)
+    pthread_sigmask(SIG_SETMASK, &every, &before)           # signals belong to the main thread
+    pthread_attr_init(&attr)
+    pthread_attr_setstacksize(&attr, STACK_BYTES)
+    error = pthread_create(thread, &attr, body, arg)
+    pthread_attr_destroy(&attr)
+    pthread_sigmask(SIG_SETMASK, &before, NULL)
+    if error == 0:
+        pthread_setname_np(thread[0], name)                 # for ps -L and top -H
+    return error
+
+
+cdef str thread_rights(pthread_t thread, int priority, int cpu):
+    cdef cpu_set_t cpus
+    text = fifo_text(fifo(thread, priority), priority) if priority else "other: not asked"
+    if cpu < 0:
+        return text
+    CPU_ZERO(&cpus)
+    CPU_SET(cpu, &cpus)
+    return f"{text}; {pin_text(pthread_setaffinity_np(thread, sizeof(cpus), &cpus), cpu)}"
+
+
+cdef void thread_join(pthread_t thread) noexcept:
+    with nogil:
+        pthread_join(thread, NULL)
+
+
+cdef int fifo(pthread_t thread, int priority) noexcept nogil:
     cdef sched_param param
     memset(&param, 0, sizeof(param))
     param.sched_priority = priority
-    return pthread_setschedparam(pthread_self(), SCHED_FIFO, &param)
+    return pthread_setschedparam(thread, SCHED_FIFO, &param)
 
 
-cdef int pin_self(int cpu) noexcept nogil:
-    return v2g_pin(cpu)
+def stop_asked(double seconds):
+    """Wait for SIGTERM or SIGINT, True when one comes. Both must be blocked, and before any thread begins."""
+    cdef sigset_t signals
+    cdef timespec wait
+    cdef int number
+    wait.tv_sec = <long> seconds
+    wait.tv_nsec = <long> ((seconds - wait.tv_sec) * 1e9)
+    sigemptyset(&signals)
+    sigaddset(&signals, SIGTERM)
+    sigaddset(&signals, SIGINT)
+    with nogil:
+        number = sigtimedwait(&signals, NULL, &wait)
+    return number > 0
 
 
 def may(int capability):
@@ -78,11 +132,12 @@ def may(int capability):
 
 
 def fifo_text(int error, int priority):
-    """What fifo_self() returned, in words."""
+    """What the kernel answered when SCHED_FIFO was asked for, in words."""
     if error == 0:
         return f"fifo {priority}"
     if error != EPERM:
         return f"other: refused: {os.strerror(error)}"
+    import resource
     limit, _ = resource.getrlimit(resource.RLIMIT_RTPRIO)
     if limit == resource.RLIM_INFINITY or limit >= priority or may(CAP_SYS_NICE):
         # CONFIG_RT_GROUP_SCHED: a control group begins without a budget, for root too
@@ -92,15 +147,16 @@ def fifo_text(int error, int priority):
 
 def try_fifo(int priority):
     """What a thread of this process would be granted, in words: tried in one that ends at once."""
+    import threading
     errors = []
-    thread = threading.Thread(target=lambda: errors.append(fifo_self(priority)))
+    thread = threading.Thread(target=lambda: errors.append(fifo(pthread_self(), priority)))
     thread.start()
     thread.join()
     return fifo_text(errors[0], priority)
 
 
 def pin_text(int error, int cpu):
-    """What pin_self() returned, in words."""
+    """What the kernel answered when a thread was to be pinned, in words."""
     if error == 0:
         return f"processor {cpu}"
     last = os.sysconf("SC_NPROCESSORS_CONF") - 1
@@ -111,6 +167,7 @@ def pin_text(int error, int cpu):
 
 def lock_memory():
     """Lock all memory, on fault, if the limit allows it. Half-granted is worse than not: then nothing is locked."""
+    import resource
     soft, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
     if soft != resource.RLIM_INFINITY and not may(CAP_IPC_LOCK):
         return f"none: refused; {GRANT_MEMORY} in the unit grants it"
@@ -127,7 +184,7 @@ class IdleStates:
         self._file = None
         try:
             self._file = os.open("/dev/cpu_dma_latency", os.O_WRONLY)
-            os.write(self._file, struct.pack("i", 0))
+            os.write(self._file, bytes(4))              # 0 microseconds, as a 32-bit word
         except FileNotFoundError:
             self.text = "not held: there is no /dev/cpu_dma_latency"
         except PermissionError:
@@ -153,6 +210,7 @@ def preemption(root="/"):
 
     PREEMPT_DYNAMIC in a kernel's name says only that it can be chosen: preempt=none may have been.
     """
+    from pathlib import Path
     root = Path(root)
     version = text_of(root / "proc/sys/kernel/version")
     if text_of(root / "sys/kernel/realtime") == "1" or "PREEMPT_RT" in version:
@@ -178,6 +236,7 @@ def chosen_at_boot(root):
 
 def text_of(path):
     """A small file's text; nothing when it is absent or not ours to read."""
+    import zlib
     try:
         raw = path.read_bytes()
         return (zlib.decompress(raw, 31) if path.suffix == ".gz" else raw).decode(errors="replace").strip("\0\n ")

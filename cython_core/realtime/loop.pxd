@@ -2,14 +2,18 @@
 
 from libc.stdint cimport int64_t
 
+from cython_core.compiled cimport settings_t
+from cython_core.realtime.host cimport pthread_t
 from cython_core.realtime.mailbox cimport mailbox_t
 from cython_core.realtime.ring cimport RingWriter, ring_t
+from cython_core.state cimport core_state_t
 from cython_core.step cimport Core
 
 cdef struct loop_t:
     int64_t period_ns
     int64_t snapshot_every       # steps
     int64_t stop                 # set from outside
+    int64_t done                 # the thread has ended
     int64_t steps                # for whoever watches
     int64_t skipped
     int64_t lateness_max_ns
@@ -20,11 +24,13 @@ cdef struct loop_t:
     mailbox_t* wishes[8]            # NULL: nobody may wish there
     int64_t[11] seen             # meter, device, order, wishes
     ring_t* ring
+    core_state_t* st
+    const settings_t* cfg
 
 cdef class Loop:
     cdef loop_t loop
     cdef readonly Core core
     cdef RingWriter ring
     cdef object boxes            # keeps the mailboxes alive
-    cdef object thread
-    cdef object granted
+    cdef pthread_t thread
+    cdef bint running            # started, and not yet seen to have ended

@@ -1,8 +1,12 @@
 from collections.abc import Mapping
 
-from cython_core.realtime.mailbox import Mailbox
+from cython_core.realtime.mailbox import Box
 from cython_core.realtime.ring import RingWriter
 from cython_core.step import Core
+
+RUN: int
+RAMP: int
+SILENT: int
 
 class Loop:
     core: Core
@@ -10,15 +14,16 @@ class Loop:
         self,
         core: Core,
         ring: RingWriter,
-        meter: Mailbox,
-        device: Mailbox,
-        order: Mailbox,
-        command: Mailbox,
-        wishes: Mapping[int, Mailbox] | None = None,
+        meter: Box,
+        device: Box,
+        order: Box,
+        command: Box,
+        wishes: Mapping[int, Box] | None = None,
         snapshot_s: float = 60.0,
     ) -> None: ...
     def start(self, priority: int = 80, cpu: int = -1) -> str: ...
     def stop(self, timeout_s: float = 2.0) -> bool: ...
+    def order(self, stop: int) -> None: ...
     @property
     def steps(self) -> int: ...
     @property

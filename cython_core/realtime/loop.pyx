@@ -3,19 +3,22 @@
 Grid     the multiples of the period on CLOCK_MONOTONIC; bus threads poll towards the same points. A wake-up more than
          a period late skips to the newest passed grid point, with k = 1 + skipped; lateness is recorded and never an
          input.
-Errors   none in the loop. Loop() raises ValueError on a wrong wish source, start() RuntimeError the second time.
+Errors   none in the loop. Loop() raises ValueError on a wrong mailbox, start() RuntimeError the second time.
 """
 
-import threading
+import os
+import time
 
+cimport cython
 from libc.errno cimport EINTR
+from libc.math cimport NAN
 from libc.stdint cimport int64_t
 from libc.string cimport memset
 
-from cython_core.realtime.host cimport fifo_self, pin_self
-from cython_core.realtime.host import fifo_text, pin_text
+from cython_core.codes cimport MODE_SILENT, STOP_RAMP, STOP_RUN
+from cython_core.realtime.host cimport thread_join, thread_rights, thread_start
 from cython_core.realtime.mailbox cimport (
-    Mailbox,
+    Box,
     mailbox_get_n,
     mailbox_put_n,
     v2g_load,
@@ -25,8 +28,9 @@ from cython_core.realtime.mailbox cimport (
 )
 from cython_core.realtime.ring cimport ring_push, ring_snapshot
 from cython_core.step cimport core_state_t, step
-from cython_core.structs cimport command_t, inputs_t, step_record_t
-from cython_core.compiled cimport settings_t
+from cython_core.structs cimport command_t, device_state_t, inputs_t, measurement_t, order_t, step_record_t, wish_t
+
+RUN, RAMP, SILENT = STOP_RUN, STOP_RAMP, MODE_SILENT      # records.Stop and Mode, for a process without records.py
 
 cdef extern from "<time.h>" nogil:
     struct timespec:
@@ -36,9 +40,6 @@ cdef extern from "<time.h>" nogil:
     int clock_nanosleep(int clock, int flags, const timespec* t, timespec* left)
     int CLOCK_MONOTONIC
     int TIMER_ABSTIME
-
-cdef enum:
-    STACK_BYTES = 256 * 1024
 
 
 cdef int64_t now_ns() noexcept nogil:
@@ -87,7 +88,9 @@ cdef void write_command(loop_t* loop, const step_record_t* rec) noexcept nogil:
     mailbox_put_n(loop.command, &command, sizeof(command))
 
 
-cdef void run_loop(loop_t* loop, core_state_t* st, const settings_t* cfg) noexcept nogil:
+cdef void* run_loop(void* arg) noexcept nogil:
+    cdef loop_t* loop = <loop_t*> arg
+    cdef core_state_t* st = loop.st
     cdef inputs_t inputs
     cdef step_record_t rec
     cdef int64_t deadline_ns = (now_ns() // loop.period_ns + 1) * loop.period_ns
@@ -103,7 +106,7 @@ cdef void run_loop(loop_t* loop, core_state_t* st, const settings_t* cfg) noexce
         read_inputs(loop, &inputs)
         if st.n % loop.snapshot_every == 0:
             ring_snapshot(loop.ring, st.n, st, sizeof(core_state_t))
-        step(st, cfg, &inputs, deadline_ns, k, &rec)
+        step(st, loop.cfg, &inputs, deadline_ns, k, &rec)
         rec.lateness_ns = late_ns
         write_command(loop, &rec)
         ring_push(loop.ring, &rec)
@@ -112,60 +115,78 @@ cdef void run_loop(loop_t* loop, core_state_t* st, const settings_t* cfg) noexce
             v2g_store(&loop.lateness_max_ns, late_ns)
         v2g_store_release(&loop.steps, st.n)
         deadline_ns += loop.period_ns
+    v2g_store_release(&loop.done, 1)
+    return NULL
 
 
+cdef mailbox_t* checked(str name, Box box, int n_bytes) except NULL:
+    """What the loop reads there, or writes, fits."""
+    if 8 * box.n_words != n_bytes:
+        raise ValueError(f"{name}: a mailbox of {box.n_words} words; a step has {n_bytes // 8}")
+    return box.box
+
+
+@cython.no_gc_clear                     # what the thread works on must outlive it, whatever a collection finds
 cdef class Loop:
-    """core, its ring and its mailboxes in one thread. wishes: {WishSource: Mailbox}."""
+    """core, its ring and its mailboxes in one thread. wishes: {WishSource: mailbox}."""
 
-    def __init__(self, Core core, RingWriter ring, Mailbox meter, Mailbox device, Mailbox order, Mailbox command,
-                 wishes=None, double snapshot_s=60.0):
-        cdef Mailbox box
+    def __init__(self, Core core, RingWriter ring, Box meter, Box device, Box order, Box command, wishes=None,
+                 double snapshot_s=60.0):
+        cdef Box box
         memset(&self.loop, 0, sizeof(loop_t))
         self.core = core
         self.ring = ring
         self.boxes = (meter, device, order, command, dict(wishes or {}))
         self.loop.period_ns = core.cfg.period_ns
         self.loop.snapshot_every = max(1, round(snapshot_s * 1e9 / core.cfg.period_ns))
-        self.loop.meter = meter.box
-        self.loop.device = device.box
-        self.loop.order = order.box
-        self.loop.command = command.box
+        self.loop.meter = checked("meter", meter, sizeof(measurement_t))
+        self.loop.device = checked("device", device, sizeof(device_state_t))
+        self.loop.order = checked("order", order, sizeof(order_t))
+        self.loop.command = checked("command", command, sizeof(command_t))
         for source, box in (wishes or {}).items():
             if not 1 <= source < 8:
                 raise ValueError(f"wish source {source} is outside 1 ... 7")
-            self.loop.wishes[source] = box.box
+            self.loop.wishes[source] = checked("wish", box, sizeof(wish_t))
         self.loop.ring = &ring.ring
-        self.granted = None
-        self.thread = None
+        self.loop.st = &core.st
+        self.loop.cfg = &core.cfg
+
+    def __dealloc__(self):
+        if self.running:
+            v2g_store_release(&self.loop.stop, 1)
+            thread_join(self.thread)
 
     def start(self, int priority=80, int cpu=-1):
         """Start the thread, once; returns what the host granted, in words."""
-        if self.thread is not None:
+        if self.running or self.loop.done:
             raise RuntimeError("the loop has been started already; make another for another run")
-        started = threading.Event()
-        before = threading.stack_size(STACK_BYTES)
-        try:
-            self.thread = threading.Thread(target=self._run, args=(started, priority, cpu), name="core", daemon=True)
-            self.thread.start()
-        finally:
-            threading.stack_size(before)
-        started.wait()
-        return self.granted
+        error = thread_start(&self.thread, run_loop, &self.loop, b"core")
+        if error:
+            raise RuntimeError(f"no thread for the core ({os.strerror(error)})")
+        self.running = True
+        return thread_rights(self.thread, priority, cpu)
 
-    def _run(self, started, int priority, int cpu):
-        self.granted = fifo_text(fifo_self(priority), priority)
-        if cpu >= 0:
-            self.granted += "; " + pin_text(pin_self(cpu), cpu)
-        started.set()
-        with nogil:
-            run_loop(&self.loop, &self.core.st, &self.core.cfg)
-
-    def stop(self, timeout_s=2.0):
+    def stop(self, double timeout_s=2.0):
         """End after the step in progress; True when the thread has ended."""
+        deadline = time.monotonic() + timeout_s
         v2g_store_release(&self.loop.stop, 1)
-        if self.thread is not None:
-            self.thread.join(timeout_s)
-        return self.thread is None or not self.thread.is_alive()
+        while self.running and not v2g_load_acquire(&self.loop.done):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.001)
+        if self.running:
+            thread_join(self.thread)
+        self.running = False
+        return True
+
+    def order(self, int stop):
+        """What the operator wants, from now on: RUN or RAMP."""
+        cdef order_t order
+        order.t_ns = now_ns()
+        order.permit = 1
+        order.stop = stop
+        order.ap_limit_pu = NAN
+        mailbox_put_n(self.loop.order, &order, sizeof(order))
 
     @property
     def steps(self):

@@ -51,10 +51,14 @@ cdef int mailbox_get_n(mailbox_t* box, void* value, int n_bytes, int64_t* seen) 
 cdef void mailbox_wait(mailbox_t* box, int64_t seen, int64_t until_ns) noexcept nogil
 
 
-cdef class Mailbox:
+cdef class Box:
     cdef mailbox_t* box
     cdef object buffer              # keeps shared memory alive; None when the memory is our own
     cdef mailbox_t own
-    cdef object record
+    cdef readonly int n_words
+
+
+cdef class Mailbox(Box):
+    cdef readonly object record
     cdef object packer
     cdef int64_t seen

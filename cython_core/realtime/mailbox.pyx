@@ -1,16 +1,11 @@
 """Mailboxes: one writer, latest value wins, no lock. See mailbox.pxd for the rules.
 
 Shapes   mailbox_t, 64 words of 8 bytes. A value is a record of records.py, one word a field.
-Errors   none on the hot side; Mailbox() raises ValueError when record or place do not fit.
+Errors   none on the hot side; Box() raises ValueError when value or place do not fit.
 """
-
-import struct
 
 from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int64_t
-
-from cython_core.records import kinds
-
 
 cdef extern from *:
     """
@@ -127,22 +122,17 @@ cdef int mailbox_get_n(mailbox_t* box, void* value, int n_bytes, int64_t* seen) 
     return 0
 
 
-cdef class Mailbox:
-    """The Python face of one mailbox, for the slow side, tests and tools.
+cdef class Box:
+    """One mailbox, for whoever only hands it on: of its own, or in a buffer of at least 512 bytes to share."""
 
-    record: a record type of records.py. buffer: a writable buffer of at least 512 bytes to share, or None.
-    """
+    def __cinit__(self, *_args, **_kwargs):
+        self.box = &self.own
 
-    def __cinit__(self, record, buffer=None, Py_ssize_t offset=0):
+    def __init__(self, int n_words, buffer=None, Py_ssize_t offset=0):
         cdef Py_buffer view
-        self.record = record
-        self.packer = struct.Struct("<" + kinds(record))
-        if self.packer.size > 8 * MAILBOX_WORDS:
-            raise ValueError(f"a mailbox holds {MAILBOX_WORDS} words, {record.__name__} has {self.packer.size // 8}")
-        self.seen = 0
-        if buffer is None:
-            self.box = &self.own
-        else:
+        if not 1 <= n_words <= MAILBOX_WORDS:
+            raise ValueError(f"a mailbox holds 1 ... {MAILBOX_WORDS} words, not {n_words}")
+        if buffer is not None:
             PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE)
             size, pointer = view.len, <size_t> view.buf
             PyBuffer_Release(&view)
@@ -152,7 +142,20 @@ cdef class Mailbox:
                 raise ValueError(f"a mailbox at {offset}; it needs a multiple of 8, 0 or above")
             self.buffer = buffer    # an mmap or shared memory whose owner keeps it mapped
             self.box = <mailbox_t*> (<size_t> pointer + offset)
-        mailbox_attach(self.box, self.packer.size // 8)
+        self.n_words = n_words
+        mailbox_attach(self.box, n_words)
+
+
+cdef class Mailbox(Box):
+    """A mailbox whose values are records, for the slow side, tests and tools. record: a record type of records.py."""
+
+    def __init__(self, record, buffer=None, Py_ssize_t offset=0):
+        from struct import Struct
+
+        from cython_core.records import kinds
+        self.record = record
+        self.packer = Struct("<" + kinds(record))
+        Box.__init__(self, self.packer.size // 8, buffer, offset)
 
     def put(self, value):
         """Publish a record."""

@@ -40,7 +40,8 @@ cdef class RingWriter:
     cdef ring_t ring
     cdef readonly int64_t epoch
     cdef object map
-    cdef object path
+    cdef str path
+    cdef int take(self) except -1
 
 
 cdef class RingReader:

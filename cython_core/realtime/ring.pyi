@@ -1,12 +1,23 @@
 from pathlib import Path
 from typing import Any
 
+class Newest:
+    reasons: int
+    o_stop: int
+    mode: int
+    fresh_d: int
+    p_cmd_w: float
+    d_p_w: float
+
 class RingWriter:
     epoch: int
     def __init__(
         self, path: Path, info: dict[str, Any], period_ns: int, depth_s: float = 60.0, publish: bool = True
     ) -> None: ...
-    def publish(self, info: dict[str, Any]) -> None: ...
+    @staticmethod
+    def created(path: str) -> RingWriter: ...
+    def publish(self, info: dict[str, Any] | bytes) -> None: ...
+    def newest(self) -> Newest | None: ...
     def push(self, record: bytes) -> None: ...
     def snapshot(self, n: int, state: bytes) -> None: ...
 

@@ -4,10 +4,8 @@ Errors   RingWriter: OSError when the folder cannot hold the file. RingReader: F
          file is not a ring, is newer, or is of another build's layout.
 """
 
-import json
 import mmap
 import os
-from pathlib import Path
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int64_t
@@ -20,7 +18,6 @@ from cython_core.realtime.mailbox cimport (
     v2g_store,
     v2g_store_release,
 )
-from cython_core.records import layout_hash
 
 cdef enum:
     RECORD_WORDS = sizeof(step_record_t) // 8
@@ -74,12 +71,29 @@ cdef int copy_slot(const ring_t* ring, int64_t n, int64_t* target) noexcept nogi
     return v2g_load(&slot[0]) == n + 1
 
 
+cdef int copy_newest(const ring_t* ring, step_record_t* target) noexcept nogil:
+    """1 and the newest step at target; 0 when there is none or it has just been overwritten."""
+    cdef int64_t head = v2g_load_acquire(&ring.words[H_HEAD])
+    return head > 0 and copy_slot(ring, head - 1, <int64_t*> target)
+
+
+cdef bytes as_json(info):
+    import json
+    return json.dumps(info).encode()
+
+
 cdef int64_t* address_of(object buffer, int flags) except NULL:
     cdef Py_buffer view
     PyObject_GetBuffer(buffer, &view, flags)
     address = <size_t> view.buf
     PyBuffer_Release(&view)
     return <int64_t*> <size_t> address
+
+
+cdef class Newest:
+    """Of the newest step what its process itself looks at; the names are those of StepRecord."""
+    cdef readonly int64_t reasons, o_stop, mode, fresh_d
+    cdef readonly double p_cmd_w, d_p_w
 
 
 cdef class RingWriter:
@@ -89,40 +103,68 @@ cdef class RingWriter:
     """
 
     def __init__(self, path, info, int64_t period_ns, double depth_s=60.0, bint publish=True):
-        path = Path(path)
-        self.path = path
-        self.ring.n_slots = 1 << (int(depth_s * 1e9 / period_ns) - 1).bit_length()
-        size = SLOTS_AT + self.ring.n_slots * SLOT_WORDS * 8
-        fresh = path.with_name(path.name + ".new")
-        with fresh.open("w+b") as file:
-            os.posix_fallocate(file.fileno(), 0, size)  # a full disk says so here, not as a signal in the loop
-            self.map = mmap.mmap(file.fileno(), size)
-        self.ring.words = address_of(self.map, PyBUF_WRITABLE)
-        self.epoch = info["epoch"]
+        from cython_core.records import layout_hash
+        cdef int64_t n_slots = 1 << (int(depth_s * 1e9 / period_ns) - 1).bit_length()
+        self.path = os.fspath(path)
+        with open(self.path + ".new", "w+b") as file:
+            # a full disk says so here, not as a signal in the loop
+            os.posix_fallocate(file.fileno(), 0, SLOTS_AT + n_slots * SLOT_WORDS * 8)
+        self.take()
         self.ring.words[H_VERSION] = RING_VERSION
         self.ring.words[H_LAYOUT] = layout_hash()
-        self.ring.words[H_EPOCH] = self.epoch
-        self.ring.words[H_SLOTS] = self.ring.n_slots
+        self.ring.words[H_EPOCH] = self.epoch = info["epoch"]
+        self.ring.words[H_SLOTS] = self.ring.n_slots = n_slots
         self.ring.words[H_MAGIC] = MAGIC
-        for i in range(0, size, 4096):                  # touch every page before the first step
-            self.map[i] = self.map[i]
         if publish:
             self.publish(info)
 
+    @staticmethod
+    def created(path):
+        """The ring that another program image of this process has created and not yet published."""
+        cdef RingWriter ring = RingWriter.__new__(RingWriter)
+        ring.path = os.fspath(path)
+        ring.take()
+        if ring.ring.words[H_MAGIC] != MAGIC:
+            raise ValueError(f"{ring.path}.new: is no ring of step records")
+        ring.epoch = ring.ring.words[H_EPOCH]
+        ring.ring.n_slots = ring.ring.words[H_SLOTS]
+        return ring
+
+    cdef int take(self) except -1:
+        """Map the new file and touch every page before the first step."""
+        with open(self.path + ".new", "r+b") as file:
+            self.map = mmap.mmap(file.fileno(), 0)
+        self.ring.words = address_of(self.map, PyBUF_WRITABLE)
+        for i in range(0, len(self.map), 4096):
+            self.map[i] = self.map[i]
+        return 0
+
     def publish(self, info):
-        """Write the facts, then move the file to its place. Steps may have been pushed already."""
-        text = json.dumps(info).encode()
+        """Write the facts (or their JSON as bytes), then move the file to its place. Steps may have been pushed."""
+        text = info if isinstance(info, bytes) else as_json(info)
         if len(text) > SNAPSHOT_AT - INFO_AT:
             raise ValueError(f"info of {len(text)} bytes; a ring holds {SNAPSHOT_AT - INFO_AT}")
         self.map[INFO_AT:INFO_AT + len(text)] = text
         self.ring.words[H_INFO_BYTES] = len(text)
-        self.path.with_name(self.path.name + ".new").replace(self.path)
+        os.replace(self.path + ".new", self.path)
 
-    def push(self, const unsigned char[::1] record):
+    def newest(self):
+        """A Newest, or None when there is none or it is just being written."""
+        cdef step_record_t record
+        cdef Newest found = Newest()
+        if not copy_newest(&self.ring, &record):
+            return None
+        found.reasons, found.o_stop, found.mode = record.reasons, record.o_stop, record.mode
+        found.fresh_d = record.fresh_d
+        found.p_cmd_w, found.d_p_w = record.p_cmd_w, record.d_p_w
+        return found
+
+    def push(self, record):
         """One raw step record, for tests and tools."""
-        if record.shape[0] != sizeof(step_record_t):
-            raise ValueError(f"a record has {sizeof(step_record_t)} bytes, not {record.shape[0]}")
-        ring_push(&self.ring, <const step_record_t*> &record[0])
+        cdef bytes raw = bytes(record)
+        if len(raw) != sizeof(step_record_t):
+            raise ValueError(f"a record has {sizeof(step_record_t)} bytes, not {len(raw)}")
+        ring_push(&self.ring, <const step_record_t*> <const char*> raw)
 
     def snapshot(self, int64_t n, bytes state):
         """The core's state before step n, for tests and tools."""
@@ -135,8 +177,9 @@ cdef class RingReader:
     """One reader of a ring. It starts at the oldest step that is still there, or at start_n."""
 
     def __init__(self, path, int64_t start_n=0):
-        self.path = Path(path)
-        with self.path.open("rb") as file:
+        import json
+        self.path = os.fspath(path)
+        with open(self.path, "rb") as file:
             stat = os.fstat(file.fileno())
             if stat.st_size < SLOTS_AT:
                 raise ValueError(f"{self.path}: {stat.st_size} bytes are no ring")
@@ -154,6 +197,7 @@ cdef class RingReader:
         self.next_n = start_n
 
     def _check_header(self, int64_t n_bytes):
+        from cython_core.records import layout_hash
         words = self.ring.words
         slots = words[H_SLOTS]
         if words[H_MAGIC] != MAGIC:
@@ -195,8 +239,7 @@ cdef class RingReader:
     def newest(self):
         """The newest raw step record, or None."""
         cdef step_record_t record
-        cdef int64_t head = v2g_load_acquire(&self.ring.words[H_HEAD])
-        if head == 0 or not copy_slot(&self.ring, head - 1, <int64_t*> &record):
+        if not copy_newest(&self.ring, &record):
             return None
         return (<const char*> &record)[:sizeof(step_record_t)]
 

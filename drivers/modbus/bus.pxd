@@ -2,9 +2,9 @@
 
 from libc.stdint cimport int64_t
 
-from cython_core.realtime.mailbox cimport Mailbox
+from cython_core.realtime.host cimport pthread_t
+from cython_core.realtime.mailbox cimport Box
 from drivers.modbus.poller cimport bus_t, device_t
-from drivers.modbus.posix cimport pthread_t
 from drivers.modbus.types cimport link_t
 
 
@@ -15,10 +15,10 @@ cdef class Bus:
     cdef pthread_t thread
     cdef bint running
     cdef readonly object link
-    cdef list plans                 # of the devices, in their order
-    cdef list boxes                 # kept alive as long as the thread may touch them
-    cdef Device add(self, plan, int poll_ms, record, Mailbox out)
-    cdef int check_open(self, object plan) except -1
+    cdef list devices               # as they were compiled
+    cdef list boxes                 # (out, command) of each: kept alive as long as the thread may touch them
+    cdef int check(self, bytes compiled, Box out, Box command) except -1
+    cdef void renew(self, int i)
     cdef int reset(self) except -1
     cdef bint wait_until(self, int64_t* word, int64_t least, double timeout_s) except? 0
 

@@ -15,22 +15,18 @@ import time
 cimport cython
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from libc.stdint cimport int64_t
+from libc.string cimport memcpy
 
-from cython_core.realtime.mailbox cimport Mailbox, v2g_load, v2g_load_acquire, v2g_store, v2g_store_release
+from cython_core.realtime.host cimport thread_join, thread_rights, thread_start
+from cython_core.realtime.mailbox cimport Box, v2g_load, v2g_load_acquire, v2g_store, v2g_store_release
+from cython_core.structs cimport command_t
 from drivers.modbus cimport posix
-from drivers.modbus.poller cimport ASKED, HANDED_BACK, MAX_DEVICES, bus_t, device_reset, device_t, poller_turn
-from drivers.modbus.posix cimport pthread_t
-from drivers.modbus.setpoint cimport setpoint_init
-from drivers.modbus.tables cimport fill_tables
+from drivers.modbus.poller cimport ASKED, HANDED_BACK, MAX_DEVICES, bus_t, device_t, poller_turn
+from drivers.modbus.types cimport RTU, link_t
 from drivers.modbus.wire cimport open_link, stats_of, wire_close, wire_init
 
-from cython_core.realtime.host import fifo_text, pin_text
-from cython_core.records import Command, DeviceState, Measurement
 from drivers.base import BusError
-from drivers.modbus.link import SerialLink
-
-cdef int64_t MS = 1000000
-cdef size_t STACK_BYTES = 262144        # 8 MiB, the default, would be locked into memory
+from drivers.modbus.wire import opened
 
 
 cdef void* body(void* arg) noexcept nogil:
@@ -43,29 +39,13 @@ cdef void* body(void* arg) noexcept nogil:
     return NULL
 
 
-cdef str granted(pthread_t thread, int priority, int cpu):
-    """Ask for SCHED_FIFO (0: not) and a processor (-1: any); the answer in words."""
-    cdef posix.sched_param param
-    cdef posix.cpu_set_t cpus
-    text = "other: not asked"
-    if priority:
-        param.sched_priority = priority
-        text = fifo_text(posix.pthread_setschedparam(thread, posix.SCHED_FIFO, &param), priority)
-    if cpu < 0:
-        return text
-    posix.CPU_ZERO(&cpus)
-    posix.CPU_SET(cpu, &cpus)
-    error = posix.pthread_setaffinity_np(thread, sizeof(cpus), &cpus)
-    return f"{text}; {pin_text(error, cpu)}"
-
-
 def check_range(str name, value, int low, int high):
     """One limit of a bus."""
     if not low <= value <= high:
         raise ValueError(f"{name} = {value} is outside {low} ... {high}")
 
 
-def check_mailbox(str name, Mailbox box not None, record):
+def check_mailbox(str name, box, record):
     """A mailbox of the record this bus fills or reads."""
     if box.record is not record:
         raise ValueError(f"{name}: a mailbox of {box.record.__name__} is not one of {record.__name__}")
@@ -73,134 +53,116 @@ def check_mailbox(str name, Mailbox box not None, record):
 
 @cython.no_gc_clear                     # the mailboxes must outlive the thread, whatever a collection finds
 cdef class Bus:
-    """One wire and its thread. link: a TcpLink or SerialLink."""
+    """One wire and its thread. link: a TcpLink or SerialLink, or what wire.opened() made of it."""
 
     def __cinit__(self):
         self.b.wire.fd = self.fd = -1
 
     def __init__(self, link):
-        self.link = link
-        self.plans, self.boxes = [], []
-        self.fd = open_link(&self.to, link)
+        cdef bytes raw
+        self.boxes, self.devices = [], []
+        self.link, raw, self.fd = link if isinstance(link, tuple) else opened(link)
+        if len(raw) != sizeof(link_t):
+            raise ValueError(f"{self.link}: a link of {len(raw)} bytes; this build has {sizeof(link_t)}")
+        memcpy(&self.to, <const char*> raw, sizeof(link_t))
 
     def __dealloc__(self):
         if self.running:
             v2g_store(&self.b.wire.stop, 1)
-            with nogil:
-                posix.pthread_join(self.thread, NULL)
+            thread_join(self.thread)
         if self.fd >= 0:
             posix.close(self.fd)
         for i in range(self.b.n_devices):
             PyMem_Free(self.b.devices[<int> i])
 
-    def meter(self, plan, int poll_ms, Mailbox out):
+    def meter(self, plan, int poll_ms, out):
         """A meter: polled into a mailbox of Measurement. poll_ms: 0 = as fast as it answers."""
-        cdef Device device
-        self.check_open(plan)
-        for name in ("start", "setpoint", "stop"):
-            if getattr(plan, name):
-                raise ValueError(f"plan: a meter is never written, but {name} has writes")
-        device = self.add(plan, poll_ms, Measurement, out)
-        names = list(Measurement.__dataclass_fields__)
-        powers = ("p_", "q_", "p1_", "p2_", "p3_", "i1_", "i2_", "i3_")
-        for i, prefix in enumerate((("f_",), ("v1_", "v2_", "v3_"), powers)):
-            for d in plan.decodes:
-                if names[d.target].startswith(prefix):
-                    device.d.carriers[<int> i] |= 1 << <int> d.read
-        device.d.is_meter = 1
-        return device
+        from cython_core.records import Measurement
+        from drivers.modbus.compiled import meter
+        check_mailbox("out", out, Measurement)
+        return self.add(meter(plan, poll_ms), out)
 
-    def inverter(self, plan, int poll_ms, Mailbox out, Mailbox command):
+    def inverter(self, plan, int poll_ms, out, command):
         """An inverter: polled into a mailbox of DeviceState; the newest Command of the other is written.
 
         Nothing is written until a Command with another mode than SILENT arrives, and nothing but `stop` in hand_back().
         """
-        cdef Device device
-        self.check_open(plan)
-        if not plan.setpoint:
-            raise ValueError("plan: an inverter needs at least one set-point write")
+        from cython_core.records import Command, DeviceState
+        from drivers.modbus.compiled import inverter
+        raw = inverter(plan, poll_ms)
+        check_mailbox("out", out, DeviceState)
         check_mailbox("command", command, Command)
-        device = self.add(plan, poll_ms, DeviceState, out)
-        device.d.command = command.box
-        self.boxes.append(command)
-        for i, r in enumerate(plan.reads):
-            if r.every == 1:
-                device.d.carriers[0] |= 1 << <int> i
-        return device
+        return self.add(raw, out, command)
 
-    cdef Device add(self, plan, int poll_ms, record, Mailbox out):
-        """The next device, checked; nothing is added when a check fails."""
+    def add(self, bytes compiled, Box out, Box command=None):
+        """The next device: what compiled.meter() or inverter() made, and its mailboxes. None is added when it fails."""
         cdef Device device = Device()
-        check_range("poll_ms", poll_ms, 0, 10_000)
-        check_range("plan: timeout_ms", plan.timeout_ms, 1, 10_000)
-        check_range("plan: min_gap_ms", plan.min_gap_ms, 0, 10_000)
-        check_mailbox("out", out, record)
-        device.bus = self
-        device.d = <device_t*> PyMem_Calloc(1, sizeof(device_t))
-        if device.d == NULL:
+        cdef device_t* d
+        self.check(compiled, out, command)
+        d = <device_t*> PyMem_Calloc(1, sizeof(device_t))
+        if d == NULL:
             raise MemoryError
-        try:
-            fill_tables(&device.d.tables, plan, record)
-            setpoint_init(&device.d.setpoint, plan)
-        except ValueError:
-            PyMem_Free(device.d)
-            raise
-        device.d.out = out.box
-        device.d.period_ns = poll_ms * MS
-        device.d.timeout_ns, device.d.gap_ns = plan.timeout_ms * MS, plan.min_gap_ms * MS
-        self.b.devices[self.b.n_devices] = device.d
+        self.b.devices[self.b.n_devices] = device.d = d
         self.b.n_devices += 1
-        self.plans.append(plan)
-        self.boxes.append(out)
+        device.bus = self
+        self.devices.append(compiled)
+        self.boxes.append((out, command))
+        self.renew(self.b.n_devices - 1)
         return device
 
-    cdef int check_open(self, object plan) except -1:
-        """Whether another device may come."""
+    cdef int check(self, bytes compiled, Box out, Box command) except -1:
+        """Whether this device may come."""
+        cdef const device_t* d = <const device_t*> <const char*> compiled
         if self.running:
             raise BusError(f"{self.link}: the bus is already running")
+        if len(compiled) != sizeof(device_t):
+            raise ValueError(f"{self.link}: a device of {len(compiled)} bytes; this build has {sizeof(device_t)}")
         if self.b.n_devices == MAX_DEVICES:
             raise ValueError(f"{self.link}: {MAX_DEVICES} devices on one wire are the most")
-        if isinstance(self.link, SerialLink):
-            check_range("unit on a serial line", plan.unit, 1, 247)
-        if plan.unit in (p.unit for p in self.plans):
-            raise ValueError(f"{self.link}: unit {plan.unit} stands twice on this wire")
+        if self.to.kind == RTU:
+            check_range("unit on a serial line", d.tables.unit, 1, 247)
+        for i in range(self.b.n_devices):
+            if self.b.devices[<int> i].tables.unit == d.tables.unit:
+                raise ValueError(f"{self.link}: unit {d.tables.unit} stands twice on this wire")
+        check_range("words of out", out.n_words, d.tables.n_words, d.tables.n_words)
+        if command is not None:
+            check_range("words of command", command.n_words, sizeof(command_t) // 8, sizeof(command_t) // 8)
         return 0
+
+    cdef void renew(self, int i):
+        """A device that has never been asked."""
+        cdef device_t* d = self.b.devices[i]
+        cdef Box out, command
+        memcpy(d, <const char*> <bytes> self.devices[i], sizeof(device_t))
+        out, command = self.boxes[i]
+        d.out = out.box
+        d.command = command.box if command is not None else NULL
 
     def start(self, int fifo_priority=70, int cpu=-1):
         """Begin to poll. Returns what the system granted: one line of text."""
-        cdef posix.pthread_attr_t attr
-        cdef posix.sigset_t every, before
-        cdef int error
         if self.running:
             raise BusError(f"{self.link}: the bus is already running")
-        if not self.plans:
+        if not self.devices:
             raise ValueError(f"{self.link}: no device on this bus")
         check_range("fifo_priority", fifo_priority, 0, 98)
         check_range("cpu", cpu, -1, posix.CPU_SETSIZE - 1)
         self.reset()
-        posix.sigfillset(&every)
-        posix.pthread_sigmask(posix.SIG_SETMASK, &every, &before)   # signals belong to the main thread
-        posix.pthread_attr_init(&attr)
-        posix.pthread_attr_setstacksize(&attr, STACK_BYTES)
-        error = posix.pthread_create(&self.thread, &attr, body, &self.b)
-        posix.pthread_attr_destroy(&attr)
-        posix.pthread_sigmask(posix.SIG_SETMASK, &before, NULL)
+        error = thread_start(&self.thread, body, &self.b, b"bus")
         if error:
             raise BusError(f"{self.link}: no thread for the bus ({os.strerror(error)})")
         self.running = True
-        return granted(self.thread, fifo_priority, cpu)
+        return thread_rights(self.thread, fifo_priority, cpu)
 
     cdef int reset(self) except -1:
-        """The state of a bus that has never run; the wire is opened anew for a second start."""
-        if self.fd < 0:
+        """The state of a bus that has never run; a serial port is opened anew for a second start."""
+        if self.fd < 0 and self.to.kind == RTU:
             self.fd = open_link(&self.to, self.link)
         wire_init(&self.b.wire, &self.to, self.fd)
         self.fd = -1                            # the thread's from now on
         self.b.turn = 0
         self.b.done = 0
-        for i, plan in enumerate(self.plans):
-            device_reset(self.b.devices[<int> i])
-            setpoint_init(&self.b.devices[<int> i].setpoint, plan)
+        for i in range(self.b.n_devices):
+            self.renew(i)
         return 0
 
     def stop(self, double timeout_s=2.0):
@@ -210,8 +172,7 @@ cdef class Bus:
         v2g_store(&self.b.wire.stop, 1)
         if not self.wait_until(&self.b.done, 1, timeout_s):
             raise BusError(f"{self.link}: the bus thread did not end within {timeout_s} s")
-        with nogil:
-            posix.pthread_join(self.thread, NULL)
+        thread_join(self.thread)
         self.running = False
 
     cdef bint wait_until(self, int64_t* word, int64_t least, double timeout_s) except? 0:

@@ -5,6 +5,8 @@
 
 from libc.stdint cimport uint8_t, uint16_t
 
+from drivers.modbus.codes cimport Fault
+
 cdef enum:
     MBAP = 7                        # transaction, protocol, length (2 bytes each), unit
     MAX_PDU = 253
@@ -13,25 +15,6 @@ cdef enum:
     MAX_READ_WORDS = 125
     MAX_WRITE_WORDS = 123
     MAX_EXCHANGE_WORDS = 121        # that function 23 writes
-
-cpdef enum Fault:
-    OK = 0
-    # what check_* find in a reply
-    SHORT = 1                       # not whole (yet)
-    BAD_TRANSACTION = 2
-    BAD_PROTOCOL = 3                # not Modbus, or out of step
-    BAD_LENGTH = 4                  # not as long as the request makes it
-    BAD_UNIT = 5
-    BAD_FUNCTION = 6
-    BAD_ECHO = 7                    # a write acknowledged with another address, count or value
-    BAD_CRC = 13
-    NOISE = 14                      # a serial line that is never silent
-    EXCEPTION = 8                   # the device says no; its code is in the reply
-    # what the wire finds
-    TIMEOUT = 9
-    CLOSED = 10                     # by the device, or a socket error
-    NOT_CONNECTED = 11              # connect failed, or its back-off is running
-    STOPPED = 12                    # our own side wants to end
 
 cdef struct request_t:
     int unit

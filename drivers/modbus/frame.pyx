@@ -250,23 +250,21 @@ def exchange_request(transaction, int unit, int address, int count, int to_addre
     return whole(&ask, values, transaction)
 
 
-def check_reply(const uint8_t[::1] raw, transaction, int unit, int function, int address, int count):
+def check_reply(bytes raw, transaction, int unit, int function, int address, int count):
     """The Fault of these bytes as the reply to a request. count: words, or the value of function 6; transaction: None
     for RTU; function 23: what it reads.
     """
+    from drivers.modbus.codes import Fault as Face
     cdef request_t ask
-    cdef uint8_t nothing = 0
-    cdef int n = <int> min(raw.shape[0], 1 << 20)
-    cdef const uint8_t* adu = &raw[0] if n else &nothing
+    cdef int n = <int> min(len(raw), 1 << 20)
+    cdef const uint8_t* adu = raw
     if function == 23:
         fill_exchange(&ask, unit, address, count, 0, 1)
     else:
         fill_request(&ask, unit, function, address, count)
-    return Fault(rtu_check(adu, n, &ask) if transaction is None else reply_check(adu, n, transaction, &ask))
+    return Face(rtu_check(adu, n, &ask) if transaction is None else reply_check(adu, n, transaction, &ask))
 
 
-def crc_of(const uint8_t[::1] raw):
+def crc_of(bytes raw):
     """The CRC of these bytes, which stands on the wire low byte first."""
-    cdef uint8_t nothing = 0
-    cdef int n = <int> min(raw.shape[0], 1 << 20)
-    return crc16(&raw[0] if n else &nothing, n)
+    return crc16(raw, <int> min(len(raw), 1 << 20))

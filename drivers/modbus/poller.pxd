@@ -55,4 +55,3 @@ cdef struct bus_t:
 
 # One request (a read, and what may be written behind it), or the wait for the next one.
 cdef void poller_turn(bus_t* b) noexcept nogil
-cdef void device_reset(device_t* d) noexcept nogil

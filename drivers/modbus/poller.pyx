@@ -12,15 +12,16 @@ Errors   values and counters.
 """
 
 from libc.stdint cimport int64_t, uint16_t
-from libc.string cimport memcmp, memcpy, memset
+from libc.string cimport memcmp, memcpy
 
 from cython_core.realtime.mailbox cimport (
     mailbox_get, mailbox_put, mailbox_wait, v2g_load, v2g_load_acquire, v2g_store_release,
 )
-from drivers.modbus.frame cimport Fault, request_t
+from drivers.modbus.codes cimport Due, Fault
+from drivers.modbus.frame cimport request_t
 from drivers.modbus.posix cimport now_ns
 from drivers.modbus.setpoint cimport (
-    Due, setpoint_acknowledged, setpoint_due, setpoint_forget, setpoint_read, setpoint_tried,
+    setpoint_acknowledged, setpoint_due, setpoint_forget, setpoint_read, setpoint_tried,
 )
 from drivers.modbus.tables cimport decode_record, encode_write, write_t, writes_t
 from drivers.modbus.types cimport NAP_NS, RTU
@@ -30,15 +31,6 @@ from drivers.modbus.wire cimport wire_again, wire_ask, wire_can_mend, wire_data,
 cdef int64_t LOOK_NS = 1000000          # how often a wire with several inverters looks for their new commands
 cdef int64_t MARGIN_NS = 100000         # a round is whole this long before its grid point
 cdef int64_t DEAD_NS = 1000000000       # a dead device is not asked more often than this
-
-
-cdef void device_reset(device_t* d) noexcept nogil:
-    memset(d.answers, 0, sizeof(d.answers))
-    memset(&d.count, 0, sizeof(d.count))
-    d.seen = d.judged = d.rounds = d.connects = d.t_echo_ns = d.started = 0
-    d.lead_ns = d.t_due_ns = 0
-    d.next_read = d.missed = 0
-    d.hand_back = NOT_ASKED
 
 
 cdef void notice_connection(bus_t* b, device_t* d) noexcept nogil:

@@ -77,33 +77,8 @@ cdef extern from "netinet/in.h" nogil:
 cdef extern from "netinet/tcp.h" nogil:
     int TCP_NODELAY
 
-cdef extern from "signal.h" nogil:
-    ctypedef struct sigset_t:
-        pass
-    int SIG_SETMASK
-    int sigfillset(sigset_t* signals)
-    int pthread_sigmask(int how, const sigset_t* signals, sigset_t* old)
-
 cdef extern from "sched.h" nogil:
-    cdef struct sched_param:
-        int sched_priority
-    ctypedef struct cpu_set_t:
-        pass
-    int SCHED_FIFO, CPU_SETSIZE
-    void CPU_ZERO(cpu_set_t* cpus)
-    void CPU_SET(int cpu, cpu_set_t* cpus)
-
-cdef extern from "pthread.h" nogil:
-    ctypedef unsigned long pthread_t
-    ctypedef struct pthread_attr_t:
-        pass
-    int pthread_attr_init(pthread_attr_t* attr)
-    int pthread_attr_setstacksize(pthread_attr_t* attr, size_t size)
-    int pthread_attr_destroy(pthread_attr_t* attr)
-    int pthread_create(pthread_t* thread, const pthread_attr_t* attr, void* (*body)(void*) noexcept nogil, void* arg)
-    int pthread_join(pthread_t thread, void** result)
-    int pthread_setschedparam(pthread_t thread, int policy, const sched_param* param)
-    int pthread_setaffinity_np(pthread_t thread, size_t size, const cpu_set_t* cpus)
+    int CPU_SETSIZE
 
 
 cdef inline int64_t now_ns() noexcept nogil:

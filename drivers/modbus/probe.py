@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from drivers.modbus.frame import Fault
+from drivers.modbus.codes import Fault
 from drivers.modbus.link import Link
 from drivers.modbus.wire import Wire
 from drivers.tables import Plan

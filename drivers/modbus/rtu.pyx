@@ -13,7 +13,8 @@ from libc.stdint cimport int64_t
 from libc.string cimport memmove
 
 from drivers.modbus cimport posix
-from drivers.modbus.frame cimport Fault, MAX_RTU, request_t, rtu_check, rtu_size
+from drivers.modbus.codes cimport Fault
+from drivers.modbus.frame cimport MAX_RTU, request_t, rtu_check, rtu_size
 from drivers.modbus.posix cimport now_ns
 from drivers.modbus.types cimport INPUT_BYTES, wire_t
 from drivers.modbus.waits cimport count_up, wait_for

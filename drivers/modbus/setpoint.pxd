@@ -3,14 +3,7 @@
 from libc.stdint cimport int64_t
 
 from cython_core.structs cimport command_t
-
-cpdef enum Due:
-    WAIT = 0                        # nothing to write now
-    WRITE = 1
-    URGENT = 2                      # power to 0: the minimum interval does not hold it back
-    SILENT = 3                      # the core wants nothing written
-    EXPIRED = 4                     # older than its valid_ms
-    REFUSED = 5                     # not finite
+from drivers.modbus.codes cimport Due
 
 cdef struct setpoint_t:
     int64_t interval_ns             # between two writes
@@ -33,4 +26,3 @@ cdef void setpoint_tried(setpoint_t* s, int due, int64_t now_ns) noexcept nogil
 cdef void setpoint_acknowledged(setpoint_t* s, const command_t* command, int64_t t_ack_ns) noexcept nogil
 cdef void setpoint_read(setpoint_t* s) noexcept nogil       # a read came between
 cdef void setpoint_forget(setpoint_t* s) noexcept nogil     # a new connection, or a write that failed
-cdef void setpoint_init(setpoint_t* s, object plan) except *

@@ -1,15 +1,6 @@
-from enum import IntEnum
-
 from cython_core.records import Command
-from drivers.registermap import Plan
-
-class Due(IntEnum):
-    WAIT = 0
-    WRITE = 1
-    URGENT = 2
-    SILENT = 3
-    EXPIRED = 4
-    REFUSED = 5
+from drivers.modbus.codes import Due
+from drivers.tables import Plan
 
 class WriteRules:
     def __init__(self, plan: Plan) -> None: ...

@@ -9,14 +9,12 @@ Errors   values: EXPIRED and REFUSED commands are counted by the bus, and the de
 
 from libc.math cimport fabs, isfinite
 from libc.stdint cimport int64_t
-from libc.string cimport memset
+from libc.string cimport memcpy
 
+from cython_core.codes cimport MODE_ACTIVE, MODE_STOP
 from cython_core.structs cimport command_t
+from drivers.modbus.codes cimport Due
 
-from cython_core.records import Mode
-
-cdef int64_t ACTIVE = Mode.ACTIVE
-cdef int64_t STOP = Mode.STOP
 cdef int64_t LONGEST_VALID_MS = 3600000     # and no overflow below
 
 
@@ -27,13 +25,13 @@ cdef inline bint changed(double value, double before, double quantum) noexcept n
 cdef bint to_zero(const setpoint_t* s, const command_t* c) noexcept nogil:
     if c.p_w != 0.0 or (s.known and s.p_w == 0.0):
         return 0
-    return c.mode == STOP or c.mode != s.mode
+    return c.mode == MODE_STOP or c.mode != s.mode
 
 
 cdef int setpoint_due(const setpoint_t* s, const command_t* command, int64_t now_ns) noexcept nogil:
     cdef int64_t age_ns = now_ns - command.t_ns
     cdef int64_t valid_ns = min(command.valid_ms, LONGEST_VALID_MS) * 1000000
-    if command.mode < ACTIVE or command.mode > STOP:        # SILENT, or a mode this code does not know
+    if command.mode < MODE_ACTIVE or command.mode > MODE_STOP:        # SILENT, or a mode this code does not know
         return Due.SILENT
     if age_ns > valid_ns or age_ns < -valid_ns:             # from the future: not from this machine's clock
         return Due.EXPIRED
@@ -75,19 +73,6 @@ cdef void setpoint_forget(setpoint_t* s) noexcept nogil:
     s.known = 0
 
 
-cdef void setpoint_init(setpoint_t* s, object plan) except *:
-    memset(s, 0, sizeof(setpoint_t))
-    for name, low, high in (("min_write_interval_ms", 0, 60_000), ("write_refresh_ms", 0, 600_000),
-                            ("quantum_p_w", 0, 1e6), ("quantum_q_var", 0, 1e6)):
-        if not low <= getattr(plan, name) <= high:
-            raise ValueError(f"plan: {name} = {getattr(plan, name)} is outside {low} ... {high}")
-    s.interval_ns = plan.min_write_interval_ms * 1000000
-    s.refresh_ns = (plan.write_refresh_ms or 1000) * 1000000        # 0: no timer in the device, refresh each second
-    s.quantum_p_w = plan.quantum_p_w
-    s.quantum_q_var = plan.quantum_q_var
-    s.mode = -1
-
-
 cdef command_t as_struct(command) except *:
     return command_t(command.n, command.t_ns, command.p_w, command.q_var, command.mode, command.valid_ms)
 
@@ -97,12 +82,15 @@ cdef class WriteRules:
     cdef setpoint_t s
 
     def __init__(self, plan):
-        setpoint_init(&self.s, plan)
+        from drivers.modbus.compiled import rules
+        cdef bytes raw = rules(plan)
+        memcpy(&self.s, <const char*> raw, sizeof(setpoint_t))
 
     def due(self, command, int64_t now_ns):
         """What the rules say to this command now."""
+        from drivers.modbus.codes import Due as Face
         cdef command_t c = as_struct(command)
-        return Due(setpoint_due(&self.s, &c, now_ns))
+        return Face(setpoint_due(&self.s, &c, now_ns))
 
     def tried(self, int due, int64_t now_ns):
         """A write was sent."""

@@ -10,7 +10,7 @@ cdef enum:
     MAX_ENCODES = 8                 # in one write
     RECORD_WORDS = 16               # the longest record a bus fills
 
-cdef enum:                          # the types of registermap.TYPES
+cdef enum:                          # the types of drivers.tables.TYPES
     U16 = 0
     S16 = 1
     U32 = 2
@@ -96,4 +96,3 @@ cdef struct tables_t:
 cdef void decode_record(const tables_t* t, const answer_t* answers, int64_t* record) noexcept nogil
 # The words of one write; 0: a value does not fit its type, and nothing may be sent.
 cdef int encode_write(const write_t* write, double p_w, double q_var, uint16_t* words) noexcept nogil
-cdef void fill_tables(tables_t* t, object plan, object record) except *

@@ -1,7 +1,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from drivers.registermap import Plan
+from drivers.tables import Plan
 
 class Tables:
     def __init__(self, plan: Plan, record: type[Any]) -> None: ...

@@ -8,7 +8,8 @@ from libc.stdint cimport int64_t
 from libc.string cimport memmove, memset
 
 from drivers.modbus cimport posix
-from drivers.modbus.frame cimport Fault, MBAP, mbap_size, mbap_transaction, reply_check, request_t
+from drivers.modbus.codes cimport Fault
+from drivers.modbus.frame cimport MBAP, mbap_size, mbap_transaction, reply_check, request_t
 from drivers.modbus.types cimport INPUT_BYTES, wire_t
 from drivers.modbus.waits cimport count_up, wait_for
 

@@ -1,10 +1,11 @@
 from collections.abc import Sequence
 
-from drivers.modbus.frame import Fault
+from drivers.modbus.codes import Fault
 from drivers.modbus.link import Link
 from drivers.modbus.statistics import BusStats
 
 def resolve(host: str, port: int) -> bytes: ...
+def opened(link: Link) -> tuple[str, bytes, int]: ...
 
 class Wire:
     def __init__(self, link: Link, timeout_ms: int = 300, min_gap_ms: int = 0) -> None: ...

@@ -7,15 +7,14 @@ Stale    what comes after its deadline is never taken for another answer: tcp.py
 Errors   a Fault of frame.pxd; counters say how often. Wire() raises BusError: look at name, cable and port.
 """
 
-import socket as sockets
-
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy, memset
 
 from cython_core.realtime.mailbox cimport v2g_load, v2g_store
 from drivers.modbus cimport posix
+from drivers.modbus.codes cimport Fault
 from drivers.modbus.frame cimport (
-    Fault, MBAP, fill_exchange, fill_request, fill_words, is_write, mbap_build, pdu_answer_size, pdu_build, request_t,
+    MBAP, fill_exchange, fill_request, fill_words, is_write, mbap_build, pdu_answer_size, pdu_build, request_t,
     rtu_build,
 )
 from drivers.modbus.posix cimport now_ns
@@ -25,9 +24,6 @@ from drivers.modbus.types cimport INPUT_BYTES, MAX_TURNS, RTU, TCP, counters_t, 
 from drivers.modbus.waits cimport count_up, wait_for, wire_rest
 
 from drivers.base import BusError
-from drivers.modbus.frame import Fault as FaultFace
-from drivers.modbus.link import TcpLink
-from drivers.modbus.statistics import BusStats
 
 cdef int64_t FIRST_BACKOFF_NS = 100000000
 cdef int64_t LAST_BACKOFF_NS = 2000000000
@@ -228,6 +224,7 @@ cdef const uint8_t* wire_data(const wire_t* w) noexcept nogil:
 
 def resolve(str host, int port):
     """The IPv4 address of a host as 4 bytes. Asked once, before a thread starts: a name server must not stop a bus."""
+    import socket as sockets
     if not 1 <= port <= 65535:
         raise ValueError(f"{host}: port {port} is outside 1 ... 65535")
     try:
@@ -238,6 +235,7 @@ def resolve(str host, int port):
 
 
 cdef int open_link(link_t* to, object link) except? -2:
+    from drivers.modbus.link import TcpLink
     cdef bytes address
     memset(to, 0, sizeof(link_t))
     if isinstance(link, TcpLink):
@@ -255,8 +253,16 @@ cdef int open_link(link_t* to, object link) except? -2:
     return fd
 
 
+def opened(link):
+    """A TcpLink or SerialLink -> (its name, link_t as bytes, the descriptor of its port or -1)."""
+    cdef link_t to
+    fd = open_link(&to, link)
+    return str(link), (<const char*> &to)[:sizeof(link_t)], fd
+
+
 cdef object stats_of(const wire_t* w, const counters_t* c):
     """A reading of the counters; the thread is not touched."""
+    from drivers.modbus.statistics import BusStats
     cdef int64_t answers = v2g_load(&c.answers) + v2g_load(&c.exceptions)
     cdef int64_t connects = v2g_load(&w.connects)
     return BusStats(
@@ -271,6 +277,11 @@ cdef object stats_of(const wire_t* w, const counters_t* c):
         last_error=v2g_load(&c.last_error), last_exception=v2g_load(&c.last_exception),
         t_success_ns=v2g_load(&c.t_success_ns),
     )
+
+
+cdef object face(int fault):
+    from drivers.modbus.codes import Fault as Face
+    return Face(fault)
 
 
 cdef class Wire:
@@ -312,7 +323,7 @@ cdef class Wire:
         fill_words(values, words)
         with nogil:
             fault = wire_ask(&self.wire, &ask, values)
-        return FaultFace(fault)
+        return face(fault)
 
     def exchange(self, int unit, int address, int count, int to_address, words):
         """(Fault, words): write these at to_address, then read `count` words at address, all by function 23."""
@@ -328,8 +339,8 @@ cdef class Wire:
         with nogil:
             fault = wire_ask(&self.wire, ask, values)
         if fault != Fault.OK:
-            return FaultFace(fault), ()
-        return FaultFace.OK, tuple((data[2 * <int> i] << 8) | data[2 * <int> i + 1] for i in range(ask.count))
+            return face(fault), ()
+        return face(fault), tuple((data[2 * <int> i] << 8) | data[2 * <int> i + 1] for i in range(ask.count))
 
     def skip_transactions(self, int n):
         """Count on as if n requests had been sent: a test need not send 65536."""

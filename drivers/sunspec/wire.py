@@ -17,7 +17,7 @@ from pathlib import Path
 
 from drivers.base import BusError, DiscoveryError, DriverError
 from drivers.mapfile import load_map
-from drivers.modbus.frame import Fault
+from drivers.modbus.codes import Fault
 from drivers.modbus.link import Link, SerialLink, TcpLink
 from drivers.modbus.wire import Wire
 from drivers.registermap import Plan, plan_from_json, plan_to_json

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import secrets
 import socket
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.notify import PriorityFormatter, notify, watchdog_s
+from controller.notify import notify, watchdog_s
 
 
 def listening(address: str) -> socket.socket:
@@ -74,10 +73,3 @@ WATCHDOGS = [
 @pytest.mark.parametrize(("environ", "seconds", "why"), WATCHDOGS, ids=[c[-1] for c in WATCHDOGS])
 def test_watchdog_time(environ: dict[str, str], seconds: float | None, why: str) -> None:
     assert watchdog_s(environ) == seconds, why
-
-
-@pytest.mark.parametrize(("level", "priority"), [(logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (5, 7)])
-def test_each_log_line_carries_its_priority(level: int, priority: int) -> None:
-    record = logging.LogRecord("v2g", level, "", 0, "V2G-STALE-METER first\nsecond", None, None)
-    text = PriorityFormatter("%(message)s").format(record)
-    assert text == f"<{priority}>V2G-STALE-METER first\n<{priority}>second"

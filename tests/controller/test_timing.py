@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.runtime import plan_of_meter
+from controller.launch import plan_of_meter
 from controller.timing import budgets
 from tests.controller.test_site import GOOD, changed, complaints, site_of
 

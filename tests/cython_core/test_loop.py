@@ -322,7 +322,7 @@ def test_the_newest_snapshot_is_a_place_to_replay_from(rig: Rig) -> None:
 # --- late ---
 
 STARVED = """
-import os, sys, threading, time
+import os, sys, time
 from pathlib import Path
 from cython_core.realtime.loop import Loop
 from cython_core.realtime.mailbox import Mailbox
@@ -334,15 +334,15 @@ from cython_core.step import Core
 ring = RingWriter(Path(sys.argv[1]), {"epoch": 1}, 1_000_000)
 loop = Loop(Core(Settings(), 0.001), ring, *(Mailbox(r) for r in (Measurement, DeviceState, Order, Command)))
 loop.start()
-(thread,) = (t for t in threading.enumerate() if t.name == "core")
+(thread,) = (int(t.name) for t in Path("/proc/self/task").iterdir() if (t / "comm").read_text() == "core\\n")
 cpu = min(os.sched_getaffinity(0))
-os.sched_setaffinity(thread.native_id, {cpu})
-os.sched_setscheduler(thread.native_id, os.SCHED_IDLE, os.sched_param(0))  # gets what the other thread leaves over
+os.sched_setaffinity(thread, {cpu})
+os.sched_setscheduler(thread, os.SCHED_IDLE, os.sched_param(0))  # gets what the other thread leaves over
 os.sched_setaffinity(0, {cpu})
 end = time.monotonic() + 10.0
 while loop.skipped < 20 and time.monotonic() < end:
     sum(range(10_000))
-os.sched_setscheduler(thread.native_id, os.SCHED_OTHER, os.sched_param(0))
+os.sched_setscheduler(thread, os.SCHED_OTHER, os.sched_param(0))
 print(loop.stop(), loop.steps, loop.skipped)
 """
 

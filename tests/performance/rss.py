@@ -3,7 +3,7 @@
 core process  `v2g run` against simulated devices, some seconds after its start: memory locked, all threads running.
               Counted without the ring, the file of the newest minute that it hands on (its size follows from the
               period); with the ring in a second row, which is not gated.
-not started   the program and its site loaded, then nothing: what locking and threads add is above it
+not started   its program loaded, then nothing: what its site, locking and threads add is above it
 interpreter   python -c "import time; time.sleep(...)"
 """
 
@@ -15,12 +15,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
+from controller.handed import ROOT
+from controller.launch import CORE as CORE_FLAGS
 from tests.performance.core_process import core_process, mapped_bytes
 from tests.performance.harness import Contestant, Gate, Measurement
 
 PERIOD_MS = 10
 BARE = "import time; print(flush=True); time.sleep(600)"
-LOADED = f"from controller.commands.run import *; runtime = Runtime(load_site(Path('demo-60hz'))); {BARE}"
+LOADED = f"import sys; sys.path.append(sys.argv[1]); import controller.runtime; {BARE}"
 CORE, WITH_RING, NOT_STARTED, INTERPRETER = "core process", "core process and ring", "not started", "bare interpreter"
 
 
@@ -34,8 +36,9 @@ class Processes:
         with ExitStack() as stack:
             core = stack.enter_context(core_process(PERIOD_MS))
             self.pids = {CORE: core, WITH_RING: core}
-            for name, code in ((NOT_STARTED, LOADED), (INTERPRETER, BARE)):
-                process = stack.enter_context(subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE))
+            for name, arguments in ((NOT_STARTED, (CORE_FLAGS[0], LOADED, ROOT)), (INTERPRETER, ("-c", BARE))):
+                command = [sys.executable, *arguments]
+                process = stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE))
                 stack.callback(process.kill)
                 self.pids[name] = process.pid
                 assert process.stdout is not None

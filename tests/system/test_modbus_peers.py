@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from drivers.modbus.frame import Fault
+from drivers.modbus.codes import Fault
 from drivers.modbus.link import SerialLink, TcpLink
 from drivers.modbus.wire import Wire
 from tests.drivers.sim.conftest import Simulation, until

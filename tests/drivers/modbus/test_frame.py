@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.modbus.frame import Fault, check_reply, crc_of, exchange_request, read_request, write_request
+from drivers.modbus.codes import Fault
+from drivers.modbus.frame import check_reply, crc_of, exchange_request, read_request, write_request
 
 # fmt: off
 READS = [

@@ -19,7 +19,7 @@ from pymodbus.simulator import DataType, SimData, SimDevice
 from cython_core.realtime.mailbox import Mailbox
 from cython_core.records import Command, DeviceState, DeviceValid, Measurement, MeasurementValid, Mode
 from drivers.modbus.bus import Bus
-from drivers.modbus.frame import Fault
+from drivers.modbus.codes import Fault
 from drivers.modbus.link import TcpLink
 from drivers.modbus.wire import Wire
 from drivers.registermap import Decode, Encode, Plan, Read, Write

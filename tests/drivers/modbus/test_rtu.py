@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from drivers.base import BusError
-from drivers.modbus.frame import Fault
+from drivers.modbus.codes import Fault
 from drivers.modbus.link import SerialLink
 from drivers.modbus.wire import Wire
 from tests.drivers.modbus.scripted import wait

@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from cython_core.records import Command, Mode
-from drivers.modbus.setpoint import Due, WriteRules
+from drivers.modbus.codes import Due
+from drivers.modbus.setpoint import WriteRules
 from drivers.registermap import Plan, Read, Write
 
 MS = 1_000_000

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from drivers.base import BusError
-from drivers.modbus.frame import Fault
+from drivers.modbus.codes import Fault
 from drivers.modbus.link import TcpLink
 from drivers.modbus.wire import Wire, resolve
 from tests.drivers.modbus.scripted import HANG_UP, Device, Request, device, reply, wait

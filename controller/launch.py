@@ -1,0 +1,179 @@
+"""The launcher: `v2g run` until the core begins. It finds the devices, compiles all there is to know, becomes the core.
+
+Two images of one program follow each other in one process. This one is ordinary Python, with YAML, maps and all
+settings; the second one (controller.runtime) holds what the core needs and no more. Process id, folder lock, open
+serial ports and blocked signals go over from one to the other.
+Errors   InputError, SettingError, MapError: the site's choice cannot be met. DriverError: a port cannot be opened. A
+         device that does not answer is waited for.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import random
+import signal
+import sys
+import threading
+import time
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, NoReturn
+
+from controller.alarms import CODES
+from controller.build import build_id
+from controller.errors import InputError
+from controller.handed import ROOT, Handed, stamp
+from controller.lifetime import lock_folder, stop_on_signals
+from controller.notify import notify
+from controller.site import Site
+from cython_core.compiled import compiled
+from cython_core.realtime.host import kernel_kind
+from cython_core.realtime.ring import RingWriter
+from cython_core.records import REASON_TEXT, RECORDS, Reason, WishSource
+from cython_core.settings import digest, to_mapping
+from drivers.base import DriverError
+from drivers.mapfile import load_map
+from drivers.modbus import compiled as devices
+from drivers.modbus.probe import measure_turnaround_ms
+from drivers.modbus.wire import opened
+from drivers.registermap import meter_plan
+from drivers.sunspec import discover_in_child
+from drivers.tables import Plan
+
+log = logging.getLogger(__name__)
+
+BOX_BYTES = 512
+FIND_AGAIN_S = 2.0
+TURNAROUND_MS = 2.0  # of a meter that has not been asked yet
+AT_REST_PU = 0.02
+# -S: nothing that a .pth file of some other package starts runs in the core; its own packages lie in ROOT
+CORE = (
+    "-SPc",
+    "import sys; sys.path.append(sys.argv[1]); from controller.runtime import main; sys.exit(main(int(sys.argv[2])))",
+)
+
+
+def launch(site: Site, watch_only: bool) -> int:
+    """Become the core of this site. Returns the exit code when we are stopped before."""
+    as_loaded = stamp()
+    stopping = stop_on_signals()
+    lock = lock_folder(site.runtime_dir, "core")
+    if lock is None:
+        raise InputError(f"{site.runtime_dir}: another controller of this site is running; stop it first")
+    inverter_plan = find_inverter(site, stopping)
+    if inverter_plan is None:
+        return 0
+    handed = hand_over(site, site.start_mode != "shadow" and not watch_only, inverter_plan, as_loaded)
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))  # from here on they wait for the core
+    if stopping.is_set():
+        return 0
+    return become_core(site, handed, lock.fileno())
+
+
+def become_core(site: Site, handed: Handed, lock_fd: int) -> NoReturn:
+    """Replace this program by the core; nothing else of it is left."""
+    for fd in (lock_fd, *(fd for _, _, fd in handed.wires if fd >= 0)):
+        os.set_inheritable(fd, True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execv(sys.executable, [sys.executable, *CORE, ROOT, str(handed.write()), "v2g", "run", str(site.path)])
+
+
+# ---- the devices ----
+
+
+def find_inverter(site: Site, stopping: threading.Event) -> Plan | None:
+    """Wait for the inverter; None when we are stopped meanwhile. The answer's first fault is said once."""
+    inverter, said = site.inverter, ""
+    while not stopping.is_set():
+        try:
+            return discover_in_child(inverter.link, inverter.unit, inverter.reversion_s, 5.0, inverter.timeout_ms)
+        except DriverError as error:
+            if str(error) != said:
+                log.warning("V2G-INVERTER-NOT-FOUND %s; trying again every %g s", error, FIND_AGAIN_S)
+                notify(f"STATUS=waiting for the inverter: {error}")
+            said = str(error)
+        stopping.wait(FIND_AGAIN_S)
+    return None
+
+
+def plan_of_meter(site: Site, turnaround_ms: float) -> Plan:
+    """The meter's tables. At the house connection its power is the house's: asked for that connection's limits only."""
+    meter = site.meter
+    house = "house" if site.settings.site_limits.enable else "none"
+    power = "unit" if meter.location == "inverter" else house
+    baud = meter.baud if meter.serial else 0
+    return meter_plan(load_map(meter.map), meter.unit, meter.phases, meter.timeout_ms, turnaround_ms, baud, power)
+
+
+def measured_plan(site: Site) -> tuple[Plan, float | None]:
+    """The meter's tables for the turnaround it shows now, ms; None when it does not answer."""
+    first = plan_of_meter(site, TURNAROUND_MS)
+    turnaround_ms = measure_turnaround_ms(site.meter.link, first)
+    return (first if turnaround_ms is None else plan_of_meter(site, turnaround_ms)), turnaround_ms
+
+
+# ---- what the core is told ----
+
+
+def hand_over(site: Site, writes: bool, inverter_plan: Plan, as_loaded: int) -> Handed:
+    """Everything, compiled; the files that the core shares with others are there, and its serial ports are open."""
+    meter_plan, turnaround_ms = measured_plan(site)
+    links = list(dict.fromkeys((site.meter.link, site.inverter.link)))
+    about = facts(site, writes) | {"meter_turnaround_ms": turnaround_ms, "meter_reads": len(meter_plan.reads)}
+    RingWriter(site.runtime_dir / "ring", about, site.period_ms * 1_000_000, publish=False)
+    with (site.runtime_dir / "wishes").open("ab") as file:
+        file.truncate(BOX_BYTES * len(WishSource))
+        wishes = file.name
+    mode = "writing set-points" if writes else "watching only, nothing is written"
+    return Handed(
+        stamp=as_loaded,
+        start_mode=site.start_mode,
+        started=f"V2G-START {site.name}: start mode {site.start_mode}, {mode}, step {site.period_ms} ms",
+        writes=writes,
+        small_w=AT_REST_PU * site.settings.rating.p_rated_w,
+        realtime_required=f"{site.path}: require_realtime is set, but " if site.require_realtime else "",
+        kernel=kernel_kind(),
+        settings=compiled(site.settings, site.period_ms * 1e-3),
+        wires=[opened(link) for link in links],
+        meter=(links.index(site.meter.link), devices.meter(meter_plan, site.meter.poll_ms)),
+        inverter=(links.index(site.inverter.link), devices.inverter(inverter_plan, site.inverter.poll_ms)),
+        words={record.__name__: len(fields(record)) for record in RECORDS},
+        ring=str(site.runtime_dir / "ring"),
+        facts=json.dumps(about),
+        wishes=str(wishes),
+        wish_sources=[int(s) for s in WishSource if s is not WishSource.DEFAULT],
+        box_bytes=BOX_BYTES,
+        alarms=[(int(Reason[name]), code, REASON_TEXT[Reason[name]]) for name, code in CODES.items()],
+    )
+
+
+def facts(site: Site, writes: bool) -> dict[str, Any]:
+    """What every reader of the ring needs to know of this run, but for what the host grants."""
+    now_ns = time.monotonic_ns()
+    wall_ns = time.time_ns()
+    return {
+        "v": 1,
+        "site": site.name,
+        "start_mode": site.start_mode,
+        "writes": writes,
+        "epoch": wall_ns // 1_000_000 * 1000 + random.randrange(1000),
+        "wall_offset_ns": wall_ns - now_ns,
+        "boot_id": boot_id(),
+        "period_ns": site.period_ms * 1_000_000,
+        "settings": to_mapping(site.settings),
+        "settings_digest": digest(site.settings, site.period_ms * 1_000_000),
+        "profile": site.profile,
+        "unverified": site.unverified,
+        "build": build_id(),
+        "maps": {"meter": site.meter.map, "inverter": site.inverter.map},
+        "meter_location": site.meter.location,
+        "reversion_s": site.inverter.reversion_s,
+    }
+
+
+def boot_id() -> str:
+    """Names this boot of the host: monotonic times of another one mean nothing here."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()

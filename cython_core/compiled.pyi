@@ -1,0 +1,3 @@
+from cython_core.settings import Settings
+
+def compiled(settings: Settings, period_s: float) -> bytes: ...

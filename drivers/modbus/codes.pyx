@@ -1,0 +1,1 @@
+"""Fault and Due as Python enums; see codes.pxd."""
