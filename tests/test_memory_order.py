@@ -22,9 +22,9 @@ WRITES, READS = "store fence_release store+ store_release", "load_acquire load+ 
 # fmt: off
 FUNCTIONS = [
     # file       function          order                      why
-    ("mailbox",  "mailbox_put_n",  f"load {WRITES} fence load futex_wake", "odd, words, even; then who sleeps"),
+    ("mailbox",  "mailbox_put",    f"load {WRITES} fence load futex_wake", "odd, words, even; then who sleeps"),
     ("mailbox",  "mailbox_wait",   "store fence load futex_wait store", "I sleep; then the sequence"),
-    ("mailbox",  "mailbox_get_n",  READS,                     "the same even sequence before and after"),
+    ("mailbox",  "mailbox_get",    READS,                   "the same even sequence before and after"),
     ("ring",     "ring_push",      f"{WRITES} store_release", "negative, words, positive; then the count of steps"),
     ("ring",     "copy_slot",      READS,                     "the step's own sequence before and after"),
     ("ring",     "ring_snapshot",  f"load {WRITES}",          "as a mailbox"),

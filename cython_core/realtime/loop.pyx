@@ -19,8 +19,8 @@ from cython_core.codes cimport MODE_SILENT, STOP_RAMP, STOP_RUN
 from cython_core.realtime.host cimport thread_join, thread_rights, thread_start
 from cython_core.realtime.mailbox cimport (
     Box,
-    mailbox_get_n,
-    mailbox_put_n,
+    mailbox_get,
+    mailbox_put,
     v2g_load,
     v2g_load_acquire,
     v2g_store,
@@ -62,14 +62,14 @@ cdef void read_inputs(loop_t* loop, inputs_t* inputs) noexcept nogil:
     The strongest source comes first: a weaker one that wishes without pause does not keep the operator waiting.
     """
     cdef int i
-    mailbox_get_n(loop.meter, &inputs.meter, sizeof(inputs.meter), &loop.seen[0])
-    mailbox_get_n(loop.device, &inputs.device, sizeof(inputs.device), &loop.seen[1])
-    mailbox_get_n(loop.order, &inputs.order, sizeof(inputs.order), &loop.seen[2])
+    mailbox_get(loop.meter, &inputs.meter, sizeof(inputs.meter), &loop.seen[0])
+    mailbox_get(loop.device, &inputs.device, sizeof(inputs.device), &loop.seen[1])
+    mailbox_get(loop.order, &inputs.order, sizeof(inputs.order), &loop.seen[2])
     inputs.wish.source = -1
     for i in range(7, 0, -1):
         if loop.wishes[i] == NULL:
             continue
-        if mailbox_get_n(loop.wishes[i], &inputs.wish, sizeof(inputs.wish), &loop.seen[3 + i]):
+        if mailbox_get(loop.wishes[i], &inputs.wish, sizeof(inputs.wish), &loop.seen[3 + i]):
             inputs.wish.source = i                      # the slot decides who speaks, not the text
             break
     else:
@@ -85,7 +85,7 @@ cdef void write_command(loop_t* loop, const step_record_t* rec) noexcept nogil:
     command.q_var = rec.q_cmd_var
     command.mode = rec.mode
     command.valid_ms = rec.valid_ms
-    mailbox_put_n(loop.command, &command, sizeof(command))
+    mailbox_put(loop.command, &command, sizeof(command))
 
 
 cdef void* run_loop(void* arg) noexcept nogil:
@@ -186,7 +186,7 @@ cdef class Loop:
         order.permit = 1
         order.stop = stop
         order.ap_limit_pu = NAN
-        mailbox_put_n(self.loop.order, &order, sizeof(order))
+        mailbox_put(self.loop.order, &order, sizeof(order))
 
     @property
     def steps(self):

@@ -40,13 +40,11 @@ cdef struct mailbox_t:
     int64_t words[61]
 
 cdef void mailbox_attach(mailbox_t* box, int n_words) noexcept nogil
-cdef void mailbox_put(mailbox_t* box, const void* value) noexcept nogil
+# n_bytes is the size of the caller's own struct, whatever the box says: others may write it. A value of another size,
+# that is of another build, is never given.
+cdef void mailbox_put(mailbox_t* box, const void* value, int n_bytes) noexcept nogil
 # 1 and a copy when a newer value than *seen stands there, 0 (and no change of *value) when not or on failure
-cdef int mailbox_get(mailbox_t* box, void* value, int64_t* seen) noexcept nogil
-# The same for a box that others may write: n_bytes is the size of the caller's own struct, whatever the box says. A
-# value of another size, that is of another build, is never given.
-cdef void mailbox_put_n(mailbox_t* box, const void* value, int n_bytes) noexcept nogil
-cdef int mailbox_get_n(mailbox_t* box, void* value, int n_bytes, int64_t* seen) noexcept nogil
+cdef int mailbox_get(mailbox_t* box, void* value, int n_bytes, int64_t* seen) noexcept nogil
 # Sleep until there is a newer value than `seen`, but not beyond this moment; may return early. One sleeper a box.
 cdef void mailbox_wait(mailbox_t* box, int64_t seen, int64_t until_ns) noexcept nogil
 

@@ -53,17 +53,7 @@ cdef void nap(int64_t until_ns) noexcept nogil:
     clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL)
 
 
-cdef int n_words_of(const mailbox_t* box) noexcept nogil:
-    """Another process may have written anything there: never more than a box holds."""
-    cdef int64_t n_words = v2g_load(&box.n_words)
-    return <int> (0 if n_words < 0 else (MAILBOX_WORDS if n_words > MAILBOX_WORDS else n_words))
-
-
-cdef void mailbox_put(mailbox_t* box, const void* value) noexcept nogil:
-    mailbox_put_n(box, value, 8 * n_words_of(box))
-
-
-cdef void mailbox_put_n(mailbox_t* box, const void* value, int n_bytes) noexcept nogil:
+cdef void mailbox_put(mailbox_t* box, const void* value, int n_bytes) noexcept nogil:
     cdef const int64_t* source = <const int64_t*> value
     cdef int n_words = n_bytes // 8
     cdef int64_t seq = v2g_load(&box.seq) | 1   # a dead writer's odd one serves: nobody has read under it
@@ -91,11 +81,7 @@ cdef void mailbox_wait(mailbox_t* box, int64_t seen, int64_t until_ns) noexcept 
     v2g_store(&box.sleepers, 0)
 
 
-cdef int mailbox_get(mailbox_t* box, void* value, int64_t* seen) noexcept nogil:
-    return mailbox_get_n(box, value, 8 * n_words_of(box), seen)
-
-
-cdef int mailbox_get_n(mailbox_t* box, void* value, int n_bytes, int64_t* seen) noexcept nogil:
+cdef int mailbox_get(mailbox_t* box, void* value, int n_bytes, int64_t* seen) noexcept nogil:
     cdef int n_words = n_bytes // 8
     cdef int64_t[61] copy
     cdef int64_t* target = <int64_t*> value
@@ -160,11 +146,11 @@ cdef class Mailbox(Box):
     def put(self, value):
         """Publish a record."""
         cdef bytes raw = self.packer.pack(*(getattr(value, name) for name in self.record.__dataclass_fields__))
-        mailbox_put_n(self.box, <const char*> raw, self.packer.size)
+        mailbox_put(self.box, <const char*> raw, self.packer.size)
 
     def get(self):
         """The newest record if there is one this reader has not seen, else None."""
         cdef int64_t[61] words
-        if not mailbox_get_n(self.box, words, self.packer.size, &self.seen):
+        if not mailbox_get(self.box, words, self.packer.size, &self.seen):
             return None
         return self.record(*self.packer.unpack((<char*> words)[:self.packer.size]))

@@ -67,7 +67,7 @@ cdef void publish(device_t* d) noexcept nogil:
     else:
         record[0] = oldest(d, d.carriers[0])    # t_ns
         record[1] = d.t_echo_ns
-    mailbox_put(d.out, record)
+    mailbox_put(d.out, record, 8 * d.tables.n_words)
 
 
 # --- writes ----------------------------------------------------------------------------------------------------------
@@ -155,7 +155,7 @@ cdef void offer_write(bus_t* b, device_t* d) noexcept nogil:
     cdef int due
     if d.command == NULL or v2g_load_acquire(&d.hand_back) != NOT_ASKED:
         return
-    mailbox_get(d.command, &d.newest, &d.seen)
+    mailbox_get(d.command, &d.newest, sizeof(d.newest), &d.seen)
     if d.seen == 0 or b.wire.fd < 0:
         return
     due = setpoint_due(&d.setpoint, &d.newest, now_ns())

@@ -10,8 +10,8 @@ from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 from cython_core.realtime.mailbox cimport (
     MAILBOX_WORDS,
     mailbox_attach,
-    mailbox_get_n,
-    mailbox_put_n,
+    mailbox_get,
+    mailbox_put,
     mailbox_t,
     mailbox_wait,
     v2g_load,
@@ -69,7 +69,7 @@ cdef class RaceBox:
             for n in range(first, first + count):
                 for i in range(self.n_words):
                     value[i] = n
-                mailbox_put_n(self.box, value, 8 * self.n_words)
+                mailbox_put(self.box, value, 8 * self.n_words)
                 for _look in range(n * 7919 & longest_rest):
                     v2g_load(&self.box.seq)
 
@@ -83,7 +83,7 @@ cdef class RaceBox:
         with nogil:
             while newest < last and polls > 0:
                 polls -= 1
-                if mailbox_get_n(self.box, value, 8 * self.n_words, &self.seen):
+                if mailbox_get(self.box, value, 8 * self.n_words, &self.seen):
                     values += 1
                     bad += torn(value, self.n_words)
                     backwards += value[0] <= newest
@@ -109,7 +109,7 @@ cdef class RaceBox:
         cdef int i
         for i in range(self.n_words):
             value[i] = n
-        mailbox_put_n(self.box, value, 8 * self.n_words)
+        mailbox_put(self.box, value, 8 * self.n_words)
 
     cdef int await_number(self, int64_t n, bint asleep, int64_t longest_ns) noexcept nogil:
         """1 once number n is there, 0 when it was not for so long, or nobody has woken us."""
@@ -121,7 +121,7 @@ cdef class RaceBox:
                 mailbox_wait(self.box, self.seen, until_ns)
             if now_ns() >= until_ns:
                 return 0
-            mailbox_get_n(self.box, value, 8 * self.n_words, &self.seen)
+            mailbox_get(self.box, value, 8 * self.n_words, &self.seen)
         return 1
 
     def serve(self, RaceBox other, int64_t count, bint asleep, int64_t longest_ns):
