@@ -229,7 +229,7 @@ def test_polls_keep_to_the_grid() -> None:
 
 
 def test_a_device_that_needs_a_rest_gets_it() -> None:
-    with device(WORDS) as d, polled(d, replace(PLAN, min_gap_ms=5)) as (bus, _):
+    with device(WORDS) as d, polled(d, replace(PLAN, min_gap_ms=5, timeout_ms=1000)) as (bus, _):
         wait(lambda: len(d.requests) > 15)
         answered = bus.stats().answers
     assert answered >= 14
