@@ -12,6 +12,7 @@ import time
 cimport cython
 from libc.errno cimport EINTR
 from libc.math cimport NAN
+from libc.math cimport NAN
 from libc.stdint cimport int64_t
 from libc.string cimport memset
 
@@ -77,6 +78,19 @@ cdef void read_inputs(loop_t* loop, inputs_t* inputs) noexcept nogil:
         inputs.wish.source = -1
 
 
+cdef void nothing_yet(inputs_t* inputs) noexcept nogil:
+    """What nobody has said is absent: no valid bit, and NaN. A permit is there until it is taken away."""
+    cdef measurement_t* m = &inputs.meter
+    cdef device_state_t* d = &inputs.device
+    memset(inputs, 0, sizeof(inputs_t))
+    m.f_hz = m.v1_v = m.v2_v = m.v3_v = m.p_w = m.q_var = NAN
+    m.p1_w = m.p2_w = m.p3_w = m.i1_a = m.i2_a = m.i3_a = NAN
+    d.p_w = d.q_var = d.p_set_readback_w = d.p_max_discharge_w = d.p_max_charge_w = NAN
+    d.p_min_abs_w = d.s_max_va = d.soc_pu = NAN
+    inputs.order.permit = 1
+    inputs.order.ap_limit_pu = NAN
+
+
 cdef void write_command(loop_t* loop, const step_record_t* rec) noexcept nogil:
     cdef command_t command
     command.n = rec.n
@@ -95,8 +109,7 @@ cdef void* run_loop(void* arg) noexcept nogil:
     cdef step_record_t rec
     cdef int64_t deadline_ns = (now_ns() // loop.period_ns + 1) * loop.period_ns
     cdef int64_t late_ns, k
-    memset(&inputs, 0, sizeof(inputs))
-    inputs.order.permit = 1
+    nothing_yet(&inputs)
     while not v2g_load_acquire(&loop.stop):
         sleep_until(deadline_ns)
         late_ns = now_ns() - deadline_ns

@@ -107,6 +107,8 @@ cdef int receive(wire_t* w, const request_t* ask, int64_t deadline_ns) noexcept 
     cdef int fault, _turn
     cdef ssize_t got
     w.n_in = 0
+    if w.link.kind == RTU and not wait_for(w, posix.POLLIN, deadline_ns):   # it is never there at once
+        return Fault.TIMEOUT
     for _turn in range(MAX_TURNS):
         got = posix.read(w.fd, w.input + w.n_in, INPUT_BYTES - w.n_in)
         if got < 0 and (posix.errno == posix.EAGAIN or posix.errno == posix.EINTR):

@@ -142,6 +142,15 @@ def test_without_inputs_it_is_silent_and_permitted(rig: Rig) -> None:
     assert set(rig.rows["i_source"]) == {-1}
 
 
+def test_what_nobody_has_said_is_absent_and_not_0(rig: Rig) -> None:
+    """Measurement() and DeviceState() are what the loop begins with, and an order that limits nothing."""
+    rig.loop.start()
+    rig.steps(3)
+    for prefix, blank in (("m_", Measurement()), ("d_", DeviceState()), ("o_", Order())):
+        for name in blank.__dataclass_fields__:
+            np.testing.assert_equal(rig.rows[prefix + name], getattr(blank, name), err_msg=prefix + name)
+
+
 def test_inputs_become_a_command(rig: Rig) -> None:
     rig.wishes[6].put(wish(6, 3000.0))
     rig.loop.start()

@@ -114,7 +114,8 @@ def run(play: Play, folder: Path) -> Played:
             interrupt(process, play, folder / "err")
         code = process.wait()
         bell.cancel()
-    left = outliving(mark, GONE_S if code == -signal.SIGKILL else 0.0)
+    # of a process that was just being started nobody may know; it sees by itself that its parent is gone
+    left = outliving(mark, GONE_S if code in (-signal.SIGKILL, 130) else 0.0)
     return Played(code, (folder / "out").read_text(), (folder / "err").read_text(), folder / "run", left)
 
 
