@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
+import os
+import select
 import signal
 import threading
 from pathlib import Path
@@ -20,9 +23,35 @@ def die_with_parent() -> None:
         return
 
 
+class StopEvent(threading.Event):
+    """An Event that a signal handler may set.
+
+    An ordinary one takes a lock in set(), and the thread that the signal has interrupted may hold it, just about to
+    wait: then both wait for ever. A pipe has no owner.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._stopped = False
+        self._read, self._write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+
+    def is_set(self) -> bool:
+        return self._stopped
+
+    def set(self) -> None:
+        self._stopped = True
+        with contextlib.suppress(BlockingIOError):  # full: it can be read all the same
+            os.write(self._write, b"s")
+
+    def wait(self, timeout: float | None = None) -> bool:
+        if not self._stopped:
+            select.select([self._read], [], [], timeout)
+        return self._stopped
+
+
 def stop_on_signals() -> threading.Event:
     """Set on SIGTERM and SIGINT. To be called from the main thread."""
-    stopping = threading.Event()
+    stopping = StopEvent()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     return stopping

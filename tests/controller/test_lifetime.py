@@ -1,0 +1,55 @@
+"""A process of ours ends when it is told, wherever the signal meets it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from controller.lifetime import StopEvent
+
+ROOT = Path(__file__).parents[2]
+BOUND_S = 60.0  # for a broken build, not a figure
+
+# a signal every 0.2 ms meets the thread in every line of its wait; with a lock inside it stands still before long
+STRUCK = """
+import signal
+from controller.lifetime import StopEvent
+stop, struck = StopEvent(), []
+def handler(*_):
+    struck.append(1)
+    stop.set()
+signal.signal(signal.SIGALRM, handler)
+signal.setitimer(signal.ITIMER_REAL, 0.0002, 0.0002)
+while len(struck) < 3000:
+    stop._stopped = False
+    stop.wait(0.00005)
+signal.setitimer(signal.ITIMER_REAL, 0)
+print(len(struck))
+"""
+
+
+def test_a_signal_that_meets_the_wait_itself_stops_nothing_else() -> None:
+    ran = subprocess.run([sys.executable, "-c", STRUCK], cwd=ROOT, capture_output=True, text=True, timeout=BOUND_S)
+    assert int(ran.stdout) >= 3000, ran.stderr
+
+
+@pytest.mark.parametrize("timeout_s", [None, 30.0])
+def test_every_waiter_is_woken(timeout_s: float | None) -> None:
+    stop, woken = StopEvent(), []
+    threads = [threading.Thread(target=lambda: woken.append(stop.wait(timeout_s))) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    stop.set()
+    for thread in threads:
+        thread.join(BOUND_S)
+    assert woken == [True, True, True]
+    assert stop.is_set()
+    assert stop.wait(0.0)
+
+
+def test_nobody_has_stopped_it_yet() -> None:
+    assert not StopEvent().wait(0.0)
