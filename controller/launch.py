@@ -28,6 +28,7 @@ from controller.handed import ROOT, Handed, stamp
 from controller.lifetime import lock_folder, stop_on_signals
 from controller.notify import notify
 from controller.site import Site
+from controller.wiretime import TURNAROUND_MS
 from cython_core.compiled import compiled
 from cython_core.realtime.host import kernel_kind
 from cython_core.realtime.ring import RingWriter
@@ -46,7 +47,6 @@ log = logging.getLogger(__name__)
 
 BOX_BYTES = 512
 FIND_AGAIN_S = 2.0
-TURNAROUND_MS = 2.0  # of a meter that has not been asked yet
 AT_REST_PU = 0.02
 # -S: nothing that a .pth file of some other package starts runs in the core; its own packages lie in ROOT
 CORE = (

@@ -34,10 +34,10 @@ class BuildError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Sanitizer:
-    """flag: gcc's -fsanitize=. library: its run-time. options: environment."""
+    """flag: gcc's -fsanitize=. runtime: its library. options: environment."""
 
     flag: str
-    library: str
+    runtime: str
     options: dict[str, str]
 
     def stopping_at_the_first(self) -> Sanitizer:
@@ -46,7 +46,7 @@ class Sanitizer:
 
     def environment(self) -> dict[str, str]:
         asked = subprocess.run(
-            ["gcc", f"-print-file-name={self.library}"], capture_output=True, text=True, timeout=30, check=True
+            ["gcc", f"-print-file-name={self.runtime}"], capture_output=True, text=True, timeout=30, check=True
         )
         return {**os.environ, "PYTHONPATH": "", "LD_PRELOAD": asked.stdout.strip(), **self.options}
 
@@ -70,7 +70,7 @@ def unusable(sanitizer: Sanitizer) -> str:
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "suppressed").touch()
         done = in_tree(Path(folder), sanitizer, "-c", "print('it runs')", timeout_s=60.0)
-    return "" if done.stdout == "it runs\n" else f"{sanitizer.library} does not run: {done.stderr.strip()[:300]}"
+    return "" if done.stdout == "it runs\n" else f"{sanitizer.runtime} does not run: {done.stderr.strip()[:300]}"
 
 
 def in_tree(
