@@ -7,6 +7,7 @@ NAME.png     a panel for each comparison of that measurement. With many samples 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from tests.performance.harness import Cost, Row
 from tests.performance.table import number
 
 MANY = 100  # samples: fewer are no distribution
+MOST_PANELS = 3  # beside each other: more cannot be read
 WIDE = 20.0  # times: from here a bar's axis is logarithmic
 BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#009e73"  # told apart by all eyes
 STYLE: Any = {"axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True, "font.size": 10}
@@ -94,15 +96,19 @@ def comparisons(rows: Sequence[Row]) -> Figure:
         figure = Figure(figsize=(WIDTH_IN, 0.9 + 0.9 * len(rows)), layout="constrained")
         bars(figure.add_subplot(), rows)
     else:
-        figure = Figure(figsize=(WIDTH_IN, 3.9), layout="constrained")
-        panels = figure.subplots(1, len(rows), sharey=True, squeeze=False)[0]
-        for axes, row in zip(panels, rows, strict=True):
+        lines = math.ceil(len(rows) / MOST_PANELS)
+        figure = Figure(figsize=(WIDTH_IN, 3.9 * lines), layout="constrained")
+        panels = list(figure.subplots(lines, min(len(rows), MOST_PANELS), sharey=True, squeeze=False).flat)
+        for axes in panels[len(rows) :]:
+            axes.set_axis_off()
+        for axes, row in zip(panels, rows, strict=False):
             for name, cost, colour in sides(row):
                 distribution(axes, name, cost, colour)
             low, high = axes.get_xlim()
             log_x(axes, (1.0, 3.0) if high < 100.0 * low else (1.0,))
             axes.set_xlabel(row.unit)
-        panels[0].set_ylabel("share of samples beyond")
+        for axes in panels[:: min(len(rows), MOST_PANELS)]:
+            axes.set_ylabel("share of samples beyond")
     figure.suptitle(rows[0].measurement, x=0.01, ha="left", fontweight="bold")
     return figure
 
