@@ -49,6 +49,7 @@ class Handed:
     wish_sources: list[int]
     box_bytes: int
     alarms: list[tuple[int, str, str]]
+    departures: list[int]  # Unix seconds, rising
 
     def __init__(self, **values: object) -> None:
         if values.keys() != Handed.__annotations__.keys():

@@ -24,6 +24,7 @@ from typing import Any, NoReturn
 
 from controller.alarms import CODES
 from controller.build import build_id
+from controller.departure import departures
 from controller.errors import InputError
 from controller.handed import ROOT, Handed, stamp
 from controller.lifetime import lock_folder, stop_on_signals
@@ -152,6 +153,7 @@ def hand_over(site: Site, writes: bool, inverter_plan: Plan, as_loaded: int) -> 
         wishes=str(wishes),
         wish_sources=[int(s) for s in WishSource if s is not WishSource.DEFAULT],
         box_bytes=BOX_BYTES,
+        departures=departures(site.departure.ready_by, site.departure.timezone, time.time()) if site.departure else [],
         alarms=[(int(Reason[name]), code, REASON_TEXT[Reason[name]]) for name, code in CODES.items()],
     )
 

@@ -21,7 +21,7 @@ from controller.errors import InputError
 from controller.handed import Handed, read
 from controller.logs import say
 from controller.notify import notify
-from cython_core.realtime.host import IdleStates, lock_memory, stop_asked
+from cython_core.realtime.host import IdleStates, clock_synchronized, lock_memory, stop_asked
 from cython_core.realtime.loop import RAMP, RUN, SILENT, Loop
 from cython_core.realtime.mailbox import Box
 from cython_core.realtime.ring import RingWriter
@@ -31,6 +31,7 @@ from drivers.modbus.bus import Bus
 
 EXIT_OK, EXIT_USER, EXIT_DEVICE = 0, 2, 3
 WATCH_S = 0.25
+SECOND_NS = 1_000_000_000
 STOP_LIMIT_S = 15.0
 HAND_BACK_S = 2.0
 
@@ -58,6 +59,7 @@ class Runtime:
 
     def __init__(self, handed: Handed) -> None:
         self.handed = handed
+        self.t_depart_ns = 0
         self.alarms = Alarms(handed.alarms, say)
 
     def run(self) -> int:
@@ -129,9 +131,20 @@ class Runtime:
             if all(n > b for n, b in zip(now, before, strict=True)):
                 notify("WATCHDOG=1")
                 before = now
+            self.tell_departure(time.time_ns(), time.monotonic_ns(), clock_synchronized())
             newest = self.ring.newest()
             if newest is not None:
                 self.alarms.update(newest.reasons, time.monotonic())
+
+    def tell_departure(self, wall_ns: int, now_ns: int, synchronized: bool) -> None:
+        """When the car must be ready, on the loop's clock. While the wall clock is not to be trusted nobody knows."""
+        left = self.handed.departures
+        while left and left[0] * SECOND_NS <= wall_ns:
+            del left[0]
+        t_ns = left[0] * SECOND_NS - wall_ns + now_ns if left and synchronized else 0
+        if abs(t_ns - self.t_depart_ns) > SECOND_NS:  # the wall clock is always being corrected a little
+            self.t_depart_ns = t_ns
+            self.loop.order(RUN, t_ns)
 
     # ---- stop ----
 

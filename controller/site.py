@@ -17,11 +17,13 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
+from controller.departure import zone
 from controller.errors import InputError
 from controller.sitedata import (
     PROFILE_KEYS,
     SITE_KEYS,
     TELEMETRY_KEYS,
+    DepartureSite,
     InverterSite,
     MeterSite,
     MqttSite,
@@ -151,6 +153,7 @@ class Reader:
         top = self.keep("", read_values(SITE_KEYS, tree, self.problems))
         meter = self.group(MeterSite, "meter", top.pop("meter", None))
         inverter = self.group(InverterSite, "inverter", top.pop("inverter", None))
+        departure = self.group(DepartureSite, "departure", top.pop("departure", None))
         telemetry = self.telemetry(top.pop("telemetry", Section({}, 1)))
         layers = self.profile(top.get("profile"), top.get("accept_unverified"))
         layers.append(("site", self.problems, top.pop("settings", Section({}, 1))))
@@ -182,6 +185,7 @@ class Reader:
             meter=meter,
             inverter=inverter,
             telemetry=with_store(telemetry, top["state_dir"]),
+            departure=departure,
             origins=self.origins,
         )
         self.cross_check(site)
@@ -361,6 +365,17 @@ class Reader:
         for message, *keys in reachable(site):
             self.add(message, *keys)
         self.check_store(site.telemetry.store)
+        self.check_departure(site)
+
+    def check_departure(self, site: Site) -> None:
+        if site.departure is None:
+            return
+        try:
+            zone(site.departure.timezone)
+        except ValueError as error:
+            self.add(str(error), "departure.timezone")
+        if site.settings.default_wish.capacity_wh == 0.0:
+            self.add("departure needs settings.default_wish.capacity_wh, the battery's", "departure")
 
     def check_store(self, store: StoreSite | None) -> None:
         needs_influx = ("url", "org", "bucket", "token_file")

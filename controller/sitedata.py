@@ -80,6 +80,14 @@ class InverterSite(WireSite):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DepartureSite:
+    """When the car must be at default_wish.soc_target_pu, each day."""
+
+    ready_by: str = text("a time of day like 07:30", pattern=r"([01]\d|2[0-3]):[0-5]\d")
+    timezone: str = text("the house's time zone, like Europe/Berlin")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MqttSite:
     """The broker."""
 
@@ -130,6 +138,7 @@ class Site:
     meter: MeterSite
     inverter: InverterSite
     telemetry: TelemetrySite
+    departure: DepartureSite | None = None
     origins: dict[str, Origin] = field(default_factory=dict, repr=False, compare=False)
 
     def where(self, *keys: str) -> str:
@@ -165,6 +174,7 @@ SITE_KEYS = {
     "settings": nested("groups of settings", required=False),
     "meter": nested("the meter's own keys; see site.example.yaml"),
     "inverter": nested("the inverter's own keys; see site.example.yaml"),
+    "departure": nested("ready_by, timezone", required=False),
     "telemetry": nested("live_s, mqtt, store", required=False),
 }
 TELEMETRY_KEYS = {

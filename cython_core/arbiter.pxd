@@ -11,21 +11,29 @@
 from libc.math cimport isfinite
 from libc.stdint cimport int64_t
 
-from cython_core.codes cimport DEFAULT_WISH, WISH_CLAMPED, WISH_REFUSED
+from cython_core.codes cimport DEFAULT_WISH, DEPARTURE, WISH_CLAMPED, WISH_REFUSED
 from cython_core.functions.signals cimport clip
 from cython_core.structs cimport wish_t
-
-cdef enum:
-    FULL_NS = 10_000_000_000     # one glitch of the charger shall not end a night's charge
 
 cdef struct span_t:              # permitted active power, + = into the grid; lo <= hi
     double lo
     double hi
 
+cdef extern from *:
+    """
+    #define V2G_ETA 0.9
+    #define V2G_IN_TIME 1.1
+    #define V2G_FULL_NS 10000000000LL
+    """
+    const double ETA "V2G_ETA"                  # of what is charged this arrives in the battery
+    const int64_t FULL_NS "V2G_FULL_NS"         # one glitch of the charger shall not end a night's charge
+    const double IN_TIME "V2G_IN_TIME"          # the time that charging takes is counted so many times
+
 cdef struct arbiter_cfg_t:
     double charge_w              # the default wish: charge at this power ...
     double soc_target_pu         # ... until here
     double soc_restart_pu        # and again from here on
+    double capacity_wh           # of the battery; 0: unknown
     int64_t lifetime_ns          # longest life a wish may claim
 
 cdef struct arbiter_t:
@@ -33,6 +41,7 @@ cdef struct arbiter_t:
     int64_t used                 # bit i: source i has wished before
     int64_t default_full         # the default wish has reached its target and waits for soc_restart
     int64_t target_ns            # it is at the target since; 0: it is not
+    int64_t leaving_ns           # for this departure the car is being charged now
     int64_t source               # who won: -1 the default wish
     int64_t seq
     double p_w                   # what the winner asked for
@@ -98,15 +107,32 @@ cdef inline double default_wish(arbiter_t* st, const arbiter_cfg_t* cfg, double 
     return 0.0 if st.default_full else -cfg.charge_w
 
 
+# The driver's floor: from the last moment on at which the target can still be reached by the departure, charging with
+# most_w, the car is charged with all that the limits permit.
+cdef inline void departure_floor(arbiter_t* st, const arbiter_cfg_t* cfg, span_t* span, double soc_pu, int soc_known,
+                                 double most_w, int64_t t_depart_ns, int64_t t_ns, int64_t* reasons) noexcept nogil:
+    cdef double needed_wh, left_h
+    if not (soc_known and soc_pu < cfg.soc_target_pu and t_ns < t_depart_ns and cfg.capacity_wh > 0.0
+            and span.lo < 0.0):
+        return
+    needed_wh = (cfg.soc_target_pu - soc_pu) * cfg.capacity_wh / ETA
+    left_h = <double> (t_depart_ns - t_ns) / 3.6e12
+    if st.leaving_ns == t_depart_ns or needed_wh * IN_TIME >= left_h * most_w:
+        st.leaving_ns = t_depart_ns
+        reasons[0] |= DEPARTURE
+        narrow(span, span.lo, span.lo)
+
+
 # The power after the limits and all fresh wishes; sets st.source, seq, p_w; ORs reasons.
 cdef inline double arbiter_power(arbiter_t* st, const arbiter_cfg_t* cfg, const span_t* limits, double soc_pu,
-                                 int soc_known,
-                                 int64_t t_ns, int64_t* reasons) noexcept nogil:
+                                 int soc_known, double most_w, int64_t t_depart_ns, int64_t t_ns,
+                                 int64_t* reasons) noexcept nogil:
     cdef const wish_t* wish
     cdef span_t span
     cdef double p_w
     cdef int i
     take(&span, limits)
+    departure_floor(st, cfg, &span, soc_pu, soc_known, most_w, t_depart_ns, t_ns, reasons)
     st.source = -1
     st.seq = 0
     for i in range(7, 0, -1):

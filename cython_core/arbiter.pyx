@@ -11,6 +11,7 @@ cdef void arbiter_init(arbiter_cfg_t* cfg, object settings):
     cfg.charge_w = wish.charge_w
     cfg.soc_target_pu = wish.soc_target_pu
     cfg.soc_restart_pu = wish.soc_target_pu - settings.limits.soc_band_pu
+    cfg.capacity_wh = wish.capacity_wh
     cfg.lifetime_ns = round(wish.wish_lifetime_s * 1e9)
 
 

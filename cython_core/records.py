@@ -211,6 +211,7 @@ class Reason(IntFlag):
     P_LOST = 1 << 57
     OVERWRITTEN = 1 << 58
     POWER_MISMATCH = 1 << 59
+    DEPARTURE = 1 << 60
 
 
 REASON_TEXT: dict[Reason, str] = {
@@ -273,6 +274,7 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.P_STALE: "the connection meter's power is stale: fixed margins of the site",
     Reason.P_LOST: "the connection meter's power is lost",
     Reason.OVERWRITTEN: "the inverter holds a set-point that is not ours: another master writes to it",
+    Reason.DEPARTURE: "the car must be ready soon: charging comes before every wish",
     Reason.POWER_MISMATCH: "the measured power does not fit the commanded one: wrong scale, sign or device",
 }
 
@@ -345,12 +347,16 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What the operator of the unit allows. ap_limit_pu: share of rated power, NaN = no order."""
+    """What the operator of the unit allows. ap_limit_pu: share of rated power, NaN = no order.
+
+    t_depart_ns: when the car must be ready; 0: nobody knows.
+    """
 
     t_ns: int = 0
     permit: int = 1
     stop: int = 0
     ap_limit_pu: float = NAN
+    t_depart_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -418,6 +424,7 @@ class StepRecord:
     o_permit: int = 1
     o_stop: int = 0
     o_ap_limit_pu: float = NAN
+    o_t_depart_ns: int = 0
     i_source: int = -1
     i_lo_w: float = NAN
     i_hi_w: float = NAN

@@ -414,10 +414,11 @@ class FailSafeSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DefaultWishSettings:
-    """What the unit does with no fresh wish: charge up to p_w until the battery is at soc_target_pu."""
+    """What the unit does with no fresh wish: charge up to charge_w until the battery is at soc_target_pu."""
 
     charge_w: float = quantity(1400.0, "W", 0.0, 100000.0, "product")
     soc_target_pu: float = quantity(0.8, "pu", 0.0, 1.0, "product")
+    capacity_wh: float = quantity(0.0, "Wh", 0.0, 1000000.0, "product: of the battery; 0: no departure is kept")
     wish_lifetime_s: float = quantity(900.0, "s", 1.0, 86400.0, "product: longest life a wish may claim")
 
     def __post_init__(self) -> None:

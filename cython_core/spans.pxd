@@ -14,7 +14,7 @@ from cython_core.codes cimport D_SOC
 from cython_core.compiled cimport settings_t
 from cython_core.functions.signals cimport clip
 from cython_core.functions.site_limits cimport site_limits_span
-from cython_core.limits cimport battery_span
+from cython_core.limits cimport battery_span, limits_cfg_t
 from cython_core.state cimport core_state_t
 from cython_core.structs cimport device_state_t, inputs_t, step_record_t
 
@@ -28,13 +28,17 @@ cdef inline double own_limit(const device_state_t* device, int64_t bit, double s
     return rated_w
 
 
+cdef inline double most_charging_w(const device_state_t* device, const limits_cfg_t* cfg) noexcept nogil:
+    return own_limit(device, D_P_MAX_CHARGE, device.p_max_charge_w, cfg.p_charge_rated_w)
+
+
 cdef inline void hard_span(span_t* span, const core_state_t* st, const settings_t* cfg, const inputs_t* inputs,
                            step_record_t* rec) noexcept nogil:
     """What acts at once: stop, permit, the device's own limits, an unplugged car, the house connection."""
     cdef span_t left
     cdef const device_state_t* device = &st.device
     cdef int64_t session = device.session if device.valid & D_SESSION else SESSION_READY
-    span.lo = -own_limit(device, D_P_MAX_CHARGE, device.p_max_charge_w, cfg.limits.p_charge_rated_w)
+    span.lo = -most_charging_w(device, &cfg.limits)
     span.hi = own_limit(device, D_P_MAX_DISCHARGE, device.p_max_discharge_w, cfg.limits.p_rated_w)
     if inputs.order.stop == STOP_EMERGENCY:
         rec.reasons |= EMERGENCY_STOP

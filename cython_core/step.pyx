@@ -33,7 +33,7 @@ from cython_core.limits cimport slow_span
 from cython_core.obedience cimport obedience_step, obedience_told
 from cython_core.reactive cimport MODE_CONSTANT_PF, MODE_CONSTANT_Q, MODE_VOLT_VAR, MODE_WATT_VAR
 from cython_core.reactive cimport reactive_q, reactive_release, reactive_start, reactive_step, reactive_t
-from cython_core.spans cimport hard_span, ramped_span, soc_known
+from cython_core.spans cimport hard_span, most_charging_w, ramped_span, soc_known
 from cython_core.state cimport signals_t
 from cython_core.structs cimport device_state_t
 
@@ -277,7 +277,8 @@ cdef double stage_wish(core_state_t* st, const settings_t* cfg, const inputs_t* 
             narrow(&economic, economic.lo, ceiling_w)
     st.p_most_w = economic.hi
     rec.p_wish_w = arbiter_power(&st.arbiter, &cfg.arbiter, &economic, st.device.soc_pu,
-                                 soc_known(&st.device), t_ns, &rec.reasons)
+                                 soc_known(&st.device), most_charging_w(&st.device, &cfg.limits),
+                                 inputs.order.t_depart_ns, t_ns, &rec.reasons)
     volt_watt(st, cfg, hard, k, rec)
     narrow(&economic, hard.lo, hard.hi)
     rec.p_lo_w = hard.lo

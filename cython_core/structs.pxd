@@ -54,6 +54,7 @@ cdef struct order_t:
     int64_t permit
     int64_t stop
     double ap_limit_pu
+    int64_t t_depart_ns
 
 
 cdef struct command_t:
@@ -107,6 +108,7 @@ cdef struct step_record_t:
     int64_t o_permit
     int64_t o_stop
     double o_ap_limit_pu
+    int64_t o_t_depart_ns
     int64_t i_source
     double i_lo_w
     double i_hi_w

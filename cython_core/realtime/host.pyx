@@ -39,6 +39,13 @@ cdef extern from "<time.h>" nogil:
         long tv_sec
         long tv_nsec
 
+cdef extern from "<sys/timex.h>" nogil:
+    struct timex:
+        unsigned int modes
+        int status
+    int adjtimex(timex* t)
+    int STA_UNSYNC
+
 cdef extern from "<sched.h>" nogil:
     struct sched_param:
         int sched_priority
@@ -122,6 +129,13 @@ def stop_asked(double seconds):
     with nogil:
         number = sigtimedwait(&signals, NULL, &wait)
     return number > 0
+
+
+def clock_synchronized():
+    """Whether the kernel believes that somebody keeps its wall clock right. Source: adjtimex(2)."""
+    cdef timex t
+    memset(&t, 0, sizeof(t))
+    return adjtimex(&t) >= 0 and not t.status & STA_UNSYNC
 
 
 def may(int capability):

@@ -12,7 +12,6 @@ import time
 cimport cython
 from libc.errno cimport EINTR
 from libc.math cimport NAN
-from libc.math cimport NAN
 from libc.stdint cimport int64_t
 from libc.string cimport memset
 
@@ -192,13 +191,14 @@ cdef class Loop:
         self.running = False
         return True
 
-    def order(self, int stop):
-        """What the operator wants, from now on: RUN or RAMP."""
+    def order(self, int stop, int64_t t_depart_ns=0):
+        """What the operator wants, from now on: RUN or RAMP; and when the car must be ready, 0: nobody knows."""
         cdef order_t order
         order.t_ns = now_ns()
         order.permit = 1
         order.stop = stop
         order.ap_limit_pu = NAN
+        order.t_depart_ns = t_depart_ns
         mailbox_put(self.loop.order, &order, sizeof(order))
 
     @property

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -357,7 +358,7 @@ def a_loop(folder: Path, sizes: dict[str, int], wishes: int) -> Loop:
     return Loop(Core(Settings(), 0.01), ring, meter, device, order, command, {1: Box(wishes)})
 
 
-WORDS = {"meter": 16, "device": 13, "order": 4, "command": 6}
+WORDS = {"meter": 16, "device": 13, "order": 5, "command": 6}
 
 
 @pytest.mark.parametrize("name", [*WORDS, "wish"])
@@ -482,3 +483,28 @@ def test_a_core_takes_over_what_was_left(tmp_path: Path) -> None:
         while (newest := reader.newest()) is None:
             time.sleep(0.01)
     assert from_bytes(newest)["trip"][0] == Trip.UV2
+
+
+# ---- the morning ----
+
+HOUR_NS = 3_600_000_000_000
+# fmt: off
+MORNINGS = [
+    # wall clock, h   synchronized   the loop's clock says   why
+    (6.0,             True,          1.0,                    "in an hour"),
+    (6.0,             False,         0.0,                    "a clock that nobody keeps right keeps no time"),
+    (7.0,             True,          24.0,                   "now is over: tomorrow's"),
+    (32.0,            True,          0.0,                    "no more are known"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("wall_h", "synchronized", "in_h", "why"), MORNINGS, ids=[row[-1] for row in MORNINGS])
+def test_when_the_car_must_be_ready(tmp_path: Path, wall_h: float, synchronized: bool, in_h: float, why: str) -> None:
+    told: list[tuple[int, int]] = []
+    run = runtime.Runtime(hand(tmp_path, departures=[7 * 3600, 31 * 3600]))
+    run.loop = SimpleNamespace(order=lambda *order: told.append(order))
+    now_ns = 500 * HOUR_NS
+    for drift_ns in (0, 10_000_000):  # the wall clock is corrected a little
+        run.tell_departure(round(wall_h * HOUR_NS) + drift_ns, now_ns, synchronized)
+    assert told == ([(RUN, now_ns + round(in_h * HOUR_NS))] if in_h else []), why

@@ -34,7 +34,7 @@ INPUTS = {
            "p1_w", "p2_w", "p3_w", "i1_a", "i2_a", "i3_a"),
     "d_": ("t_ns", "t_echo_ns", "valid", "p_w", "q_var", "p_set_readback_w", "p_max_discharge_w", "p_max_charge_w",
            "p_min_abs_w", "s_max_va", "soc_pu", "session", "status"),
-    "o_": ("t_ns", "permit", "stop", "ap_limit_pu"),
+    "o_": ("t_ns", "permit", "stop", "ap_limit_pu", "t_depart_ns"),
     "i_": ("source", "lo_w", "hi_w", "p_w", "q_var", "valid_from_ns", "expires_ns", "seq"),
 }  # fmt: skip
 NO_WISH = SimpleNamespace(source=-1, lo_w=0.0, hi_w=0.0, p_w=0.0, q_var=0.0, valid_from_ns=0, expires_ns=0, seq=0)
@@ -321,7 +321,7 @@ class Reference:
             rec.reasons |= w.ACTIVE_LIMIT
             economic.narrow(economic.lo, ceiling_w)
         self.p_most_w = economic.hi
-        rec.p_wish_w = self.arbiter.power(economic, self.said, self.t_ns, rec)
+        rec.p_wish_w = self.arbiter.power(economic, self.said, self.order.t_depart_ns, self.t_ns, rec)
         self.volt_watt_limit(hard)
         economic.narrow(hard.lo, hard.hi)
         rec.p_lo_w, rec.p_hi_w = hard.lo, hard.hi

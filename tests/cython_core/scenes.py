@@ -68,7 +68,7 @@ class Scene:
         self.soc = 0.5
         self.said: dict[str, float] = {}
         self.session, self.status = w.READY, w.RUNNING | w.CONNECTED
-        self.permit, self.stop, self.ap_limit = 1, w.RUN, NAN
+        self.permit, self.stop, self.ap_limit, self.t_depart_ns = 1, w.RUN, NAN, 0
         self.house_w: tuple[float, ...] = ()
         self.house_a: tuple[float, ...] = ()
 
@@ -131,6 +131,10 @@ class Scene:
     def active_limit(self) -> None:
         self.ap_limit = self.tape.pick((NAN, 0.5, 0.0, 0.33, 1.0, -1.0, 2.0))
 
+    def departure(self) -> None:
+        hours = self.tape.pick((1.0, 0.1, 3.0, 8.0, 0.0, 0.01))
+        self.t_depart_ns = self.t_ns + round(hours * 3600 * 10**9) if hours else 0
+
     def silence(self) -> None:
         self.meter_silent, self.device_silent = self.tape.pick(((True, False), (False, True), (True, True)))
         self.echoes = not self.tape.coin()
@@ -180,7 +184,8 @@ class Scene:
             self.meter = self.measured()
         if not self.device_silent or self.device is None:
             self.device = self.answered()
-        order = SimpleNamespace(t_ns=self.t_ns, permit=self.permit, stop=self.stop, ap_limit_pu=self.ap_limit)
+        allowed = {"permit": self.permit, "stop": self.stop, "ap_limit_pu": self.ap_limit}
+        order = SimpleNamespace(t_ns=self.t_ns, t_depart_ns=self.t_depart_ns, **allowed)
         wish, self.wished = self.wished, None
         return self.t_ns, self.meter, self.device, order, wish, k
 
@@ -211,11 +216,12 @@ class Scene:
 S = Scene
 QUIET: tuple[Callable[[Scene], None], ...] = (
     S.normal, S.near_frequency, S.near_voltage, S.near_wish, S.near_frequency, S.near_voltage, S.near_wish,
-    S.active_limit, S.device_says, S.battery, S.house, S.change,
+    S.active_limit, S.device_says, S.battery, S.house, S.change, S.departure,
 )  # fmt: skip
 ANYTHING = (
     S.normal, S.frequency, S.voltage, S.wish, S.frequency, S.voltage, S.wish, S.one_phase, S.battery, S.device_says,
     S.order, S.active_limit, S.silence, S.bad_meter, S.car, S.device_status, S.house, S.house, S.change,
+    S.departure,
 )  # fmt: skip
 
 

@@ -22,6 +22,7 @@ from cython_core.records import (
     Measurement,
     Mode,
     Order,
+    Reason,
     Session,
     StepRecord,
     Wish,
@@ -45,10 +46,14 @@ class Night:
     session: Callable[[int], Session] = lambda _t_s: Session.READY
     soc: Callable[[int, float], float | None] = lambda _t_s, true_pu: true_pu
     wishes: dict[int, Wish] = field(default_factory=dict)
+    depart_s: int = 0
+    wish: dict[str, float] = field(default_factory=lambda: WISH)
     records: list[StepRecord] = field(default_factory=list)
 
     def play(self, hours: float) -> Night:
-        core = Core(settings(default_wish=WISH, rating={"v_nom_v": 230.0}, fail_safe={"t_device_s": 2.0}), PERIOD_S)
+        core = Core(
+            settings(default_wish=self.wish, rating={"v_nom_v": 230.0}, fail_safe={"t_device_s": 2.0}), PERIOD_S
+        )
         battery = Battery(capacity_wh=60_000.0, energy_wh=60_000.0 * self.soc_pu)
         unit = Unit(Inverter(), battery, SetPoint(enabled=True, reversion_enabled=True, reversion_s=10.0))
         for t_s in range(round(hours * HOUR_S)):
@@ -56,7 +61,8 @@ class Night:
             session = self.session(t_s)
             there = session in (Session.READY, Session.CHARGING, Session.DISCHARGING)
             device = self.device(t_ns, unit, session)
-            record = core.step(t_ns, self.meter(t_ns), device, Order(), self.wishes.get(t_s), K)
+            order = Order(t_depart_ns=START_NS + self.depart_s * SECOND_NS if self.depart_s else 0)
+            record = core.step(t_ns, self.meter(t_ns), device, order, self.wishes.get(t_s), K)
             if record.mode != Mode.SILENT:
                 unit.p_set.value = record.p_cmd_w
                 unit.p_set.restart()
@@ -149,3 +155,37 @@ def test_no_night_has_a_step_above_the_ramp() -> None:
     night = Night(0.3, falls_asleep).play(3.0)
     jumps = [abs(b.p_cmd_w - a.p_cmd_w) for a, b in pairwise(night.records) if b.d_session == a.d_session]
     assert max(jumps) <= 2000.0
+
+
+# --- departure ---
+
+DEPART_S = 8 * HOUR_S
+# fmt: off
+MORNINGS = [
+    # SoC   capacity    an aggregator wishes W   SoC at departure   why
+    (0.3,   60_000.0,   0.0,                     0.80,              "it keeps the car idle; the driver comes first"),
+    (0.6,   60_000.0,   5000.0,                  0.80,              "it empties the car; the night fills it"),
+    (0.3,   0.0,        0.0,                     0.30,              "without a capacity no time can be kept"),
+    (0.9,   60_000.0,   5000.0,                  0.80,              "discharged to the target and held there in time"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("soc", "wh", "p_w", "soc_pu", "why"), MORNINGS, ids=[row[-1] for row in MORNINGS])
+def test_ready_in_the_morning(soc: float, wh: float, p_w: float, soc_pu: float, why: str) -> None:
+    """Charging with 8 kW, 10 % more time than needed is set aside: 0.5 x 60 kWh / 0.9 / 8 kW x 1.1 = 4.6 h."""
+    wishes = {
+        t_s: Wish(2, -1e4, 1e4, p_w, 0.0, START_NS + t_s * SECOND_NS, START_NS + (t_s + 600) * SECOND_NS, t_s + 1)
+        for t_s in range(5, DEPART_S, 300)
+    }
+    night = Night(soc, wishes=wishes, depart_s=DEPART_S, wish={**WISH, "capacity_wh": wh}).play(8.0)
+    assert night.soc_pu == pytest.approx(soc_pu, abs=0.02), why
+    if wh:
+        first = next(i for i, r in enumerate(night.records) if r.reasons & Reason.DEPARTURE)
+        assert first > HOUR_S, "not before it must"
+
+
+def test_after_the_departure_the_floor_is_gone() -> None:
+    night = Night(0.3, depart_s=HOUR_S, wish={**WISH, "capacity_wh": 60_000.0, "charge_w": 1000.0}).play(1.5)
+    assert night.records[HOUR_S // 2].p_cmd_w == -8000.0, "too late for all of it: with all there is"
+    assert night.records[-1].p_cmd_w == -1000.0

@@ -77,7 +77,7 @@ class Unit:
         self.device_p_w = 0.0
         self.echoes = True
         # operator
-        self.permit, self.stop, self.ap_limit = 1, Stop.RUN, NAN
+        self.permit, self.stop, self.ap_limit, self.t_depart_ns = 1, Stop.RUN, NAN, 0
         self.silence: set[str] = set()
         self.pending: list[Wish] = []
         self.seq = 0
@@ -135,7 +135,7 @@ class Unit:
             self.meter = self.measured()
         if "inverter" not in self.silence:
             self.device = self.device_said()
-        order = Order(t_ns=self.t_ns, permit=self.permit, stop=self.stop, ap_limit_pu=self.ap_limit)
+        order = Order(self.t_ns, self.permit, self.stop, self.ap_limit, self.t_depart_ns)
         wish = self.pending.pop(0) if self.pending else None
         record = self.core.step(self.t_ns, self.meter, self.device, order, wish, k)
         if record.mode != Mode.SILENT:

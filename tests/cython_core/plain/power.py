@@ -7,8 +7,10 @@ from typing import Any
 
 from tests.cython_core.plain.numbers import INFINITY, Lag, Span, approach, clip, finite, nanoseconds
 from tests.cython_core.plain.words import (
+    D_P_MAX_CHARGE,
     D_SOC,
     DEFAULT_WISH,
+    DEPARTURE,
     M_I1,
     M_P1,
     M_V1,
@@ -30,10 +32,12 @@ class Arbiter:
         self.slots: dict[int, Any] = {}
         self.full = False  # the default wish has reached its target
         self.reached_ns = 0
+        self.leaving_ns = 0
         self.source, self.seq, self.p_w = 0, 0, 0.0
 
     def configure(self, settings: Any) -> None:
         self.cfg = settings.default_wish
+        self.rated_charge_w = settings.rating.p_charge_rated_w
         self.restart_pu = self.cfg.soc_target_pu - settings.limits.soc_band_pu
         self.lifetime_ns = nanoseconds(self.cfg.wish_lifetime_s)
 
@@ -54,9 +58,13 @@ class Arbiter:
         alive = w.expires_ns > w.valid_from_ns and w.expires_ns > t_ns
         return bool(plain and without_q and w.seq > newest and alive and w.expires_ns - begins_ns <= self.lifetime_ns)
 
-    def power(self, span: Span, device: Any, t_ns: int, rec: Any) -> float:
+    def power(self, span: Span, device: Any, t_depart_ns: int, t_ns: int, rec: Any) -> float:
         """Every wish in force narrows with its own span; the strongest one's power is what is wished."""
         span = span.copy()
+        if self.must_charge(span, device, t_depart_ns, t_ns):
+            self.leaving_ns = t_depart_ns
+            rec.reasons |= DEPARTURE
+            span.narrow(span.lo, span.lo)
         winner = None
         for source in range(7, 0, -1):
             wish = self.slots.get(source)
@@ -73,6 +81,19 @@ class Arbiter:
         if p_w != self.p_w:
             rec.reasons |= WISH_CLAMPED
         return p_w
+
+    def must_charge(self, span: Span, device: Any, t_depart_ns: int, t_ns: int) -> bool:
+        """Whether the target would be missed without all the power there is; once begun, until it is reached."""
+        if not (knows_soc(device) and device.soc_pu < self.cfg.soc_target_pu and t_ns < t_depart_ns):
+            return False
+        if not (span.lo < 0.0 < self.cfg.capacity_wh):
+            return False
+        most_w = self.rated_charge_w
+        if device.valid & D_P_MAX_CHARGE and finite(device.p_max_charge_w):
+            most_w = clip(device.p_max_charge_w, 0.0, most_w)
+        needed_wh = (self.cfg.soc_target_pu - device.soc_pu) * self.cfg.capacity_wh / 0.9
+        hours = float(t_depart_ns - t_ns) / 3.6e12
+        return bool(self.leaving_ns == t_depart_ns or needed_wh * 1.1 >= hours * most_w)
 
     def default_wish(self, device: Any, t_ns: int) -> float:
         """Charge to the target and again from a band below it; an unknown battery: until the car stops.

@@ -1,0 +1,36 @@
+"""When the car must be ready: a time of day -> moments. Moments of 2026, by pencil from the zone's own rules."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from controller.departure import departures
+
+# fmt: off
+DAYS = [
+    # zone                ready    now, UTC       next, UTC      then           why
+    ("UTC",               "07:30", "11-26 06:00", "11-26 07:30", "11-27 07:30", "this morning, and tomorrow"),
+    ("UTC",               "07:30", "11-26 07:30", "11-27 07:30", "11-28 07:30", "now is too late"),
+    ("Europe/Berlin",     "07:30", "11-26 06:00", "11-26 06:30", "11-27 06:30", "winter: UTC + 1 h"),
+    ("America/New_York",  "07:30", "07-01 00:00", "07-01 11:30", "07-02 11:30", "summer: UTC - 4 h"),
+    ("Europe/Berlin",     "07:30", "03-28 07:00", "03-29 05:30", "03-30 05:30", "a change of clocks"),
+    ("Europe/Berlin",     "02:30", "03-28 12:00", "03-29 01:30", "03-30 00:30", "there is no 02:30: as before"),
+    ("Europe/Berlin",     "02:30", "10-24 12:00", "10-25 00:30", "10-26 01:30", "there are two: the first"),
+]
+# fmt: on
+
+
+def unix_s(text: str) -> int:
+    return int(datetime.fromisoformat(f"2026-{text}").replace(tzinfo=UTC).timestamp())
+
+
+@pytest.mark.parametrize(("zone", "ready_by", "now", "first", "then", "why"), DAYS, ids=[row[-1] for row in DAYS])
+def test_departures(zone: str, ready_by: str, now: str, first: str, then: str, why: str) -> None:
+    assert departures(ready_by, zone, unix_s(now))[:2] == [unix_s(first), unix_s(then)], why
+
+
+def test_a_zone_nobody_knows() -> None:
+    with pytest.raises(ValueError, match="timezone = Europe/Atlantis is none that this machine knows"):
+        departures("07:30", "Europe/Atlantis", 0.0)
