@@ -1,7 +1,7 @@
 """A family of processes: started by name, watched, ended in order. Nothing is left behind.
 
-Each has its own session, so that Ctrl-C in the terminal reaches only us, and we end them in a safe order. Output goes
-to logs/<name>.log. Errors: ProcessError names the process, its exit code and the last line it wrote.
+Each has its own session, so that Ctrl-C in the terminal reaches only us, and we end them in a safe order; when we end
+without that, the kernel ends them. Output goes to logs/<name>.log. Errors: ProcessError names the process, its exit code and the last line it wrote.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from controller.lifetime import die_with_parent
 
 
 class ProcessError(Exception):
@@ -31,7 +33,7 @@ class Family:
         with (self.logs / f"{name}.log").open("ab") as log:
             self.members[name] = subprocess.Popen(
                 [sys.executable, "-m", *command], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                start_new_session=True,
+                start_new_session=True, preexec_fn=die_with_parent,
             )  # fmt: skip
 
     def last_line(self, name: str) -> str:
