@@ -42,7 +42,7 @@ KEYS: Mapping[str, Meta] = {
     "absent": several(choice(tuple(METER_QUANTITIES), "what must count as not there", ())).metadata,
     **{q: number(unit, -1e12, 1e12, "what it must come to", None).metadata for q, (_, unit) in METER_QUANTITIES.items()},
 }
-FILE_KEYS: Mapping[str, Meta] = {"answers": {**nested("one group an answer"), "several": True, "count": 0}}
+FILE_KEYS: Mapping[str, Meta] = {"answers": {**nested("a list, one group an answer"), "several": True}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +62,8 @@ def read_answers(path: Path) -> list[Answer]:
     """The answers of a file, in its order."""
     problems = Problems(str(path))
     tree = read_yaml(path, problems)
-    groups = read_values(FILE_KEYS, tree, problems)["answers"][0] if not problems and "answers" in tree.entries else ()
-    if not problems and not groups:
-        problems.add(1, "missing key 'answers': a list, one group an answer")
+    values = read_values(FILE_KEYS, tree, problems) if tree.entries else {}
+    groups = values["answers"][0] if "answers" in values else ()
     found = [answer for group in groups if (answer := _answer(group, problems)) is not None]
     if problems:
         raise MapError("\n".join(problems.lines()))
@@ -139,4 +138,4 @@ def _alike(expected: float, found: float | None) -> bool:
 
 
 def shown(value: float | None) -> str:
-    return "nothing" if value is None else f"{value or 0.0:.8g}"
+    return "nothing" if value is None else f"{value or 0.0:.7g}"
