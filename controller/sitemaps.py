@@ -87,12 +87,17 @@ def coarse_faults(site: Site, device: DeviceMap) -> list[tuple[str, ...]]:
         (
             f"{told}; {group} needs {FREQUENCY_STEP_HZ} Hz or finer (1547-2018 4.4 Table 3): {remedy}, or "
             f"`{group}.{key}: {off}`",
-            f"{group}.{key}",
+            *own_key(site, f"{group}.{key}"),
             "meter.map",
         )
         for group, key, acts, off in OF_FREQUENCY
         if getattr(getattr(site.settings, group), key) == acts
     ]
+
+
+def own_key(site: Site, key: str) -> tuple[str, ...]:
+    """The key, if it stands in the site file; what a profile says is not the owner's to change."""
+    return (key,) if key in site.origins and site.origins[key].kind == "site" else ()
 
 
 def site_limit_faults(site: Site, device: DeviceMap) -> list[tuple[str, ...]]:

@@ -115,8 +115,8 @@ def test_a_mistake_is_told_with_its_line(
 # fmt: off
 USAGE = [
     # arguments                                       what is said
-    (["check"],                                       "v2g check: name a site file, or a map with --map MAP"),
-    (["check", "demo-60hz", "--answers", "a.yaml"],   "v2g check: name a site file, or a map with --map MAP"),
+    (["check"],                                       "v2g check: the following arguments are required: site, or --map MAP"),
+    (["check", "demo-60hz", "--answers", "a.yaml"],   "v2g check: the following arguments are required: site, or --map MAP"),
     (["check", "demo-60hz", "--map", "eastron-sdm630"], "v2g check --map takes neither a site nor --json"),
     (["check", "--map", "eastron-sdm360"],            "unknown map 'eastron-sdm360'; known: abb-b23, "),
     (["check", "--map", "eastron-sdm630", "--answers", "/nowhere.yaml"], "/nowhere.yaml: cannot be read: No such file"),
