@@ -5,8 +5,8 @@ Frozen   all fast registers bit-identical for max(20 refreshes, 5 s). Only where
          are shown in steps of 0.01 Hz and 0.01 V or finer, in every poll: at no load P and Q stand at 0, so these two
          must move by themselves. A quiet grid stays inside one step of 0.1 V for seconds, and a healthy meter taken
          for a frozen one costs its service; so a resolution that nobody has written down counts as too coarse.
-Coarse   a function of frequency needs steps of 0.01 Hz or finer. Not known: a float register of a meter whose step nobody
-         has measured. It may be tried (demo, shadow), and must be written down before it moves real power.
+Coarse   a function of frequency needs steps of 0.01 Hz or finer. Not known: of a float register whose step nobody has
+         measured. It may be tried (demo, shadow), and must be written down before it moves real power.
 Errors   MapError, for the line of the site file that names the map. Mistakes inside a map go to the problems.
 """
 

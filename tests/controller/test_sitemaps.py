@@ -65,14 +65,16 @@ CASES = [
      "but not with real power"),
     (with_meter("janitza-umg96rm", LIVE, NO_DROOP), [], "nor is it asked for where nothing needs it"),
     (with_meter("sunspec-meter", LIVE), [], "of a SunSpec meter it is seen when it is found"),
-    (with_meter("victron-vm-3p75ct", LIVE, ("  location:", "  udp: true\n  location:")), [], "hundredths are fine enough"),
+    (with_meter("victron-vm-3p75ct", LIVE, ("  location:", "  udp: true\n  location:")), [], "hundredths will do"),
 ]
 # fmt: on
 
 
 @pytest.mark.parametrize(("text", "said", "why"), CASES, ids=[c[-1] for c in CASES])
 def test_a_meter_too_coarse_for_a_function(tmp_path: Path, text: str, said: list[str], why: str) -> None:
-    told = [line for line in complaints(tmp_path, text) if "cannot be met" not in line]  # a trip within 0.16 s: test_timing
+    told = [
+        line for line in complaints(tmp_path, text) if "cannot be met" not in line
+    ]  # a trip within 0.16 s: test_timing
     assert told == said, why
 
 
@@ -103,7 +105,9 @@ def test_the_launcher_finds_a_sunspec_meter(tmp_path: Path) -> None:
 def test_the_launcher_refuses_one_that_turns_out_too_coarse(tmp_path: Path) -> None:
     with serve(chain_of((203, 105, model_203(m16=500, m17=0xFFFF)))) as port:
         site = site_of(tmp_path, meter_at(port))
-        with pytest.raises(InputError, match=r"site.yaml:6: map = sunspec-meter shows .* steps of 0.1 Hz; freq_droop needs"):
+        with pytest.raises(
+            InputError, match=r"site.yaml:6: map = sunspec-meter shows .* steps of 0.1 Hz; freq_droop needs"
+        ):
             launch.find_meter(site, threading.Event())
 
 
