@@ -31,8 +31,8 @@ from controller.handed import ROOT, Handed, stamp
 from controller.lifetime import lock_folder, stop_on_signals
 from controller.notify import notify
 from controller.site import Site
-from controller.sitemaps import coarse_faults
 from controller.sitedata import WireSite
+from controller.sitemaps import coarse_faults
 from controller.wiretime import TURNAROUND_MS
 from cython_core.compiled import compiled
 from cython_core.realtime.host import kernel_kind
