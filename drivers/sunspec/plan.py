@@ -17,7 +17,7 @@ from drivers.devicemap import DEVICE_QUANTITIES, Quantity, WriteContract
 from drivers.mapfile import load_map
 from drivers.registermap import Span, field_word, locate, plan_reads
 from drivers.sunspec.chain import Chain
-from drivers.sunspec.device import ABSENT, Device, inspect, power_of_ten
+from drivers.sunspec.device import ABSENT, Device, check_layout, inspect, power_of_ten
 from drivers.sunspec.writes import setpoint_writes, start_writes, stop_writes
 from drivers.tables import TYPES, Decode, Flag, Plan, Read
 
@@ -35,7 +35,9 @@ def inverter_plan(
     map_name: str = "sunspec-7xx",
 ) -> Plan:
     """Everything the bus needs for this device. words: the models' words by address, as fetched at discovery."""
-    device = inspect(load_map(map_name), chain, words)
+    layout = load_map(map_name)
+    check_layout(layout)
+    device = inspect(layout, chain, words)
     contract = _contract(device, reversion_s)
     _check_controls(device)
     quantities = {q.name: p for q in device.layout.quantities.values() if (p := _source(device, q)) is not None}
@@ -130,7 +132,7 @@ def _row(device: Device, reads: Sequence[Read], quantity: Quantity, model: int, 
     read, word = locate(reads, device.address(model, name), TYPES[kind])
     scale = quantity.scale * power_of_ten(device.exponent(model, name) or 0)
     target, valid = field_word(DeviceState, quantity.name), int(DEVICE_QUANTITIES[quantity.name][0])
-    return Decode(read, word, kind, scale, quantity.low, quantity.high, target, valid, absent=ABSENT[kind])
+    return Decode(read, word, kind, scale, quantity.low, quantity.high, target, valid, absent=(ABSENT[kind],))
 
 
 def _status(device: Device, reads: Sequence[Read]) -> tuple[Flag, ...]:

@@ -46,6 +46,7 @@ from cython_core.records import (
 )
 from cython_core.settings import Settings
 from cython_core.step import Core
+from drivers.mapfile import load_map
 from drivers.modbus import compiled as devices
 from drivers.modbus.bus import Bus
 from drivers.modbus.link import TcpLink
@@ -76,7 +77,7 @@ def hand(folder: Path, mode: str = "demo", **changes: object) -> Handed:
     """What the launcher hands over for a site whose devices are not there."""
     path = folder / "site.yaml"
     path.write_text(SITE.format(mode=mode, folder=folder, port=free_port()))
-    made = launch.hand_over(load_site(path), mode != "shadow", INVERTER, stamp())
+    made = launch.hand_over(load_site(path), mode != "shadow", INVERTER, load_map("eastron-sdm630"), stamp())
     made.__dict__.update(changes)
     return made
 

@@ -11,6 +11,7 @@ import pytest
 
 from controller.launch import plan_of_meter
 from controller.timing import budgets
+from drivers.mapfile import load_map
 from tests.controller.test_site import GOOD, changed, complaints, site_of
 
 OFF = GOOD.replace("    k_of: 0.04", "    enable: false")
@@ -166,4 +167,4 @@ def test_the_meter_is_asked_for_what_its_place_makes_useful(
     tmp_path: Path, location: str, limits: str, rows: int, why: str
 ) -> None:
     site = site_of(tmp_path, OFF.replace("location: inverter", f"location: {location}") + limits)
-    assert len(plan_of_meter(site, 2.0).decodes) == rows
+    assert len(plan_of_meter(site, load_map(site.meter.map), 2.0).decodes) == rows

@@ -97,8 +97,42 @@ def test_meter_plan_reads_and_targets() -> None:
     assert plan.start == plan.setpoint == plan.stop == ()
     by_target = {d.target: d for d in plan.decodes}
     assert set(by_target) == {4, 5, 8}  # f_hz, v1_v, p_w: fifth, sixth and ninth word of a Measurement
-    assert by_target[4] == Decode(1, 0x46 - 0x34, "u16", 0.01, 40, 70, 4, int(MeasurementValid.F), absent=0xFFFF)
+    assert by_target[4] == Decode(1, 0x46 - 0x34, "u16", 0.01, 40, 70, 4, int(MeasurementValid.F), absent=(0xFFFF,))
     assert by_target[8] == Decode(1, 0, "s32", -10, -50000, 50000, 8, int(MeasurementValid.P))
+
+
+# fmt: off
+OWN = [
+    # keys of p_w added     of the map               type      function absent            why
+    ("",                    "",                      "s32",    3, (),                     "left out"),
+    ("",                    "word_order: little\n",  "s32_le", 3, (),                     "the map's order"),
+    (", word_order: big",   "word_order: little\n",  "s32",    3, (),                     "the register's wins"),
+    (", word_order: little", "",                     "s32_le", 3, (),                     "the same the other way"),
+    (", function: 4",       "",                      "s32",    4, (),                     "a register's own function"),
+    (", absent: 0xffff",    "",                      "s32",    3, (0xFFFF,),              "one pattern"),
+    (", absent: [1, 0xffff]", "",                    "s32",    3, (1, 0xFFFF),            "two patterns"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("keys", "of_map", "kind", "function", "absent", "why"), OWN, ids=[c[-1] for c in OWN])
+def test_what_a_register_has_of_its_own(
+    keys: str, of_map: str, kind: str, function: int, absent: tuple[int, ...], why: str
+) -> None:
+    text = METER.replace("scale: -10", f"scale: -10{keys}").replace("registers:", f"{of_map}registers:")
+    plan = meter_plan(parse_map(text, "m.yaml"), 1, "L1", 300)
+    row = next(d for d in plan.decodes if d.target == 8)
+    assert (row.type, plan.reads[row.read].function, row.absent) == (kind, function, absent), why
+    others = [plan.reads[d.read].function for d in plan.decodes if d.target != 8]
+    assert others == [3, 3]  # f and V stay with the map's
+
+
+def test_two_functions_may_use_the_same_addresses() -> None:
+    text = METER.replace("at: 0x0034, type: s32", "at: 0x0001, type: s32, function: 4")
+    plan = meter_plan(parse_map(text, "m.yaml"), 1, "split", 300)
+    assert plan.reads == (Read(3, 0x0000, 0x47), Read(4, 0x0001, 2))
+    values = decode(plan, [[2301, 2302] + [0] * 68 + [5001], [0, 5]], Measurement)
+    assert (values["v2_v"], values["p_w"]) == (pytest.approx(230.2), -50.0)
 
 
 def test_unused_phases_stay_absent_although_the_meter_has_them() -> None:
@@ -166,7 +200,7 @@ VALUES = [
 def test_decode_of_one_value(
     kind: str, words: list[int], scale: float, absent: int | None, expected: float | None, why: str
 ) -> None:
-    row = Decode(0, 1, kind, scale, -1e6, 1e6, P, int(DeviceValid.P), absent=absent)
+    row = Decode(0, 1, kind, scale, -1e6, 1e6, P, int(DeviceValid.P), absent=() if absent is None else (absent,))
     plan = Plan(1, (Read(3, 0, 1 + len(words)),), (row,))
     values = decode(plan, [[0x1234, *words]], DeviceState)
     if expected is None:
@@ -229,6 +263,8 @@ ENCODED = [
     (35.0,     "s16", 0.1,   (9, 4, 7),            "halves go to the even neighbour"),
     (-2000.0,  "f32", -1.0,  (9, 0x44FA, 0x0000),  "a device that counts the other way"),
     (1500.0,   "f32", 0.001, (9, 0x3FC0, 0x0000),  "1.5 kW: a float keeps its fraction"),
+    (-5.0,     "s32_le", 1.0, (9, 0xFFFB, 0xFFFF), "low word first"),
+    (1500.5,   "f32_le", 1.0, (9, 0x9000, 0x44BB), "low word first, and still not rounded"),
 ]
 # fmt: on
 
@@ -250,7 +286,7 @@ FULL = Plan(
     unit=126,
     reads=(Read(3, 40000, 10), Read(3, 50, 4, every=20)),
     decodes=(
-        Decode(0, 1, "s16", 0.1, -5.5, 5.5, 3, 1, absent=0x8000),
+        Decode(0, 1, "s16", 0.1, -5.5, 5.5, 3, 1, absent=(0x8000, 0x7FFF)),
         Decode(1, 0, "u64", 1.0, 0, 1e12, 4, 2, to_int=True),
     ),
     flags=FLAGS,
@@ -276,9 +312,9 @@ def test_a_plan_survives_json() -> None:
 
 # fmt: off
 BROKEN = [
-    ("{}",                                             "not a plan of version 1"),
-    ("[]",                                             "not a plan of version 1"),
-    (plan_to_json(FULL).replace('"v": 1', '"v": 2'),   "not a plan of version 1"),
+    ("{}",                                             "not a plan of version 2"),
+    ("[]",                                             "not a plan of version 2"),
+    (plan_to_json(FULL).replace('"v": 2', '"v": 3'),   "not a plan of version 2"),
     (plan_to_json(FULL).replace('"unit"', '"onit"'),   "missing unit"),
     (plan_to_json(FULL).replace('"every"', '"often"'), "unexpected keyword argument 'often'"),
     ("nonsense",                                       "Expecting value"),
