@@ -35,6 +35,7 @@ from cython_core.realtime.ring import RingWriter
 from cython_core.records import REASON_TEXT, RECORDS, Reason, WishSource
 from cython_core.settings import digest, to_mapping
 from drivers.base import DriverError
+from drivers.inverterplan import register_plan
 from drivers.mapfile import load_map
 from drivers.modbus import compiled as devices
 from drivers.modbus.probe import measure_turnaround_ms
@@ -46,6 +47,7 @@ from drivers.tables import Plan
 log = logging.getLogger(__name__)
 
 BOX_BYTES = 512
+FIND_S = 5.0
 FIND_AGAIN_S = 2.0
 AT_REST_PU = 0.02
 # -S: nothing that a .pth file of some other package starts runs in the core; its own packages lie in ROOT
@@ -85,11 +87,16 @@ def become_core(site: Site, handed: Handed, lock_fd: int) -> NoReturn:
 
 
 def find_inverter(site: Site, stopping: threading.Event) -> Plan | None:
-    """Wait for the inverter; None when we are stopped meanwhile. The answer's first fault is said once."""
+    """One with plain registers is known by its map. SunSpec: wait for it; None when we are stopped meanwhile. The
+    answer's first fault is said once."""
     inverter, said = site.inverter, ""
+    device = load_map(inverter.map)
+    if device.inverter is not None:
+        return register_plan(device, inverter.unit, inverter.reversion_s, inverter.timeout_ms)
+    asked = (inverter.link, inverter.unit, inverter.reversion_s, FIND_S, inverter.timeout_ms, inverter.map)
     while not stopping.is_set():
         try:
-            return discover_in_child(inverter.link, inverter.unit, inverter.reversion_s, 5.0, inverter.timeout_ms)
+            return discover_in_child(*asked)
         except DriverError as error:
             if str(error) != said:
                 log.warning("V2G-INVERTER-NOT-FOUND %s; trying again every %g s", error, FIND_AGAIN_S)

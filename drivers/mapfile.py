@@ -24,6 +24,7 @@ from drivers.devicemap import (
     WriteContract,
 )
 from drivers.tables import TYPES
+from drivers.writecontract import contract_faults
 from drivers.yamlfile import Leaf, Problems, Section, parse_yaml, read_yaml
 from drivers.yamlkeys import Meta, choice, integer, keys_of, nested, number, read_values, several, text
 
@@ -45,7 +46,7 @@ KEYS: dict[str, dict[str, Meta]] = {
 POINT_KEYS = keys_of(Point)
 WRITE_KEYS = {
     **keys_of(WriteContract),
-    "timer_s": several(integer("s", 1, 86400, "[shortest, longest] of the device's own timer"), 2).metadata,
+    "timer_s": several(integer("s", 1, 86400, "[shortest, longest] of the device's own timer", ()), 2).metadata,
 }
 MODEL_KEYS = {
     **keys_of(ModelLayout),
@@ -127,11 +128,16 @@ def _device(tree: Section, problems: Problems) -> DeviceMap | None:
         return None
     before = len(problems)
     kind = tree.entries.get("kind")  # what the file says it is: its keys depend on it
-    known = KEYS.get(kind.text if isinstance(kind, Leaf) else "")
+    name = kind.text if isinstance(kind, Leaf) else ""
+    known = KEYS.get(name)
     if known is None:
         others = {name: {**meta, "required": False} for keys in KEYS.values() for name, meta in keys.items()}
         read_values(others | HEAD, tree, problems, "map")
         return None
+    if name == "inverter" and "registers" in tree.entries and "models" not in tree.entries:
+        from drivers.invertermap import inverter_map  # it builds on this module
+
+        return inverter_map(tree, problems)
     values = _values(known, tree, problems, "map")
     nothing = Section({}, 0)
     if known is KEYS["meter"]:
@@ -247,4 +253,9 @@ def _writes(entry: Section, problems: Problems) -> WriteContract | None:
     if low > high:
         text = f"timer_s = [{low}, {high}] is empty; the shortest comes first"
         problems.add(entry.entries["timer_s"].line, text)
-    return WriteContract(timer_low_s=low, timer_high_s=high, **values) if len(problems) == before else None
+    if len(problems) > before:
+        return None
+    contract = WriteContract(timer_low_s=low, timer_high_s=high, **values)
+    for key, text in contract_faults(contract):
+        problems.add(entry.entries[key].line if key in entry.entries else entry.line, f"writes: {text}")
+    return contract if len(problems) == before else None
