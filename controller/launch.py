@@ -17,9 +17,11 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from controller.alarms import CODES
 from controller.build import build_id
@@ -28,6 +30,7 @@ from controller.handed import ROOT, Handed, stamp
 from controller.lifetime import lock_folder, stop_on_signals
 from controller.notify import notify
 from controller.site import Site
+from controller.sitemaps import coarse_faults
 from controller.wiretime import TURNAROUND_MS
 from cython_core.compiled import compiled
 from cython_core.realtime.host import kernel_kind
@@ -35,6 +38,7 @@ from cython_core.realtime.ring import RingWriter
 from cython_core.records import REASON_TEXT, RECORDS, Reason, WishSource
 from cython_core.settings import digest, to_mapping
 from drivers.base import DriverError
+from drivers.devicemap import DeviceMap
 from drivers.inverterplan import register_plan
 from drivers.mapfile import load_map
 from drivers.modbus import compiled as devices
@@ -42,9 +46,11 @@ from drivers.modbus.probe import measure_turnaround_ms
 from drivers.modbus.wire import opened
 from drivers.registermap import meter_plan
 from drivers.sunspec import discover_in_child
+from drivers.sunspec.meter import discover_meter
 from drivers.tables import Plan
 
 log = logging.getLogger(__name__)
+Found = TypeVar("Found")
 
 BOX_BYTES = 512
 FIND_S = 5.0
@@ -65,9 +71,10 @@ def launch(site: Site, watch_only: bool) -> int:
     if lock is None:
         raise InputError(f"{site.runtime_dir}: another controller of this site is running; stop it first")
     inverter_plan = find_inverter(site, stopping)
-    if inverter_plan is None:
+    meter = find_meter(site, stopping)
+    if inverter_plan is None or meter is None:
         return 0
-    handed = hand_over(site, site.start_mode != "shadow" and not watch_only, inverter_plan, as_loaded)
+    handed = hand_over(site, site.start_mode != "shadow" and not watch_only, inverter_plan, meter, as_loaded)
     signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))  # from here on they wait for the core
     if stopping.is_set():
         return 0
@@ -87,47 +94,64 @@ def become_core(site: Site, handed: Handed, lock_fd: int) -> NoReturn:
 
 
 def find_inverter(site: Site, stopping: threading.Event) -> Plan | None:
-    """One with plain registers is known by its map. SunSpec: wait for it; None when we are stopped meanwhile. The
-    answer's first fault is said once."""
-    inverter, said = site.inverter, ""
-    device = load_map(inverter.map)
+    """One with plain registers is known by its map. SunSpec: wait for it; None when we are stopped meanwhile."""
+    inverter, device = site.inverter, load_map(site.inverter.map)
     if device.inverter is not None:
         return register_plan(device, inverter.unit, inverter.reversion_s, inverter.timeout_ms)
     asked = (inverter.link, inverter.unit, inverter.reversion_s, FIND_S, inverter.timeout_ms, inverter.map)
+    return searched(partial(discover_in_child, *asked), "V2G-INVERTER-NOT-FOUND", "inverter", stopping)
+
+
+def find_meter(site: Site, stopping: threading.Event) -> DeviceMap | None:
+    """The meter's map; of one that speaks SunSpec what the device says, so that it is waited for."""
+    meter, found = site.meter, load_map(site.meter.map)
+    if not found.models:
+        return found
+    find = partial(discover_meter, meter.link, meter.unit, found, FIND_S, meter.timeout_ms)
+    device = searched(find, "V2G-METER-NOT-FOUND", "meter", stopping)
+    faults = coarse_faults(site, device) if device else []
+    if faults:
+        raise InputError("\n".join(f"{site.where(*keys)}: {message}" for message, *keys in faults))
+    return device
+
+
+def searched(find: Callable[[], Found], code: str, what: str, stopping: threading.Event) -> Found | None:
+    """What `find` finds, however long it takes; None when we are stopped meanwhile."""
+    said = ""
     while not stopping.is_set():
         try:
-            return discover_in_child(*asked)
+            return find()
         except DriverError as error:
             if str(error) != said:
-                log.warning("V2G-INVERTER-NOT-FOUND %s; trying again every %g s", error, FIND_AGAIN_S)
-                notify(f"STATUS=waiting for the inverter: {error}")
+                log.warning("%s %s; trying again every %g s", code, error, FIND_AGAIN_S)
+                notify(f"STATUS=waiting for the {what}: {error}")
             said = str(error)
         stopping.wait(FIND_AGAIN_S)
     return None
 
 
-def plan_of_meter(site: Site, turnaround_ms: float) -> Plan:
+def plan_of_meter(site: Site, device: DeviceMap, turnaround_ms: float) -> Plan:
     """The meter's tables. At the house connection its power is the house's: asked for that connection's limits only."""
     meter = site.meter
     house = "house" if site.settings.site_limits.enable else "none"
     power = "unit" if meter.location == "inverter" else house
     baud = meter.baud if meter.serial else 0
-    return meter_plan(load_map(meter.map), meter.unit, meter.phases, meter.timeout_ms, turnaround_ms, baud, power)
+    return meter_plan(device, meter.unit, meter.phases, meter.timeout_ms, turnaround_ms, baud, power)
 
 
-def measured_plan(site: Site) -> tuple[Plan, float | None]:
+def measured_plan(site: Site, device: DeviceMap) -> tuple[Plan, float | None]:
     """The meter's tables for the turnaround it shows now, ms; None when it does not answer."""
-    first = plan_of_meter(site, TURNAROUND_MS)
+    first = plan_of_meter(site, device, TURNAROUND_MS)
     turnaround_ms = measure_turnaround_ms(site.meter.link, first)
-    return (first if turnaround_ms is None else plan_of_meter(site, turnaround_ms)), turnaround_ms
+    return (first if turnaround_ms is None else plan_of_meter(site, device, turnaround_ms)), turnaround_ms
 
 
 # ---- what the core is told ----
 
 
-def hand_over(site: Site, writes: bool, inverter_plan: Plan, as_loaded: int) -> Handed:
+def hand_over(site: Site, writes: bool, inverter_plan: Plan, meter: DeviceMap, as_loaded: int) -> Handed:
     """Everything, compiled; the files that the core shares with others are there, and its serial ports are open."""
-    meter_plan, turnaround_ms = measured_plan(site)
+    meter_plan, turnaround_ms = measured_plan(site, meter)
     links = list(dict.fromkeys((site.meter.link, site.inverter.link)))
     about = facts(site, writes) | {"meter_turnaround_ms": turnaround_ms, "meter_reads": len(meter_plan.reads)}
     RingWriter(site.runtime_dir / "ring", about, site.period_ms * 1_000_000, publish=False)

@@ -33,7 +33,7 @@ from controller.sitedata import (
     place,
 )
 from controller.siteinverter import inverter_faults, limits_of, with_lag
-from controller.sitemaps import device_map, follows, site_limit_faults
+from controller.sitemaps import device_map, follows, meter_faults
 from controller.sitewires import wire_faults
 from controller.timing import reachable, unmet
 from controller.wiretime import with_rounds
@@ -189,7 +189,7 @@ class Reader:
             origins=self.origins,
         )
         self.cross_check(site)
-        for message, *keys in (*site_limit_faults(site, device), *inverter_faults(site, inverter_device)):
+        for message, *keys in (*meter_faults(site, device), *inverter_faults(site, inverter_device)):
             self.add(message, *keys)
         return site
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cython_core.settings import Settings
-from drivers.modbus.link import BAUD_RATES, PARITIES, Link, SerialLink, TcpLink
+from drivers.modbus.link import BAUD_RATES, PARITIES, Link, SerialLink, TcpLink, UdpLink
 from drivers.yamlkeys import choice, file_path, flag, integer, keys_of, nested, number, several, text, version
 
 SCHEMA = 1
@@ -35,10 +35,11 @@ class Origin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WireSite:
-    """Where a device's wire leads: host for Modbus TCP, serial for RTU; two devices may share one."""
+    """Where a device's wire leads: host for Modbus TCP or UDP, serial for RTU; two devices may share one."""
 
     host: str | None = text("address or host name", None)
-    port: int = integer("", 1, 65535, "TCP port", 502)
+    port: int = integer("", 1, 65535, "TCP or UDP port", 502)
+    udp: bool = flag("Modbus over UDP, as Victron's energy meters want it", False)
     serial: str | None = text("a serial port like /dev/serial/by-id/NAME", None, r"/\S+")
     baud: int = integer("", BAUD_RATES[0], BAUD_RATES[-1], "characters' rate on the serial port", 9600)
     parity: str = choice(PARITIES, "none, even, odd", "N")
@@ -50,7 +51,7 @@ class WireSite:
     def link(self) -> Link:
         """ValueError: no such line."""
         if self.serial is None:
-            return TcpLink(self.host or "", self.port)
+            return (UdpLink if self.udp else TcpLink)(self.host or "", self.port)
         return SerialLink(self.serial, self.baud, self.parity, self.stop_bits, self.rs485)
 
 

@@ -1,9 +1,12 @@
-"""The register maps that a site names, and what follows from its meter's: the ages, and when its answers are frozen.
+"""The register maps that a site names, and what follows from its meter's: the ages, when its answers are frozen, and
+which functions it is too coarse for.
 
 Frozen   all fast registers bit-identical for max(20 refreshes, 5 s). Only where the map promises that frequency and L1
          are shown in steps of 0.01 Hz and 0.01 V or finer, in every poll: at no load P and Q stand at 0, so these two
          must move by themselves. A quiet grid stays inside one step of 0.1 V for seconds, and a healthy meter taken
          for a frozen one costs its service; so a resolution that nobody has written down counts as too coarse.
+Coarse   a function of frequency needs steps of 0.01 Hz or finer. Not known: a float register of a meter whose step nobody
+         has measured. It may be tried (demo, shadow), and must be written down before it moves real power.
 Errors   MapError, for the line of the site file that names the map. Mistakes inside a map go to the problems.
 """
 
@@ -24,6 +27,14 @@ from drivers.yamlkeys import keys_of
 SHOWN_STEPS = {"f_hz": 0.01, "v1_v": 0.01}
 FROZEN_REFRESHES = 20
 FROZEN_S = 5.0
+FREQUENCY_STEP_HZ = 0.01  # IEEE 1547-2018 4.4 Table 3: frequency to 10 mHz
+OF_FREQUENCY = (  # group, key, the value with which it acts, and one with which it does not
+    ("freq_droop", "enable", True, "false"),
+    ("fast_response", "enable", True, "false"),
+    ("inertia", "enable", True, "false"),
+    ("frequency_trip", "owner", "controller", "inverter"),
+    ("enter_service", "owner", "controller", "inverter"),
+)
 LONGEST_S = keys_of(FailSafeSettings)["frozen_after_s"]["high"]
 
 
@@ -38,7 +49,7 @@ def device_map(kind: str, name: str, problems: Problems) -> DeviceMap | None:
     found = read_map(name, problems.beside(name if is_own(name) else f"{name}.yaml"))
     if found and found.kind != kind:
         raise MapError(f"map = {name} is a map of kind {found.kind}; allowed: {kind}")
-    return found
+    return found.as_if_found() if found and kind == "meter" else found
 
 
 def follows(meter: MeterSite, inverter: InverterSite, device: DeviceMap) -> dict[str, dict[str, float]]:
@@ -57,10 +68,37 @@ def frozen_after_s(meter: MeterSite, device: DeviceMap) -> float:
     return after_s if after_s <= LONGEST_S else 0.0
 
 
-def site_limit_faults(site: Site, device: DeviceMap | None) -> list[tuple[str, ...]]:
+def meter_faults(site: Site, device: DeviceMap | None) -> list[tuple[str, ...]]:
+    """(message, key, ...) of what this meter cannot serve."""
+    return [] if device is None else [*coarse_faults(site, device), *site_limit_faults(site, device)]
+
+
+def coarse_faults(site: Site, device: DeviceMap) -> list[tuple[str, ...]]:
+    """(message, key, ...) for each function of frequency that the meter's steps are too coarse for."""
+    name, step_hz = site.meter.map, device.registers["f_hz"].step
+    if step_hz is not None and step_hz > FREQUENCY_STEP_HZ:
+        told, remedy = f"map = {name} shows frequency in steps of {step_hz:.12g} Hz", "use another meter"
+    elif step_hz is None and site.start_mode == "live" and not device.models:
+        told = f"nobody has written down in what steps map = {name} shows frequency"
+        remedy = "measure it in shadow, then write it as f_hz: resolution: into a copy of the map"
+    else:
+        return []
+    return [
+        (
+            f"{told}; {group} needs {FREQUENCY_STEP_HZ} Hz or finer (1547-2018 4.4 Table 3): {remedy}, or "
+            f"`{group}.{key}: {off}`",
+            f"{group}.{key}",
+            "meter.map",
+        )
+        for group, key, acts, off in OF_FREQUENCY
+        if getattr(getattr(site.settings, group), key) == acts
+    ]
+
+
+def site_limit_faults(site: Site, device: DeviceMap) -> list[tuple[str, ...]]:
     """(message, key, ...) where the limits of the house connection have no meter that shows its phases."""
     limits, meter = site.settings.site_limits, site.meter
-    if not limits.enable or device is None:
+    if not limits.enable:
         return []
     if meter.location != "connection":
         return [

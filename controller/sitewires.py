@@ -21,7 +21,7 @@ def wire_faults(meter: MeterSite, inverter: InverterSite, origins: Mapping[str, 
 
 def unused_keys(wire: WireSite) -> tuple[str, ...]:
     """The keys that say nothing about this kind of wire."""
-    return SERIAL_KEYS if wire.serial is None else ("port",)
+    return SERIAL_KEYS if wire.serial is None else ("port", "udp")
 
 
 def faults_of(role: str, wire: WireSite, origins: Mapping[str, Origin]) -> Iterator[tuple[str, ...]]:

@@ -7,11 +7,14 @@ A field with metadata is a key of the file (drivers.yamlkeys); maps/TEMPLATE.yam
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from cython_core.records import DeviceValid, MeasurementValid
 from drivers.tables import TYPES
-from drivers.yamlkeys import choice, flag, integer, number, text, version
+from drivers.yamlkeys import choice, flag, integer, number, several, text, version
+
+WORD_ORDERS = ("big", "little")
+USUAL_PLACE = 40070  # of a SunSpec device's model behind "SunS" at 40000 and a common model of 66 words
 
 # quantity -> (its bit in `valid`, its unit)
 METER_QUANTITIES = {
@@ -44,17 +47,24 @@ SIGNED = ("p_w", "q_var", "p1_w", "p2_w", "p3_w", "p_set_readback_w")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Register:
-    """One quantity of a meter: where it is, how it is packed, what it may be. resolution None: not known."""
+    """One quantity of a meter: where it is, how it is packed, what it may be."""
 
     name: str
     at: int = integer("", 0, 0xFFFF, "address on the wire, zero-based")
-    type: str = choice(tuple(TYPES), "how it is packed, high word first")
+    type: str = choice(tuple(TYPES), "how it is packed")
     low: float
     high: float
     scale: float = number("", -1e9, 1e9, "value = raw * scale", 1.0)
     resolution: float | None = number("", 1e-9, 1e6, "the smallest change the device shows, after the scale", None)
     every: int = integer("polls", 1, 1000, "asked in each so many-th", 1)
-    absent: int | None = integer("", 0, 2**64 - 1, "the raw pattern for no value", None)
+    absent: tuple[int, ...] = several(integer("", 0, 2**64 - 1, "the raw patterns for no value", ()))
+    word_order: str = choice(WORD_ORDERS, "high word first, or low word first", "big")  # the map's, unless it has its own
+    function: int = integer("", 3, 4, "Modbus function that reads it", 3)  # the same
+
+    @property
+    def step(self) -> float | None:
+        """The smallest change it shows: what the map says, else one count of a whole number. None: not known."""
+        return self.resolution if self.resolution is not None or self.type == "f32" else abs(self.scale)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +72,7 @@ class Point:
     """One point of a SunSpec model: words from the model's ID. factor: the point that holds its power of ten."""
 
     at: int = integer("words", 2, 0xFFFF, "from the model's ID")
-    type: str = choice(tuple(TYPES), "how it is packed, high word first")
+    type: str = choice(tuple(TYPES), "how it is packed")
     factor: str | None = text("the name of a point", None)
 
 
@@ -87,6 +97,24 @@ class Quantity:
     scale: float = number("", -1e9, 1e9, "value = raw * scale", 1.0)
     every: int = integer("polls", 1, 1000, "asked in each so many-th", 1)
     needed: bool = flag("a device without it is refused", False)
+    resolution: float | None = number("", 1e-9, 1e6, "the smallest change the device shows, after the scale", None)
+
+    def register(
+        self, at: int, kind: str, function: int, scale: float = 1.0, absent: tuple[int, ...] = ()
+    ) -> Register:
+        """The register of a meter where a device keeps it. scale: of the device, besides the map's."""
+        return Register(
+            name=self.name,
+            at=at,
+            type=kind,
+            low=self.low,
+            high=self.high,
+            scale=self.scale * scale,
+            resolution=self.resolution,
+            every=self.every,
+            absent=absent,
+            function=function,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +161,7 @@ class InverterRegister(Place):
     low: float
     high: float
     scale: float = number("", -1e9, 1e9, "value = raw * scale", 1.0)
-    absent: int | None = integer("", 0, 2**64 - 1, "the raw pattern for no value", None)
+    absent: tuple[int, ...] = several(integer("", 0, 2**64 - 1, "the raw patterns for no value", ()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,8 +219,9 @@ class RegisterInverter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceMap:
-    """One map file. A meter has registers and refresh_ms; an inverter writes, and either models and quantities
-    (SunSpec) or plain registers (inverter)."""
+    """One map file. A meter has refresh_ms and registers; an inverter writes, and either models and quantities
+    (SunSpec) or plain registers (inverter). A SunSpec meter has models and quantities: drivers.sunspec.meter makes
+    registers of them when it has found the device."""
 
     file: str
     schema: int = version(1, "version of this file's shape")
@@ -210,7 +239,16 @@ class DeviceMap:
     writes: WriteContract | None = None
     inverter: RegisterInverter | None = None
 
+    def as_if_found(self) -> DeviceMap:
+        """A SunSpec meter before it is found, for what its wire costs: the first model that has the points, at its
+        usual place, every value a float whose step is not known. The models stay: they say that it is not found yet."""
+        registers = dict(self.registers)
+        for name, q in self.quantities.items():
+            model, point = q.points[0]
+            registers[name] = q.register(USUAL_PLACE + self.models[model].points[point].at, "f32", self.function)
+        return replace(self, registers=registers)
+
     def resolves(self, name: str, step: float) -> bool:
         """Whether the map promises that `name` shows changes as small as `step`. Not known counts as no."""
-        resolution = self.registers[name].resolution if name in self.registers else None
-        return resolution is not None and resolution <= step
+        shown = self.registers[name].step if name in self.registers else None
+        return shown is not None and shown <= step

@@ -15,11 +15,10 @@ from cython_core.records import DeviceState, DeviceStatus, DeviceValid, Session
 from drivers.base import MapError
 from drivers.devicemap import DEVICE_QUANTITIES, DeviceMap, Frame, FrameField, InverterRegister, Place, WordTable
 from drivers.registermap import FORMATS, Span, field_word, plan_reads
-from drivers.tables import TYPES, Decode, Encode, Flag, Plan, Read, Write
+from drivers.tables import LITTLE, TYPES, Decode, Encode, Flag, Plan, Read, Write
 from drivers.writecontract import quiet_ms, refresh_ms, timer_fault
 
 READ_HOLDING = 3
-LITTLE = "_le"
 TIMER_UNITS = {"s": 1, "ms": 1000}
 
 

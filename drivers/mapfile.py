@@ -16,6 +16,7 @@ from drivers.devicemap import (
     DEVICE_QUANTITIES,
     METER_QUANTITIES,
     SIGNED,
+    WORD_ORDERS,
     DeviceMap,
     ModelLayout,
     Point,
@@ -23,7 +24,7 @@ from drivers.devicemap import (
     Register,
     WriteContract,
 )
-from drivers.tables import TYPES
+from drivers.tables import MAX_ABSENT, TYPES
 from drivers.writecontract import contract_faults
 from drivers.yamlfile import Leaf, Problems, Section, parse_yaml, read_yaml
 from drivers.yamlkeys import Meta, choice, integer, keys_of, nested, number, read_values, several, text
@@ -34,7 +35,10 @@ KEYS: dict[str, dict[str, Meta]] = {
     "meter": {
         **HEAD,
         "refresh_ms": integer("ms", 1, 60000, "how often the device renews its values").metadata,
-        "registers": nested("one key a quantity"),
+        "word_order": choice(WORD_ORDERS, "high word first, or low word first", "big").metadata,
+        "registers": nested("one key a quantity", required=False),
+        "models": nested("one key a SunSpec model", required=False),
+        "quantities": nested("one key a quantity", required=False),
     },
     "inverter": {
         **HEAD,
@@ -67,10 +71,17 @@ def quantity_keys(name: str, unit: str, own: Mapping[str, Meta]) -> dict[str, Me
 
 
 REGISTER_KEYS = {name: quantity_keys(name, unit, keys_of(Register)) for name, (_, unit) in METER_QUANTITIES.items()}
+POINT = "model.point, like 701.W, or a point alone: of whichever model the device has"
 QUANTITY_KEYS = {
-    name: quantity_keys(name, unit, keys_of(Quantity)) | {"point": several(text("model.point, like 701.W")).metadata}
+    name: quantity_keys(name, unit, {k: meta for k, meta in keys_of(Quantity).items() if k != "resolution"})
+    | {"point": several(text(POINT)).metadata}
     for name, (_, unit) in DEVICE_QUANTITIES.items()
 }
+METER_POINT_KEYS = {
+    name: quantity_keys(name, unit, keys_of(Quantity)) | {"point": several(text(POINT)).metadata}
+    for name, (_, unit) in METER_QUANTITIES.items()
+}
+NEEDED = {"meter": ("f_hz", "v1_v", "p_w"), "inverter": ("p_w", "p_set_readback_w")}
 
 
 def map_names(kinds: Iterable[str] = FOLDERS) -> list[str]:
@@ -127,53 +138,76 @@ def _device(tree: Section, problems: Problems) -> DeviceMap | None:
     if not tree.entries:
         return None
     before = len(problems)
-    kind = tree.entries.get("kind")  # what the file says it is: its keys depend on it
-    name = kind.text if isinstance(kind, Leaf) else ""
-    known = KEYS.get(name)
+    leaf = tree.entries.get("kind")  # what the file says it is: its keys depend on it
+    kind = leaf.text if isinstance(leaf, Leaf) else ""
+    known = KEYS.get(kind)
     if known is None:
         others = {name: {**meta, "required": False} for keys in KEYS.values() for name, meta in keys.items()}
         read_values(others | HEAD, tree, problems, "map")
         return None
-    if name == "inverter" and "registers" in tree.entries and "models" not in tree.entries:
+    if kind == "inverter" and "registers" in tree.entries and "models" not in tree.entries:
         from drivers.invertermap import inverter_map  # it builds on this module
 
         return inverter_map(tree, problems)
     values = _values(known, tree, problems, "map")
     nothing = Section({}, 0)
-    if known is KEYS["meter"]:
-        values["registers"] = _registers(values.get("registers", nothing), values.get("max_words", 125), problems)
+    if kind == "meter" and not {"models", "quantities"} & tree.entries.keys():
+        inherited = {"word_order": values.pop("word_order", "big"), "function": values.get("function", 3)}
+        registers = values.get("registers", Section({}, 1))
+        values["registers"] = _registers(registers, values.get("max_words", 125), inherited, problems)
     else:
+        for name in ("registers", "word_order"):
+            if name in tree.entries:
+                problems.add(tree.entries[name].line, f"{name} has no place beside models: SunSpec says where and how")
         values["models"] = _models(values.get("models", nothing), problems)
-        values["quantities"] = _quantities(values.get("quantities", nothing), values["models"], problems)
+        values["quantities"] = _quantities(kind, values.get("quantities", nothing), values["models"], problems)
+    if kind == "inverter":
         values["writes"] = _writes(values["writes"], problems) if "writes" in values else None
     return DeviceMap(file=problems.file, **values) if len(problems) == before else None
 
 
-def _registers(section: Section, max_words: int, problems: Problems) -> dict[str, Register]:
+def _registers(
+    section: Section, max_words: int, inherited: Mapping[str, Any], problems: Problems
+) -> dict[str, Register]:
+    """inherited: the map's own word order and function, for registers that have none."""
     found: dict[str, Register] = {}
-    known = {name: nested("the register that holds it", name in ("f_hz", "v1_v", "p_w")) for name in METER_QUANTITIES}
+    known = {name: nested("the register that holds it", name in NEEDED["meter"]) for name in METER_QUANTITIES}
     for name, entry in _values(known, section, problems, "registers").items():
-        register = _register(name, entry, max_words, problems)
+        register = _register(name, entry, max_words, inherited, problems)
         if register is None:
             continue
         for other in found.values():
-            if register.at < other.at + TYPES[other.type] and other.at < register.at + TYPES[register.type]:
+            apart = register.at >= other.at + TYPES[other.type] or other.at >= register.at + TYPES[register.type]
+            if not apart and register.function == other.function:
                 line = section.entries[other.name].line
                 problems.add(entry.line, f"{name} overlaps {other.name} of line {line}")
         found[name] = register
     return found
 
 
-def _register(name: str, entry: Section, max_words: int, problems: Problems) -> Register | None:
+def _register(
+    name: str, entry: Section, max_words: int, inherited: Mapping[str, Any], problems: Problems
+) -> Register | None:
     before = len(problems)
-    values = _ranged(name, entry, REGISTER_KEYS[name], problems)
+    values = {**inherited, **_ranged(name, entry, REGISTER_KEYS[name], problems)}
     words = TYPES[values.get("type", "u16")]
     if words > max_words:
         text = f"{name}: {values['type']} has {words} words, max_words = {max_words} cannot read it"
         problems.add(entry.line, text)
     _at_most("at", entry, values, 0x10000 - words, problems)
     _at_most("absent", entry, values, (1 << 16 * words) - 1, problems)
+    _possible(name, entry, values, problems)
     return Register(name=name, **values) if len(problems) == before else None
+
+
+def _possible(name: str, entry: Section, values: Mapping[str, Any], problems: Problems) -> None:
+    """What a register cannot be: finer than its own counts, or without a value in more ways than a bus knows."""
+    count = abs(values.get("scale", 1.0))
+    if values.get("type", "f32") != "f32" and values.get("resolution", count) < count:
+        text = f"{name}: resolution = {values['resolution']:.12g}, but one count of {values['type']} is {count:.12g}"
+        problems.add(entry.entries["resolution"].line, text)
+    if len(values.get("absent", ())) > MAX_ABSENT:
+        problems.add(entry.entries["absent"].line, f"{name}: absent holds more than {MAX_ABSENT} patterns")
 
 
 def _ranged(name: str, entry: Section, known: Mapping[str, Meta], problems: Problems) -> dict[str, Any]:
@@ -192,22 +226,29 @@ def _ranged(name: str, entry: Section, known: Mapping[str, Meta], problems: Prob
 
 
 def _at_most(name: str, entry: Section, values: Mapping[str, Any], high: int, problems: Problems, low: int = 0) -> None:
-    """A limit that follows from the type of the value."""
-    if name in entry.entries and "type" in values and values.get(name, low) > high:
-        text = f"{name} = {values[name]} is outside {low} ... {high} (type {values['type']})"
-        problems.add(entry.entries[name].line, text)
+    """A limit that follows from the type of the value, or of each of several."""
+    found = values.get(name, low)
+    for value in found if isinstance(found, tuple) else (found,):
+        if name in entry.entries and "type" in values and value > high:
+            text = f"{name} = {value} is outside {low} ... {high} (type {values['type']})"
+            problems.add(entry.entries[name].line, text)
 
 
 def _models(section: Section, problems: Problems) -> dict[int, ModelLayout]:
+    """Of a key like `201, 202` each has that layout."""
     found: dict[int, ModelLayout] = {}
     for key, entry in _groups(section, problems).items():
-        if not key.isdecimal() or not 1 <= int(key) <= 65534:
-            problems.add(entry.line, f"models: '{key}' is not a model number; 1 ... 65534")
-            continue
         values = _values(MODEL_KEYS, entry, problems, f"model {key}")
         lengths = values.get("length", (65535,))
         points = _points(values.get("points", Section({}, 0)), f"model {key}", max(lengths), problems)
-        found[int(key)] = ModelLayout(id=int(key), lengths=lengths, needed=values.get("needed", False), points=points)
+        for one in (part.strip() for part in key.split(",")):
+            if not one.isdecimal() or not 1 <= int(one) <= 65534:
+                problems.add(entry.line, f"models: '{one}' is not a model number; 1 ... 65534")
+            elif int(one) in found:
+                problems.add(entry.line, f"models: {one} stands twice")
+            else:
+                needed = values.get("needed", False)
+                found[int(one)] = ModelLayout(id=int(one), lengths=lengths, needed=needed, points=points)
     return found
 
 
@@ -225,25 +266,32 @@ def _points(section: Section, model: str, length: int, problems: Problems) -> di
     return found
 
 
-def _quantities(section: Section, models: Mapping[int, ModelLayout], problems: Problems) -> dict[str, Quantity]:
+def _quantities(
+    kind: str, section: Section, models: Mapping[int, ModelLayout], problems: Problems
+) -> dict[str, Quantity]:
     found: dict[str, Quantity] = {}
-    known = {name: nested("the point that holds it", name in ("p_w", "p_set_readback_w")) for name in DEVICE_QUANTITIES}
+    keys = METER_POINT_KEYS if kind == "meter" else QUANTITY_KEYS
+    known = {name: nested("the point that holds it", name in NEEDED[kind]) for name in keys}
     for name, entry in _values(known, section, problems, "quantities").items():
         before = len(problems)
-        values = _ranged(name, entry, QUANTITY_KEYS[name], problems)
+        values = _ranged(name, entry, keys[name], problems)
         line = entry.entries["point"].line if "point" in values else 0
-        points = tuple(_point_name(text, line, models, problems) for text in values.pop("point", ()))
+        named = (_points_of(text, line, models, problems) for text in values.pop("point", ()))
+        points = tuple(point for several in named for point in several)
         if len(problems) == before:
             found[name] = Quantity(name=name, points=points, **values)
     return found
 
 
-def _point_name(text: str, line: int, models: Mapping[int, ModelLayout], problems: Problems) -> tuple[int, str]:
-    model, _, point = text.partition(".")
-    number = int(model) if model.isdecimal() else 0
-    if number not in models or point not in models[number].points:
-        problems.add(line, f"point '{text}' is not under models; write model.point, like 701.W")
-    return number, point
+def _points_of(
+    text: str, line: int, models: Mapping[int, ModelLayout], problems: Problems
+) -> list[tuple[int, str]]:
+    """701.W, or W alone for the W of every model that has one."""
+    model, _, point = text.rpartition(".")
+    found = [(m.id, point) for m in models.values() if point in m.points and model in ("", str(m.id))]
+    if not found:
+        problems.add(line, f"point '{text}' is not under models; write {POINT}")
+    return found
 
 
 def _writes(entry: Section, problems: Problems) -> WriteContract | None:

@@ -17,7 +17,7 @@ from cython_core.records import NAN, DeviceState, Measurement
 from drivers.base import MapError
 from drivers.devicemap import METER_QUANTITIES, DeviceMap, Register
 from drivers.mapfile import load_map, map_names, parse_map
-from drivers.tables import TYPES, Decode, Encode, Flag, Plan, Read, Write, plan_from_json, plan_to_json
+from drivers.tables import LITTLE, ROW_TYPES, TYPES, Decode, Encode, Flag, Plan, Read, Write, plan_from_json, plan_to_json
 
 __all__ = [
     "TYPES", "Decode", "DeviceMap", "Encode", "Flag", "Plan", "Read", "Span", "Write", "connection_registers", "decode",
@@ -81,16 +81,17 @@ def _cheapest(
     return best[-1][1]
 
 
-def _covering(reads: Sequence[Read], address: int, words: int) -> int | None:
+def _covering(reads: Sequence[Read], address: int, words: int, function: int = 0) -> int | None:
     for i, read in enumerate(reads):
-        if read.address <= address and address + words <= read.address + read.count:
+        inside = read.address <= address and address + words <= read.address + read.count
+        if inside and function in (0, read.function):
             return i
     return None
 
 
-def locate(reads: Sequence[Read], address: int, words: int) -> tuple[int, int]:
-    """(index of the read that holds these words, first word inside its answer)."""
-    index = _covering(reads, address, words)
+def locate(reads: Sequence[Read], address: int, words: int, function: int = 0) -> tuple[int, int]:
+    """(index of the read that holds these words, first word inside its answer). function 0: there is only one."""
+    index = _covering(reads, address, words, function)
     if index is None:
         raise AssertionError(f"no read covers {words} words at {address:#06x}")
     return index, address - reads[index].address
@@ -120,12 +121,14 @@ def meter_plan(
     found = [r for name, r in device_map.registers.items() if name in ("f_hz", *PHASES[phases], *wanted)]
     if power == "house":
         found += connection_registers(device_map, phases).values()
-    spans = [Span(r.at, TYPES[r.type], r.every) for r in found]
-    reads = plan_reads(device_map.function, spans, device_map.max_words, turnaround_ms, baud)
+    reads: tuple[Read, ...] = ()
+    for function in sorted({r.function for r in found}):
+        spans = [Span(r.at, TYPES[r.type], r.every) for r in found if r.function == function]
+        reads += plan_reads(function, spans, device_map.max_words, turnaround_ms, baud)
     return Plan(
         unit=unit,
         reads=reads,
-        decodes=tuple(_meter_row(r, reads) for r in found),
+        decodes=tuple(meter_row(r, reads) for r in found),
         timeout_ms=timeout_ms,
         min_gap_ms=device_map.min_gap_ms,
     )
@@ -155,10 +158,12 @@ def _check_phases(device_map: DeviceMap, phases: str) -> None:
         )
 
 
-def _meter_row(r: Register, reads: Sequence[Read]) -> Decode:
-    read, word = locate(reads, r.at, TYPES[r.type])
+def meter_row(r: Register, reads: Sequence[Read]) -> Decode:
+    """The row of one quantity of a meter."""
+    read, word = locate(reads, r.at, TYPES[r.type], r.function)
     target, valid = field_word(Measurement, r.name), int(METER_QUANTITIES[r.name][0])
-    return Decode(read, word, r.type, r.scale, r.low, r.high, target, valid, absent=r.absent)
+    kind = r.type + LITTLE if r.word_order == "little" and TYPES[r.type] > 1 else r.type
+    return Decode(read, word, kind, r.scale, r.low, r.high, target, valid, absent=r.absent)
 
 
 def decode(
@@ -189,10 +194,10 @@ def _value(row: Decode, words: Sequence[int] | None) -> float | int | None:
     if words is None:
         return None
     raw = _raw(words, row.word, row.type)
-    if raw == row.absent:
+    if raw in row.absent:
         return None
-    size = 2 * TYPES[row.type]
-    value = struct.unpack(f">{FORMATS[row.type]}", raw.to_bytes(size, "big"))[0] * row.scale
+    size = 2 * ROW_TYPES[row.type]
+    value = struct.unpack(f">{_format(row.type)}", raw.to_bytes(size, "big"))[0] * row.scale
     if not (math.isfinite(value) and row.low <= value <= row.high):
         return None
     return round(value) if row.to_int else float(value)
@@ -201,9 +206,18 @@ def _value(row: Decode, words: Sequence[int] | None) -> float | int | None:
 def _raw(words: Sequence[int], word: int, kind: str) -> int:
     """The bits of a value as an unsigned number."""
     raw = 0
-    for w in words[word : word + TYPES[kind]]:
+    for w in _high_first(words[word : word + ROW_TYPES[kind]], kind):
         raw = raw << 16 | w
     return raw
+
+
+def _format(kind: str) -> str:
+    return FORMATS[kind.removesuffix(LITTLE)]
+
+
+def _high_first(words: Sequence[int], kind: str) -> Sequence[int]:
+    """The words of one value, the high one first; and back again."""
+    return words[::-1] if kind.endswith(LITTLE) else words
 
 
 def encode(write: Write, values: Mapping[str, float]) -> tuple[int, ...]:
@@ -213,17 +227,17 @@ def encode(write: Write, values: Mapping[str, float]) -> tuple[int, ...]:
     """
     words = list(write.words)
     for e in write.encodes:
-        size, value = TYPES[e.type], values[e.source] * e.scale
+        size, value = ROW_TYPES[e.type], values[e.source] * e.scale
         try:
-            raw = struct.pack(f">{FORMATS[e.type]}", _packable(value, e.type))
+            raw = struct.pack(f">{_format(e.type)}", _packable(value, e.type))
         except (OverflowError, ValueError, struct.error) as error:
             raise ValueError(f"{e.source} = {values[e.source]} does not fit {e.type} with scale {e.scale}") from error
         if not e.low <= values[e.source] <= e.high:
             raise ValueError(f"{e.source} = {values[e.source]} is outside {e.low:.12g} ... {e.high:.12g}")
-        words[e.word : e.word + size] = struct.unpack(f">{size}H", raw)
+        words[e.word : e.word + size] = _high_first(struct.unpack(f">{size}H", raw), e.type)
     return tuple(words)
 
 
 def _packable(value: float, kind: str) -> float:
     """A whole number, or for a float type any finite one. round() refuses what is not finite."""
-    return value if kind == "f32" and math.isfinite(value) else round(value)
+    return value if _format(kind) == "f" and math.isfinite(value) else round(value)

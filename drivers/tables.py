@@ -2,7 +2,8 @@
 
 A Plan is all that a bus thread needs: which requests to send, which bits of the answers become which word of a
 Measurement or DeviceState, and which frames carry a Command. Addresses are what goes on the wire, zero-based.
-Values are big-endian words (Modbus Application Protocol v1.1b3, section 4.2). What the rows mean, in plain Python:
+Words are big-endian (Modbus Application Protocol v1.1b3, section 4.2), and the high word of a value comes first unless
+its type says otherwise. What the rows mean, in plain Python:
 drivers.registermap.decode and encode.
 """
 
@@ -14,8 +15,11 @@ from typing import Any
 
 # type name -> 16-bit words
 TYPES = {"u16": 1, "s16": 1, "u32": 2, "s32": 2, "f32": 2, "u64": 4, "s64": 4}
+LITTLE = "_le"  # behind the type of a row whose low word comes first
+ROW_TYPES = TYPES | {name + LITTLE: words for name, words in TYPES.items() if words > 1}
+MAX_ABSENT = 4  # patterns for "no value" that one row of a bus can hold (tables.pxd)
 
-PLAN_VERSION = 1  # of the JSON text; a newer one is refused
+PLAN_VERSION = 2  # of the JSON text; any other is refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +37,8 @@ class Read:
 class Decode:
     """One quantity: word `word` of answer `read` -> value * scale -> word `target` of the record.
 
-    Outside low ... high, not finite, or equal to `absent` (the raw pattern for "not implemented", as an unsigned
-    number): NaN (0 for an integer) and `valid` stays cleared. to_int: the target word is an int64.
+    Outside low ... high, not finite, or one of `absent` (the raw patterns for "not implemented", as unsigned
+    numbers): NaN (0 for an integer) and `valid` stays cleared. to_int: the target word is an int64.
     """
 
     read: int
@@ -46,7 +50,7 @@ class Decode:
     target: int
     valid: int
     to_int: bool = False
-    absent: int | None = None
+    absent: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +133,7 @@ def plan_from_json(text: str) -> Plan:
     if not isinstance(data, dict) or data.pop("v", None) != PLAN_VERSION:
         raise ValueError(f"not a plan of version {PLAN_VERSION}: {text[:80]!r}")
     try:
+        data["decodes"] = [{**r, "absent": tuple(r["absent"])} for r in data["decodes"]]
         rows = {"reads": Read, "decodes": Decode, "flags": Flag}
         for name, row in rows.items():
             data[name] = tuple(row(**r) for r in data[name])

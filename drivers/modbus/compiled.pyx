@@ -14,14 +14,15 @@ from libc.string cimport memcpy, memset
 from drivers.modbus.poller cimport device_t
 from drivers.modbus.setpoint cimport setpoint_t
 from drivers.modbus.tables cimport (
-    F32, FROM_P, FROM_Q, MAX_DECODES, MAX_ENCODES, MAX_FLAGS, MAX_READS, MAX_WRITES, S16, S32, S64, U16, U32, U64,
-    decode_t, encode_t, flag_t, read_t, tables_t, writes_t,
+    F32, FROM_P, FROM_Q, LOW_FIRST, MAX_ABSENT, MAX_DECODES, MAX_ENCODES, MAX_FLAGS, MAX_READS, MAX_WRITES, S16, S32, S64,
+    U16, U32, U64, decode_t, encode_t, flag_t, read_t, tables_t, writes_t,
 )
 
 from cython_core.records import DeviceState, Measurement, kinds
-from drivers.tables import TYPES
+from drivers.tables import LITTLE, ROW_TYPES
 
-TYPE_CODES = {"u16": U16, "s16": S16, "u32": U32, "s32": S32, "f32": F32, "u64": U64, "s64": S64}
+CODES = {"u16": U16, "s16": S16, "u32": U32, "s32": S32, "f32": F32, "u64": U64, "s64": S64}
+TYPE_CODES = {t: CODES[t.removesuffix(LITTLE)] | (LOW_FIRST if t.endswith(LITTLE) else 0) for t in ROW_TYPES}
 SOURCES = {"p_w": FROM_P, "q_var": FROM_Q}
 
 cdef int64_t MS = 1000000
@@ -41,10 +42,10 @@ def check_count(what, items, int most):
 
 def check_place(what, plan, entry):
     """A quantity lies inside the answer it is read from."""
-    check(entry.type in TYPES, f"{what}: type {entry.type!r} is none of {', '.join(TYPES)}")
+    check(entry.type in ROW_TYPES, f"{what}: type {entry.type!r} is none of {', '.join(ROW_TYPES)}")
     check(0 <= entry.read < len(plan.reads), f"{what}: read {entry.read} is outside 0 ... {len(plan.reads) - 1}")
     count = plan.reads[entry.read].count
-    check(0 <= entry.word <= count - TYPES[entry.type],
+    check(0 <= entry.word <= count - ROW_TYPES[entry.type],
           f"{what}: {entry.type} at word {entry.word} leaves the {count} words of read {entry.read}")
 
 
@@ -58,7 +59,7 @@ def check_target(what, record, entry, str kind):
 
 def unsigned(what, value, str type):
     """A raw pattern as the unsigned number of its type; a negative one is meant as two's complement."""
-    bits = 16 * TYPES[type]
+    bits = 16 * ROW_TYPES[type]
     check(-(1 << (bits - 1)) <= value < (1 << bits), f"{what}: {value:#x} does not fit {type}")
     return value & ((1 << bits) - 1)
 
@@ -90,9 +91,9 @@ cdef void fill_writes(writes_t* to, what, plan) except *:
             check(0 <= word <= 0xFFFF, f"{name}: word {word} is outside 0 ... 65535")
             to.items[i].words[k] = word
         for k, e in enumerate(w.encodes):
-            check(e.type in TYPES, f"{name}: type {e.type!r} is none of {', '.join(TYPES)}")
+            check(e.type in ROW_TYPES, f"{name}: type {e.type!r} is none of {', '.join(ROW_TYPES)}")
             check(e.source in SOURCES, f"{name}: source {e.source!r} is none of {', '.join(SOURCES)}")
-            check(0 <= e.word <= len(w.words) - TYPES[e.type], f"{name}: {e.type} at word {e.word} leaves its words")
+            check(0 <= e.word <= len(w.words) - ROW_TYPES[e.type], f"{name}: {e.type} at word {e.word} leaves its words")
             check(math.isfinite(e.scale) and e.scale != 0.0, f"{name}: scale {e.scale} is 0 or not finite")
             check(e.low <= e.high, f"{name}: range {e.low} ... {e.high} is empty")
             to.items[i].encodes[k] = encode_t(e.word, TYPE_CODES[e.type], SOURCES[e.source], e.scale, e.low, e.high)
@@ -109,6 +110,15 @@ cdef void fill_reads(tables_t* t, plan) except *:
         check(0 <= r.address <= 65536 - r.count, f"read {i}: address {r.address} is outside 0 ... 65535")
         check(1 <= r.every <= 100_000, f"read {i}: every = {r.every} is outside 1 ... 100000")
         t.reads[i] = read_t(r.function, r.address, r.count, r.every, unit_of(f"read {i}: ", plan, r))
+
+
+cdef void fill_decode(decode_t* to, what, d) except *:
+    cdef int i
+    check_count(f"absent patterns of {what}", d.absent, MAX_ABSENT)
+    to.read, to.word, to.type, to.target, to.to_int = d.read, d.word, TYPE_CODES[d.type], d.target, d.to_int
+    to.scale, to.low, to.high, to.valid, to.n_absent = d.scale, d.low, d.high, d.valid, len(d.absent)
+    for i, pattern in enumerate(d.absent):
+        to.absent[i] = unsigned(f"{what}: absent", pattern, d.type)
 
 
 cdef void fill_tables(tables_t* t, object plan, object record) except *:
@@ -131,9 +141,7 @@ cdef void fill_tables(tables_t* t, object plan, object record) except *:
         check_target(f"decode {i}", record, d, "q" if d.to_int else "d")
         check(math.isfinite(d.scale) and d.scale != 0.0, f"decode {i}: scale {d.scale} is 0 or not finite")
         check(not d.to_int or -2**53 <= d.low <= d.high <= 2**53, f"decode {i}: an integer needs a range inside 2^53")
-        absent = 0 if d.absent is None else unsigned(f"decode {i}: absent", d.absent, d.type)
-        t.decodes[i] = decode_t(d.read, d.word, TYPE_CODES[d.type], d.target, d.to_int, d.absent is not None, absent,
-                                d.valid, d.scale, d.low, d.high)
+        fill_decode(&t.decodes[i], f"decode {i}", d)
     for i, f in enumerate(plan.flags):
         check_place(f"flag {i}", plan, f)
         check_target(f"flag {i}", record, f, "q")

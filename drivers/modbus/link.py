@@ -1,4 +1,4 @@
-"""Where a Modbus wire leads: a TCP address or a serial line, checked. Plain values; nothing is opened here.
+"""Where a Modbus wire leads: a TCP or UDP address or a serial line, checked. Plain values; nothing is opened here.
 
 Errors   ValueError: the value and what is allowed.
 """
@@ -25,6 +25,14 @@ class TcpLink:
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class UdpLink(TcpLink):
+    """The frames of Modbus TCP, each in a datagram of its own."""
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}/udp"
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,7 +56,7 @@ cdef extern from "sys/ioctl.h" nogil:
 cdef extern from "sys/socket.h" nogil:
     cdef struct sockaddr:
         pass
-    int AF_INET, SOCK_STREAM, SOCK_NONBLOCK, SOCK_CLOEXEC, SOL_SOCKET, SO_ERROR, MSG_NOSIGNAL
+    int AF_INET, SOCK_STREAM, SOCK_DGRAM, SOCK_NONBLOCK, SOCK_CLOEXEC, SOL_SOCKET, SO_ERROR, MSG_NOSIGNAL
     int socket(int family, int kind, int protocol)
     int connect(int fd, const sockaddr* to, unsigned int size)
     ssize_t send(int fd, const void* data, size_t n, int flags)

@@ -8,6 +8,7 @@ cdef enum:
     MAX_FLAGS = 96
     MAX_WRITES = 8                  # in each of start, setpoint, stop
     MAX_ENCODES = 8                 # in one write
+    MAX_ABSENT = 4                  # in one decode
     RECORD_WORDS = 16               # the longest record a bus fills
 
 cdef enum:                          # the types of drivers.tables.TYPES
@@ -18,6 +19,7 @@ cdef enum:                          # the types of drivers.tables.TYPES
     F32 = 4
     U64 = 5
     S64 = 6
+    LOW_FIRST = 8                      # or-ed to one of more words than one: its low word comes first
 
 cdef enum:
     FROM_P = 0
@@ -36,8 +38,8 @@ cdef struct decode_t:
     int type
     int target
     int to_int
-    int has_absent
-    uint64_t absent
+    int n_absent
+    uint64_t[4] absent
     int64_t valid
     double scale
     double low

@@ -11,14 +11,21 @@ from libc.string cimport memcpy, memset
 
 
 cdef inline int words_of(int type) noexcept nogil:
-    return 1 if type <= S16 else (2 if type <= F32 else 4)
+    return 1 if (type & ~LOW_FIRST) <= S16 else (2 if (type & ~LOW_FIRST) <= F32 else 4)
+
+
+cdef inline int place(int i, int n, int type) noexcept nogil:
+    """Where the i-th word of n stands, the high word being the first."""
+    return n - 1 - i if type & LOW_FIRST else i
 
 
 cdef inline uint64_t raw_at(const uint8_t* data, int word, int type) noexcept nogil:
+    cdef int n = words_of(type)
     cdef uint64_t raw = 0
-    cdef int i
-    for i in range(2 * words_of(type)):
-        raw = (raw << 8) | data[2 * word + i]
+    cdef int i, at
+    for i in range(n):
+        at = 2 * (word + place(i, n, type))
+        raw = (raw << 16) | (<uint64_t> data[at] << 8) | data[at + 1]
     return raw
 
 
@@ -43,9 +50,11 @@ cdef inline double value_of(uint64_t raw, int type) noexcept nogil:
 cdef void decode_one(const decode_t* d, const uint8_t* data, int64_t* record, int valid) noexcept nogil:
     cdef uint64_t raw = raw_at(data, d.word, d.type)
     cdef double value
-    if d.has_absent and raw == d.absent:
-        return
-    value = value_of(raw, d.type) * d.scale
+    cdef int i
+    for i in range(d.n_absent):
+        if raw == d.absent[i]:
+            return
+    value = value_of(raw, d.type & ~LOW_FIRST) * d.scale
     if not (isfinite(value) and d.low <= value <= d.high):
         return
     if d.to_int:
@@ -71,6 +80,7 @@ cdef void decode_record(const tables_t* t, const answer_t* answers, int64_t* rec
 
 
 cdef int encode_one(int type, double value, uint16_t* words) noexcept nogil:
+    cdef int kind = type & ~LOW_FIRST
     cdef int n = words_of(type)
     cdef uint64_t raw = 0
     cdef uint32_t bits
@@ -79,12 +89,12 @@ cdef int encode_one(int type, double value, uint16_t* words) noexcept nogil:
     cdef int i
     if not isfinite(value):
         return 0
-    if type == F32:
+    if kind == F32:
         if not isfinite(narrow):
             return 0
         memcpy(&bits, &narrow, 4)
         raw = bits
-    elif type == S16 or type == S32 or type == S64:
+    elif kind == S16 or kind == S32 or kind == S64:
         if not -ldexp(1.0, 16 * n - 1) <= whole < ldexp(1.0, 16 * n - 1):
             return 0
         raw = <uint64_t> (<int64_t> whole)
@@ -93,7 +103,7 @@ cdef int encode_one(int type, double value, uint16_t* words) noexcept nogil:
             return 0
         raw = <uint64_t> whole
     for i in range(n):
-        words[i] = <uint16_t> (raw >> (16 * (n - 1 - i)))
+        words[place(i, n, type)] = <uint16_t> (raw >> (16 * (n - 1 - i)))
     return 1
 
 

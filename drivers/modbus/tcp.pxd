@@ -1,4 +1,4 @@
-# A Modbus TCP connection: open, and what stands in the input. See tcp.pyx.
+# A Modbus TCP connection, or the same frames over UDP: open, and what stands in the input. See tcp.pyx.
 
 from libc.stdint cimport int64_t
 
@@ -10,5 +10,9 @@ cdef enum:
 
 # 1 with a connected descriptor in w.fd; 0 with perhaps one that is not.
 cdef int tcp_open(wire_t* w, int64_t deadline_ns) noexcept nogil
+# A UDP socket that sends to the device and hears nobody else; 1 whether or not it is there.
+cdef int udp_open(wire_t* w) noexcept nogil
 # What stands in w.input: the answer (OK, a fault) or, late answers dropped, still SHORT.
 cdef int tcp_judge(wire_t* w, const request_t* ask) noexcept nogil
+# The same of one datagram, which is w.input as a whole.
+cdef int udp_judge(wire_t* w, const request_t* ask) noexcept nogil

@@ -1,4 +1,4 @@
-# What a wire is: one TCP connection or serial line, one request in flight, one absolute deadline a try.
+# What a wire is: one TCP connection, UDP socket or serial line, one request in flight, one absolute deadline a try.
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 
@@ -12,6 +12,7 @@ cdef enum:
 cdef enum:                          # link_t.kind
     TCP = 0
     RTU = 1
+    UDP = 2
 
 cdef struct link_t:                 # where the wire leads; fixed before a thread starts
     int kind
@@ -49,7 +50,7 @@ cdef struct counters_t:             # of one device
 cdef struct wire_t:
     link_t link
     int fd                          # -1: not connected
-    int transaction                 # of the newest TCP request
+    int transaction                 # of the newest request with an MBAP header
     int silent                      # time-outs since the last answer
     int n_in
     int late_unit                   # on a serial line an answer of this unit may still come: it had a time-out

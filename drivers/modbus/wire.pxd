@@ -6,7 +6,7 @@ from drivers.modbus.frame cimport request_t
 from drivers.modbus.types cimport counters_t, link_t, wire_t
 
 cdef enum:
-    SILENT_TRIES = 4                # time-outs in a row after which a TCP connection counts as dead
+    SILENT_TRIES = 4                # time-outs in a row after which a socket counts as dead
 
 cdef void wire_init(wire_t* w, const link_t* link, int fd) noexcept nogil
 # Whom the next requests are for: its counters, its time-out and its rest between an answer and the next request.
@@ -24,6 +24,6 @@ cdef int wire_ask(wire_t* w, const request_t* ask, const uint16_t* words) noexce
 # The data bytes of a read that was OK.
 cdef const uint8_t* wire_data(const wire_t* w) noexcept nogil
 
-# Fill the C side of a link; returns the descriptor of an opened serial port, -1 for TCP.
+# Fill the C side of a link; returns the descriptor of an opened serial port, else -1.
 cdef int open_link(link_t* to, object link) except? -2
 cdef object stats_of(const wire_t* w, const counters_t* c)

@@ -1,4 +1,4 @@
-"""One wire, TCP or serial, to its Modbus devices: connect, ask, retry, reconnect. No interpreter, no allocation.
+"""One wire, TCP, UDP or serial, to its Modbus devices: connect, ask, retry, reconnect. No interpreter, no allocation.
 
 Rules    one request in flight; each try has one absolute deadline (CLOCK_MONOTONIC) for connect, send and all bytes of
          the answer, on a serial line the time of the characters besides; one retry. Back-off between connects
@@ -19,8 +19,8 @@ from drivers.modbus.frame cimport (
 )
 from drivers.modbus.posix cimport now_ns
 from drivers.modbus.rtu cimport rtu_judge, rtu_open, rtu_silence, rtu_wire_ns
-from drivers.modbus.tcp cimport tcp_judge, tcp_open
-from drivers.modbus.types cimport INPUT_BYTES, MAX_TURNS, RTU, TCP, counters_t, link_t, wire_t
+from drivers.modbus.tcp cimport tcp_judge, tcp_open, udp_judge, udp_open
+from drivers.modbus.types cimport INPUT_BYTES, MAX_TURNS, RTU, TCP, UDP, counters_t, link_t, wire_t
 from drivers.modbus.waits cimport count_up, wait_for, wire_rest
 
 from drivers.base import BusError
@@ -59,6 +59,12 @@ cdef void note_connected(wire_t* w) noexcept nogil:
     v2g_store(&w.connected, 1)
 
 
+cdef int opened_anew(wire_t* w, int64_t deadline_ns) noexcept nogil:
+    if w.link.kind == RTU:
+        return rtu_open(w)
+    return tcp_open(w, deadline_ns) if w.link.kind == TCP else udp_open(w)
+
+
 cdef int connected(wire_t* w, int64_t deadline_ns) noexcept nogil:
     cdef int64_t now = now_ns()
     if w.fd >= 0:
@@ -67,7 +73,7 @@ cdef int connected(wire_t* w, int64_t deadline_ns) noexcept nogil:
         return 0
     w.t_connect_ns = now + w.backoff_ns
     w.backoff_ns = min(max(2 * w.backoff_ns, FIRST_BACKOFF_NS), LAST_BACKOFF_NS)
-    if not (tcp_open(w, deadline_ns) if w.link.kind == TCP else rtu_open(w)):
+    if not opened_anew(w, deadline_ns):
         wire_close(w)
         w.t_connect_ns = now_ns() + w.backoff_ns
         return 0
@@ -88,7 +94,7 @@ cdef int send_all(wire_t* w, int n, int64_t deadline_ns) noexcept nogil:
     cdef int _turn
     cdef ssize_t done
     for _turn in range(MAX_TURNS):
-        if w.link.kind == TCP:
+        if w.link.kind != RTU:
             done = posix.send(w.fd, w.output + sent, n - sent, posix.MSG_NOSIGNAL)
         else:
             done = posix.write(w.fd, w.output + sent, n - sent)
@@ -101,6 +107,12 @@ cdef int send_all(wire_t* w, int n, int64_t deadline_ns) noexcept nogil:
         elif not wait_for(w, posix.POLLOUT, deadline_ns):
             break
     return Fault.CLOSED             # a device that does not even take the request: half of it may be on its way
+
+
+cdef int judge(wire_t* w, const request_t* ask) noexcept nogil:
+    if w.link.kind == RTU:
+        return rtu_judge(w, ask)
+    return tcp_judge(w, ask) if w.link.kind == TCP else udp_judge(w, ask)
 
 
 cdef int receive(wire_t* w, const request_t* ask, int64_t deadline_ns) noexcept nogil:
@@ -119,7 +131,7 @@ cdef int receive(wire_t* w, const request_t* ask, int64_t deadline_ns) noexcept 
             return Fault.CLOSED
         w.t_answer_ns = now_ns()
         w.n_in += <int> got
-        fault = tcp_judge(w, ask) if w.link.kind == TCP else rtu_judge(w, ask)
+        fault = judge(w, ask)
         if fault != Fault.SHORT:
             return fault
     return Fault.BAD_LENGTH
@@ -178,7 +190,7 @@ cdef void note_fault(wire_t* w, const request_t* ask, int fault) noexcept nogil:
     w.silent += 1
     if fault == Fault.CLOSED or fault == Fault.NOT_CONNECTED:
         wire_close(w)
-    elif w.link.kind == TCP and (fault != Fault.TIMEOUT or w.silent >= SILENT_TRIES):
+    elif w.link.kind != RTU and (fault != Fault.TIMEOUT or w.silent >= SILENT_TRIES):
         wire_close(w)
 
 
@@ -190,7 +202,7 @@ cdef int count_result(wire_t* w, const request_t* ask, int fault) noexcept nogil
         wire_close(w)
     elif fault == Fault.EXCEPTION:
         v2g_store(&w.count.last_error, fault)
-        v2g_store(&w.count.last_exception, w.input[MBAP + 1 if w.link.kind == TCP else 2])
+        v2g_store(&w.count.last_exception, w.input[2 if w.link.kind == RTU else MBAP + 1])
         count_up(&w.count.exceptions)
     else:
         note_fault(w, ask, fault)
@@ -219,7 +231,7 @@ cdef int wire_ask(wire_t* w, const request_t* ask, const uint16_t* words) noexce
 
 
 cdef const uint8_t* wire_data(const wire_t* w) noexcept nogil:
-    return w.input + (MBAP + 2 if w.link.kind == TCP else 3)
+    return w.input + (3 if w.link.kind == RTU else MBAP + 2)
 
 
 # --- the Python side ------------------------------------------------------------------------------------------------
@@ -237,12 +249,13 @@ def resolve(str host, int port):
 
 
 cdef int open_link(link_t* to, object link) except? -2:
-    from drivers.modbus.link import TcpLink
+    from drivers.modbus.link import TcpLink, UdpLink
     cdef bytes address
     memset(to, 0, sizeof(link_t))
     if isinstance(link, TcpLink):
         address = resolve(link.host, link.port)
-        to.kind, to.port, to.ip = TCP, link.port, (<uint32_t*> (<char*> address))[0]
+        to.kind, to.port = UDP if isinstance(link, UdpLink) else TCP, link.port
+        to.ip = (<uint32_t*> (<char*> address))[0]
         return -1
     from drivers.modbus.serial_port import open_port            # pyserial only where there is a serial line
     address = link.path.encode()
@@ -256,7 +269,7 @@ cdef int open_link(link_t* to, object link) except? -2:
 
 
 def opened(link):
-    """A TcpLink or SerialLink -> (its name, link_t as bytes, the descriptor of its port or -1)."""
+    """A TcpLink, UdpLink or SerialLink -> (its name, link_t as bytes, the descriptor of its port or -1)."""
     cdef link_t to
     fd = open_link(&to, link)
     return str(link), (<const char*> &to)[:sizeof(link_t)], fd

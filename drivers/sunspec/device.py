@@ -14,7 +14,10 @@ from drivers.sunspec.chain import Chain, Model
 from drivers.tables import TYPES
 
 # raw pattern of "not implemented" (SunSpec Device Information Model Specification)
-ABSENT = {"u16": 0xFFFF, "s16": 0x8000, "u32": 0xFFFFFFFF, "s32": 0x80000000, "u64": (1 << 64) - 1, "s64": 1 << 63}
+ABSENT = {
+    "u16": 0xFFFF, "s16": 0x8000, "u32": 0xFFFFFFFF, "s32": 0x80000000, "f32": 0x7FC00000, "u64": (1 << 64) - 1,
+    "s64": 1 << 63,
+}  # fmt: skip
 FACTOR_LIMIT = 10  # a sunssf is -10 ... 10
 
 # What a layout must describe, besides what its quantities name: without these nobody can command safely.
@@ -103,8 +106,7 @@ def check_layout(layout: DeviceMap) -> None:
 
 
 def inspect(layout: DeviceMap, chain: Chain, words: Mapping[int, int]) -> Device:
-    """Check the chain against the layout; every mistake is named, one line each."""
-    check_layout(layout)
+    """Check the chain against the layout (of an inverter: check_layout before); every mistake is named, one line each."""
     problems: list[str] = []
     found: dict[int, Model] = {}
     for model_id, model in layout.models.items():

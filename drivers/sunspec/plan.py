@@ -17,7 +17,7 @@ from drivers.devicemap import DEVICE_QUANTITIES, Quantity, WriteContract
 from drivers.mapfile import load_map
 from drivers.registermap import Span, field_word, locate, plan_reads
 from drivers.sunspec.chain import Chain
-from drivers.sunspec.device import ABSENT, Device, inspect, is_legacy, power_of_ten
+from drivers.sunspec.device import ABSENT, Device, check_layout, inspect, is_legacy, power_of_ten
 from drivers.sunspec.writes import setpoint_writes, start_writes, stop_writes
 from drivers.tables import TYPES, Decode, Flag, Plan, Read
 from drivers.writecontract import refresh_ms, timer_fault
@@ -36,9 +36,11 @@ def inverter_plan(
     map_name: str = "sunspec-7xx",
 ) -> Plan:
     """Everything the bus needs for this device. words: the models' words by address, as fetched at discovery."""
-    device = inspect(load_map(map_name), chain, words)
+    layout = load_map(map_name)
+    check_layout(layout)
+    device = inspect(layout, chain, words)
     contract = contract_of(device, reversion_s)
-    if is_legacy(device.layout):
+    if is_legacy(layout):
         from drivers.sunspec.legacy import legacy_plan  # it builds on this module
 
         return legacy_plan(device, contract, unit, reversion_s, timeout_ms)
@@ -136,7 +138,7 @@ def _row(device: Device, reads: Sequence[Read], quantity: Quantity, model: int, 
     read, word = locate(reads, device.address(model, name), TYPES[kind])
     scale = quantity.scale * power_of_ten(device.exponent(model, name) or 0)
     target, valid = field_word(DeviceState, quantity.name), int(DEVICE_QUANTITIES[quantity.name][0])
-    return Decode(read, word, kind, scale, quantity.low, quantity.high, target, valid, absent=ABSENT[kind])
+    return Decode(read, word, kind, scale, quantity.low, quantity.high, target, valid, absent=(ABSENT[kind],))
 
 
 def _status(device: Device, reads: Sequence[Read]) -> tuple[Flag, ...]:

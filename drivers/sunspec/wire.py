@@ -18,7 +18,7 @@ from pathlib import Path
 from drivers.base import BusError, DiscoveryError, DriverError
 from drivers.mapfile import load_map
 from drivers.modbus.codes import Fault
-from drivers.modbus.link import Link, SerialLink, TcpLink
+from drivers.modbus.link import Link, SerialLink, TcpLink, UdpLink
 from drivers.modbus.wire import Wire
 from drivers.registermap import Plan, plan_from_json, plan_to_json
 from drivers.sunspec.chain import RefusedError, fetch, walk
@@ -127,12 +127,12 @@ def _result(child: subprocess.CompletedProcess[str], where: str) -> Plan:
     raise kind(text)
 
 
-LINKS: dict[str, type[Link]] = {"tcp": TcpLink, "serial": SerialLink}
+LINKS: dict[str, type[Link]] = {"tcp": TcpLink, "udp": UdpLink, "serial": SerialLink}
 
 
 def link_to_json(link: Link) -> str:
     """How the parent tells its child where the wire leads."""
-    kind = "tcp" if isinstance(link, TcpLink) else "serial"
+    kind = next(name for name, one in LINKS.items() if type(link) is one)
     return json.dumps({"kind": kind, **asdict(link)})
 
 

@@ -62,7 +62,7 @@ def hand(folder: Path, mode: str = "demo", **changes: object) -> Handed:
     """What the launcher hands over for a site whose devices are not there."""
     path = folder / "site.yaml"
     path.write_text(SITE.format(mode=mode, folder=folder, port=free_port()))
-    made = launch.hand_over(load_site(path), mode != "shadow", INVERTER, stamp())
+    made = launch.hand_over(load_site(path), mode != "shadow", INVERTER, load_map("eastron-sdm630"), stamp())
     made.__dict__.update(changes)
     return made
 

@@ -166,4 +166,4 @@ def test_the_meter_is_asked_for_what_its_place_makes_useful(
     tmp_path: Path, location: str, limits: str, rows: int, why: str
 ) -> None:
     site = site_of(tmp_path, OFF.replace("location: inverter", f"location: {location}") + limits)
-    assert len(plan_of_meter(site, 2.0).decodes) == rows
+    assert len(plan_of_meter(site, load_map(site.meter.map), 2.0).decodes) == rows

@@ -97,7 +97,7 @@ def test_meter_plan_reads_and_targets() -> None:
     assert plan.start == plan.setpoint == plan.stop == ()
     by_target = {d.target: d for d in plan.decodes}
     assert set(by_target) == {4, 5, 8}  # f_hz, v1_v, p_w: fifth, sixth and ninth word of a Measurement
-    assert by_target[4] == Decode(1, 0x46 - 0x34, "u16", 0.01, 40, 70, 4, int(MeasurementValid.F), absent=0xFFFF)
+    assert by_target[4] == Decode(1, 0x46 - 0x34, "u16", 0.01, 40, 70, 4, int(MeasurementValid.F), absent=(0xFFFF,))
     assert by_target[8] == Decode(1, 0, "s32", -10, -50000, 50000, 8, int(MeasurementValid.P))
 
 
@@ -166,7 +166,7 @@ VALUES = [
 def test_decode_of_one_value(
     kind: str, words: list[int], scale: float, absent: int | None, expected: float | None, why: str
 ) -> None:
-    row = Decode(0, 1, kind, scale, -1e6, 1e6, P, int(DeviceValid.P), absent=absent)
+    row = Decode(0, 1, kind, scale, -1e6, 1e6, P, int(DeviceValid.P), absent=() if absent is None else (absent,))
     plan = Plan(1, (Read(3, 0, 1 + len(words)),), (row,))
     values = decode(plan, [[0x1234, *words]], DeviceState)
     if expected is None:
@@ -250,7 +250,7 @@ FULL = Plan(
     unit=126,
     reads=(Read(3, 40000, 10), Read(3, 50, 4, every=20)),
     decodes=(
-        Decode(0, 1, "s16", 0.1, -5.5, 5.5, 3, 1, absent=0x8000),
+        Decode(0, 1, "s16", 0.1, -5.5, 5.5, 3, 1, absent=(0x8000, 0x7FFF)),
         Decode(1, 0, "u64", 1.0, 0, 1e12, 4, 2, to_int=True),
     ),
     flags=FLAGS,
@@ -276,9 +276,9 @@ def test_a_plan_survives_json() -> None:
 
 # fmt: off
 BROKEN = [
-    ("{}",                                             "not a plan of version 1"),
-    ("[]",                                             "not a plan of version 1"),
-    (plan_to_json(FULL).replace('"v": 1', '"v": 2'),   "not a plan of version 1"),
+    ("{}",                                             "not a plan of version 2"),
+    ("[]",                                             "not a plan of version 2"),
+    (plan_to_json(FULL).replace('"v": 1', '"v": 3'),   "not a plan of version 2"),
     (plan_to_json(FULL).replace('"unit"', '"onit"'),   "missing unit"),
     (plan_to_json(FULL).replace('"every"', '"often"'), "unexpected keyword argument 'often'"),
     ("nonsense",                                       "Expecting value"),

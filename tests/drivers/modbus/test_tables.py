@@ -94,7 +94,7 @@ def words(text: str) -> bytes:
 def test_a_value(
     type_: str, raw: str, scale: float, low: float, high: float, absent: int | None, value: float | None, why: str
 ) -> None:
-    tables = Tables(meter(Decode(0, 0, type_, scale, low, high, P_W, P, absent=absent)), Measurement)
+    tables = Tables(meter(Decode(0, 0, type_, scale, low, high, P_W, P, absent=() if absent is None else (absent,))), Measurement)
     m = tables.decode([words(raw)])
     if value is None:
         assert m.valid == 0, why
@@ -214,7 +214,7 @@ BAD_PLANS = [
     ({"decodes": (one(target=SESSION),)},                      "decode 0: word 11 of DeviceState is none of"),
     ({"decodes": (one(target=2, to_int=True),)},               "none of 11 session, 12 status"),
     ({"decodes": (one(scale=0.0),)},                           "decode 0: scale 0.0 is 0 or not finite"),
-    ({"decodes": (one(absent=0x10000),)},                      "decode 0: absent: 0x10000 does not fit u16"),
+    ({"decodes": (one(absent=(0x10000,)),)},                      "decode 0: absent: 0x10000 does not fit u16"),
     ({"flags": (replace(FLAGS[0], target=SOC_PU),)},           "flag 0: word 10 of DeviceState is none of"),
     ({"flags": (replace(FLAGS[0], mask=0x1FFFF),)},            "flag 0: mask: 0x1ffff does not fit u16"),
     ({"setpoint": (Write(6, 0, (0, 0)),)},                     "setpoint write 0: 2 words are outside 1 ... 1"),
