@@ -172,7 +172,7 @@ def _field(name: str, entry: Section, values: dict[str, Any], problems: Problems
             problems.add(entry.line, f"{name}: range [{limits[0]:.12g}, {limits[1]:.12g}] does not hold 0")
     if "to" in values and "type" in values:
         _constant(name, entry, values["to"], values["type"], problems)
-    return FrameField(source=source, **values) if len(problems) == before else None
+    return FrameField(source=source, **values) if len(problems) == before and "type" in values else None
 
 
 def _constant(name: str, entry: Section, value: int, kind: str, problems: Problems) -> None:
