@@ -1,4 +1,7 @@
-"""Check a site file: every setting with range and source; timing."""
+"""Check a site file: every setting with range and source; timing.
+
+With --map instead of a site: a register map, and whether it understands recorded answers.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from controller.errors import InputError
+from controller.mapcheck import check_map
 from controller.site import Site, SiteError, load_site
 from controller.sitedata import Origin
 from controller.sitewrite import of_unit
@@ -38,12 +43,18 @@ class Row:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("site", type=Path, help="site file, or the name of one in /etc/v2g/sites")
+    parser.add_argument("site", type=Path, nargs="?", help="site file, or the name of one in /etc/v2g/sites")
+    parser.add_argument("--map", metavar="MAP", help="instead of a site: a register map, by its name or file")
+    parser.add_argument("--answers", type=Path, metavar="FILE", help="recorded answers that the map must understand")
     parser.add_argument("--json", action="store_true", help="for programs: one JSON object on stdout")
 
 
 def run(args: argparse.Namespace) -> int:
     """0: the unit can run so; 2: the file must change."""
+    if args.map is not None:
+        return run_map(args)
+    if args.site is None or args.answers is not None:
+        raise InputError("v2g check: name a site file, or a map with --map MAP and perhaps --answers FILE")
     site: Site | None
     try:
         site, problems = load_site(args.site), ""
@@ -59,6 +70,17 @@ def run(args: argparse.Namespace) -> int:
         sys.stdout.flush()
         print(problems, file=sys.stderr)
     return 2 if problems else 0
+
+
+def run_map(args: argparse.Namespace) -> int:
+    """0: the map is right and understands every answer; 2: one of the two files must change."""
+    if args.site is not None or args.json:
+        raise InputError("v2g check --map takes neither a site nor --json")
+    page, wrong = check_map(args.map, args.answers)
+    print("\n".join(page), flush=True)
+    for line in wrong:
+        print(line, file=sys.stderr)
+    return 2 if wrong else 0
 
 
 def rows(site: Site) -> Iterator[Row]:

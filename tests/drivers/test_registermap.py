@@ -101,6 +101,40 @@ def test_meter_plan_reads_and_targets() -> None:
     assert by_target[8] == Decode(1, 0, "s32", -10, -50000, 50000, 8, int(MeasurementValid.P))
 
 
+# fmt: off
+OWN = [
+    # keys of p_w added, of the map           type      function  absent           why
+    ("",                                  "", "s32",    3,        (),              "both from the map, which leaves the order out"),
+    ("",              "word_order: little\n", "s32_le", 3,        (),              "the map's order"),
+    (", word_order: big", "word_order: little\n", "s32", 3,       (),              "a register's own order wins"),
+    (", word_order: little",              "", "s32_le", 3,        (),              "the same the other way"),
+    (", function: 4",                     "", "s32",    4,        (),              "a register's own function"),
+    (", absent: 0x7fffffff",              "", "s32",    3,        (0x7FFFFFFF,),   "one pattern"),
+    (", absent: [0x7fffffff, 0x80000000]", "", "s32",   3,        (0x7FFFFFFF, 0x80000000), "two patterns"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("keys", "of_map", "kind", "function", "absent", "why"), OWN, ids=[c[-1] for c in OWN])
+def test_what_a_register_has_of_its_own(
+    keys: str, of_map: str, kind: str, function: int, absent: tuple[int, ...], why: str
+) -> None:
+    text = METER.replace("scale: -10", f"scale: -10{keys}").replace("registers:", f"{of_map}registers:")
+    plan = meter_plan(parse_map(text, "m.yaml"), 1, "L1", 300)
+    row = next(d for d in plan.decodes if d.target == 8)
+    assert (row.type, plan.reads[row.read].function, row.absent) == (kind, function, absent), why
+    others = [plan.reads[d.read].function for d in plan.decodes if d.target != 8]
+    assert others == [3, 3]  # f and V stay with the map's
+
+
+def test_two_functions_may_use_the_same_addresses() -> None:
+    text = METER.replace("at: 0x0034, type: s32", "at: 0x0001, type: s32, function: 4")
+    plan = meter_plan(parse_map(text, "m.yaml"), 1, "split", 300)
+    assert plan.reads == (Read(3, 0x0000, 0x47), Read(4, 0x0001, 2))
+    values = decode(plan, [[2301, 2302] + [0] * 68 + [5001], [0, 5]], Measurement)
+    assert (values["v2_v"], values["p_w"]) == (pytest.approx(230.2), -50.0)
+
+
 def test_unused_phases_stay_absent_although_the_meter_has_them() -> None:
     device = parse_map(METER, "m.yaml")
     values = decode(meter_plan(device, 1, "L1", 300), [[2301] + [0] * 69 + [5001]], Measurement)
@@ -229,6 +263,8 @@ ENCODED = [
     (35.0,     "s16", 0.1,   (9, 4, 7),            "halves go to the even neighbour"),
     (-2000.0,  "f32", -1.0,  (9, 0x44FA, 0x0000),  "a device that counts the other way"),
     (1500.0,   "f32", 0.001, (9, 0x3FC0, 0x0000),  "1.5 kW: a float keeps its fraction"),
+    (-5.0,     "s32_le", 1.0, (9, 0xFFFB, 0xFFFF), "low word first"),
+    (1500.5,   "f32_le", 1.0, (9, 0x9000, 0x44BB), "low word first, and still not rounded"),
 ]
 # fmt: on
 
@@ -288,7 +324,7 @@ def test_a_plan_survives_json() -> None:
 BROKEN = [
     ("{}",                                             "not a plan of version 2"),
     ("[]",                                             "not a plan of version 2"),
-    (plan_to_json(FULL).replace('"v": 1', '"v": 3'),   "not a plan of version 2"),
+    (plan_to_json(FULL).replace('"v": 2', '"v": 3'),   "not a plan of version 2"),
     (plan_to_json(FULL).replace('"unit": 126', '"onit": 126'), "missing unit"),
     (plan_to_json(FULL).replace('"every"', '"often"'), "unexpected keyword argument 'often'"),
     ("nonsense",                                       "Expecting value"),

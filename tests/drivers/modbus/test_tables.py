@@ -39,6 +39,13 @@ VALUES = [
     ("u64",  "0000000100000000", 1.0,   0.0,   1e12, None,        4294967296.0, "four words"),
     ("s64",  "ffffffffffffffff", 1.0,   -10.0, 10.0, None,        -1.0,         "four words, signed"),
     ("u64",  "ffffffffffffffff", 1.0,   0.0,   1e20, 2**64 - 1,   None,         "SunSpec: not implemented"),
+    ("s32_le", "091b0000",       0.1,   0.0,   1e3,  None,        233.1,        "low word first: 0x0000091b"),
+    ("s32_le", "fc18ffff",       -1.0,  -1e6,  1e6,  None,        1000.0,       "low word first, negative"),
+    ("u32_le", "00010000",       1.0,   0.0,   1e6,  None,        1.0,          "low word first"),
+    ("u32_le", "ffff7fff",       1.0,   0.0,   1e20, 0x7FFFFFFF,  None,         "a pattern is that of the value, not of the wire"),
+    ("f32_le", "f5c34247",       1.0,   40.0,  70.0, None,        49.99,        "low word first, the bytes of a word as ever"),
+    ("u64_le", "0004000300020001", 1.0, 0.0,   1e20, None,        281483566841860.0, "1, 2, 3, 4 turned round"),
+    ("s64_le", "fffeffffffffffff", 1.0, -10.0, 10.0, None,        -2.0,         "four words, signed"),
 ]
 EDGES = [
     # low    high    raw     valid   why
@@ -68,6 +75,9 @@ ENCODED = [
     ("s64",  1.0,     -1.0,       [0xFFFF] * 4,                    "four words"),
     ("s64",  1.0,     9.3e18,     None,                            "refused, not wrapped"),
     ("u64",  1.0,     1.9e19,     None,                            "refused, not wrapped"),
+    ("s32_le", 1.0,   -3500.0,    [0xF254, 0xFFFF],                "low word first"),
+    ("f32_le", 0.001, -3500.0,    [0x0000, 0xC060],                "kilowatts as a float: -3.5, low word first"),
+    ("u64_le", 1.0,   4294967298.0, [2, 0, 1, 0],                  "four words, the lowest first"),
     ("s16",  1.0,     math.nan,   None,                            "a number that is none"),
     ("f32",  1.0,     math.inf,   None,                            "a number that is none"),
 ]
@@ -94,7 +104,8 @@ def words(text: str) -> bytes:
 def test_a_value(
     type_: str, raw: str, scale: float, low: float, high: float, absent: int | None, value: float | None, why: str
 ) -> None:
-    tables = Tables(meter(Decode(0, 0, type_, scale, low, high, P_W, P, absent=() if absent is None else (absent,))), Measurement)
+    patterns = (0x1234, absent) if absent is not None else ()
+    tables = Tables(meter(Decode(0, 0, type_, scale, low, high, P_W, P, absent=patterns)), Measurement)
     m = tables.decode([words(raw)])
     if value is None:
         assert m.valid == 0, why
@@ -223,6 +234,7 @@ BAD_PLANS = [
     ({"decodes": (one(target=SESSION),)},                      "decode 0: word 11 of DeviceState is none of"),
     ({"decodes": (one(target=2, to_int=True),)},               "none of 11 session, 12 status"),
     ({"decodes": (one(scale=0.0),)},                           "decode 0: scale 0.0 is 0 or not finite"),
+    ({"decodes": (one(absent=(1, 2, 3, 4, 5)),)},              "5 absent patterns of decode 0 are more than the 4 a bus"),
     ({"decodes": (one(absent=(0x10000,)),)},                      "decode 0: absent: 0x10000 does not fit u16"),
     ({"flags": (replace(FLAGS[0], target=SOC_PU),)},           "flag 0: word 10 of DeviceState is none of"),
     ({"flags": (replace(FLAGS[0], mask=0x1FFFF),)},            "flag 0: mask: 0x1ffff does not fit u16"),
