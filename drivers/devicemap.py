@@ -58,7 +58,9 @@ class Register:
     resolution: float | None = number("", 1e-9, 1e6, "the smallest change the device shows, after the scale", None)
     every: int = integer("polls", 1, 1000, "asked in each so many-th", 1)
     absent: tuple[int, ...] = several(integer("", 0, 2**64 - 1, "the raw patterns for no value", ()))
-    word_order: str = choice(WORD_ORDERS, "high word first, or low word first", "big")  # the map's, unless it has its own
+    word_order: str = choice(
+        WORD_ORDERS, "high word first, or low word first", "big"
+    )  # the map's, unless it has its own
     function: int = integer("", 3, 4, "Modbus function that reads it", 3)  # the same
 
     @property
@@ -99,9 +101,7 @@ class Quantity:
     needed: bool = flag("a device without it is refused", False)
     resolution: float | None = number("", 1e-9, 1e6, "the smallest change the device shows, after the scale", None)
 
-    def register(
-        self, at: int, kind: str, function: int, scale: float = 1.0, absent: tuple[int, ...] = ()
-    ) -> Register:
+    def register(self, at: int, kind: str, function: int, scale: float = 1.0, absent: tuple[int, ...] = ()) -> Register:
         """The register of a meter where a device keeps it. scale: of the device, besides the map's."""
         return Register(
             name=self.name,

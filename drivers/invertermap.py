@@ -31,12 +31,17 @@ from drivers.tables import TYPES
 from drivers.yamlfile import Problems, Section
 from drivers.yamlkeys import Meta, choice, integer, keys_of, nested, number, several
 
+
+def listed(clause: str, required: bool = True) -> Meta:
+    """A list of groups."""
+    return {**nested(clause, required), "several": True, "count": 0}
+
+
 SESSION_WORDS = tuple(s.name.lower() for s in Session if s is not Session.UNKNOWN)
 STATUS_WORDS = tuple(str(s.name).lower() for s in DeviceStatus)
 WORDS = {"session": SESSION_WORDS, "status": STATUS_WORDS}
 ORDER = choice(("big", "little"), "high word first, or low word first", "big").metadata
 FUNCTION = integer("", 6, 16, "Modbus function that writes: 6 (one word) or 16", 16).metadata
-FRAMES = {"several": True, "count": 0}
 REGISTER_KEYS = {
     name: quantity_keys(name, unit, keys_of(InverterRegister)) for name, (_, unit) in DEVICE_QUANTITIES.items()
 }
@@ -47,7 +52,7 @@ FIELD_KEYS = {
     "from": choice(("p_w", "q_var"), "the commanded quantity; needs scale and range", "").metadata,
     "range": RANGE,
 }
-FRAME_KEYS = {**keys_of(Frame), "function": FUNCTION, "fields": nested("one value each", False) | FRAMES}
+FRAME_KEYS = {**keys_of(Frame), "function": FUNCTION, "fields": listed("one value each", False)}
 INVERTER_KEYS = {
     **HEAD,
     "word_order": ORDER,
@@ -56,9 +61,9 @@ INVERTER_KEYS = {
     "status": nested("what the device is doing", False),
     "writes": nested("how the device wants to be written to"),
     "write_function": FUNCTION,
-    "start": nested("writes before the first set-point", False) | FRAMES,
-    "setpoint": nested("the writes of one set-point") | FRAMES,
-    "stop": nested("writes that hand control back") | FRAMES,
+    "start": listed("writes before the first set-point", False),
+    "setpoint": listed("the writes of one set-point"),
+    "stop": listed("writes that hand control back"),
 }
 
 

@@ -17,11 +17,15 @@ def contract_faults(contract: WriteContract) -> list[tuple[str, str]]:
     found = []
     c = contract
     if c.timer != "none" and not c.timer_high_s:
-        found.append(("timer", "missing key 'timer_s': [shortest, longest] of the device's own timer, or `timer: none`"))
+        found.append(
+            ("timer", "missing key 'timer_s': [shortest, longest] of the device's own timer, or `timer: none`")
+        )
     if c.timer == "none" and c.timer_high_s:
         found.append(("timer_s", "timer_s belongs to a device that has a timer; here timer = none"))
     if c.timer != "none" and 3 * c.min_write_interval_ms > 1000 * c.timer_low_s > 0:
-        text = f"timer_s: {c.timer_low_s} s is less than three writes at min_write_interval_ms = {c.min_write_interval_ms}"
+        text = (
+            f"timer_s: {c.timer_low_s} s is less than three writes at min_write_interval_ms = {c.min_write_interval_ms}"
+        )
         found.append(("timer_s", text))
     if c.storage == "unknown" and not c.write_budget_per_day:
         found.append(("storage", "storage = unknown needs write_budget_per_day: more set-points a day are not sent"))
@@ -29,8 +33,8 @@ def contract_faults(contract: WriteContract) -> list[tuple[str, str]]:
         found.append(("write_budget_per_day", f"write_budget_per_day belongs to storage: unknown, not {c.storage}"))
     if c.storage == "unknown" and c.timer != "none":
         text = (
-            "storage = unknown with a timer: feeding it all day is more writing than an unknown memory may bear; allowed: "
-            "storage: ram, or timer: none"
+            "storage = unknown with a timer: feeding it all day is more writing than an unknown memory may bear; "
+            "allowed: storage: ram, or timer: none"
         )
         found.append(("storage", text))
     return found

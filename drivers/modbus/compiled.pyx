@@ -155,7 +155,8 @@ cdef void fill_tables(tables_t* t, object plan, object record) except *:
 cdef void fill_rules(setpoint_t* s, object plan) except *:
     memset(s, 0, sizeof(setpoint_t))
     for name, low, high in (("min_write_interval_ms", 0, 60_000), ("write_refresh_ms", 0, DAY_MS),
-                            ("quantum_p_w", 0, 1e6), ("quantum_q_var", 0, 1e6), ("write_budget_per_day", 0, 1_000_000)):
+                            ("quantum_p_w", 0, 1e6), ("quantum_q_var", 0, 1e6),
+                            ("write_budget_per_day", 0, 1_000_000)):
         if not low <= getattr(plan, name) <= high:
             raise ValueError(f"plan: {name} = {getattr(plan, name)} is outside {low} ... {high}")
     s.interval_ns = plan.min_write_interval_ms * 1000000

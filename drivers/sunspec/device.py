@@ -26,7 +26,7 @@ AXIS_POINTS = ("Ena", "Mod", "", "Rvrt", "Pct", "PctRvrt", "EnaRvrt", "RvrtTms")
 CONTROL_POINTS = {
     704: (*(f"{a}{p}" for a in ("WSet", "VarSet") for p in AXIS_POINTS), "VarSetPri", "PFWInjEna", "PFWAbsEna")
 }
-OPTIONAL_POINTS = {713: ("Sta",), 715: ("LocRemCtl",)}  # if the layout has the model
+OPTIONAL_POINTS: dict[int, tuple[str, ...]] = {713: ("Sta",), 715: ("LocRemCtl",)}  # if the layout has the model
 # the same for the models before IEEE 1547-2018: one of 101 ... 103 measures, 124 commands (drivers.sunspec.legacy)
 LEGACY_POINTS = {
     122: ("ECPConn",),
@@ -89,9 +89,8 @@ def check_layout(layout: DeviceMap) -> None:
     """A map of one's own may leave nothing out that the plan needs."""
     if layout.kind != "inverter":
         raise MapError(f"{layout.file}:1: {layout.device} is a map of kind {layout.kind}; allowed: inverter")
-    points, optional = STATUS_POINTS | CONTROL_POINTS, OPTIONAL_POINTS
-    if is_legacy(layout):
-        points, optional = LEGACY_POINTS, LEGACY_OPTIONAL
+    newer = (STATUS_POINTS | CONTROL_POINTS, OPTIONAL_POINTS)
+    points, optional = (LEGACY_POINTS, LEGACY_OPTIONAL) if is_legacy(layout) else newer
     wanted = points | {m: p for m, p in optional.items() if m in layout.models}
     problems = []
     for model, names in wanted.items():

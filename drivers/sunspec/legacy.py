@@ -1,7 +1,7 @@
 """A SunSpec storage inverter with the models before 701: 101 ... 103 measure, 124 commands -> Plan. Pure.
 
-Power    the limits of discharging and of charging are set to p and -p percent of WChaMax, both in force: a negative limit
-         forces the other direction, so the two pin the battery's power. PV behind the same inverter comes on top.
+Power    the limits of discharging and of charging are set to p and -p percent of WChaMax, both in force: a negative
+         limit forces the other direction, so the two pin the battery's power. PV behind the inverter comes on top.
 Silence  InOutWRte_RvrtTms: after it the limits fall away and the device's own mode has control. That is not 0 W.
 Cannot   reactive power (the sign of 123's is not certain), a car's session, a device without 124.
 Raises   DiscoveryError naming what the device lacks.
@@ -73,8 +73,8 @@ def _check(device: Device) -> int:
     if len(found) != 1:
         have = ", ".join(map(str, found)) or "none"
         problems.append(
-            f"models 101, 102, 103: {have} found, one is needed; a device set to float models (111 ... 113) has to be set "
-            "to whole numbers with scale factors"
+            f"models 101, 102, 103: {have} found, one is needed; a device set to float models (111 ... 113) has to be "
+            "set to whole numbers with scale factors"
         )
     problems += [
         f"model {STORAGE}: {name} is not implemented; without it {why}"

@@ -87,24 +87,60 @@ def test_smallest_power_and_dwell_of_the_map_are_defaults_of_the_settings(tmp_pa
 # ---- what is refused ----
 
 AMBIBOX = "ambibox-ambicharge-home"
-NO_ZERO = "when nobody speaks to it: nothing brings it to 0 W then. Put a trip outside of it there, then add `no-own-timer`"
-# fmt: off
+NO_ZERO = (
+    "when nobody speaks to it: nothing brings it to 0 W then. Put a trip outside of it there, then add `no-own-timer`"
+)
 REFUSED = [
     # changes                                                          the line that is told
-    ([("reversion_s: 12", "reversion_s: 5")],                          "site.yaml:14: reversion_s = 5 is outside 10 ... 300 s, the timer of map = wallbox-quasar1"),
-    ([inverter("victron-gx"), ("reversion_s: 12", "reversion_s: 61")], "site.yaml:14: reversion_s = 61 is outside 10 ... 60 s, the timer of map = victron-gx"),
-    ([("p_rated_w: 7000\n    p", "p_rated_w: 7500\n    p")],           "site.yaml:17: p_rated_w = 7500 is above 7400 W, the most that map = wallbox-quasar1 takes"),
-    ([("p_charge_rated_w: 7000", "p_charge_rated_w: 7500")],           "site.yaml:18: p_charge_rated_w = 7500 is above 7400 W, the most that"),
-    ([("rating:", "reactive:\n    mode: volt_var\n  rating:")],        "site.yaml:17: mode = volt_var of reactive, but map = wallbox-quasar1 takes no reactive power: use `mode: off`"),
-    ([("rating:", "power_factor:\n    pf: 0.9\n  rating:")],           "site.yaml:11: mode = constant_pf of reactive, but map = wallbox-quasar1 takes no reactive power"),
-    ([inverter("sunspec-12x"), ("rating:", "reactive:\n    mode: watt_var\n  rating:")], "site.yaml:17: mode = watt_var of reactive, but map = sunspec-12x takes no"),
-    ([inverter(AMBIBOX), ("location: inverter", "location: connection")], f"site.yaml:7: map = {AMBIBOX} cannot say the inverter's power: the meter must stand at its terminals (`location: inverter`)"),
-    ([inverter(AMBIBOX), ("start_mode: shadow", LIVE)],                f"site.yaml:3: start_mode = live, but map = {AMBIBOX} has no timer of its own {NO_ZERO}"),
-    ([inverter("sma-sbs-si"), ("start_mode: shadow", LIVE), ("reversion_s: 12", "reversion_s: 60")], f"site.yaml:3: start_mode = live, but map = sma-sbs-si falls back to its own mode {NO_ZERO}"),
-    ([inverter("sunspec-12x"), ("start_mode: shadow", LIVE)],          f"site.yaml:3: start_mode = live, but map = sunspec-12x falls back to its own mode {NO_ZERO}"),
-    ([inverter("wallbox-quasar2")],                                    "site.yaml:11: map = wallbox-quasar2 is not there; known: ambibox-ambicharge-home,"),
+    (
+        [("reversion_s: 12", "reversion_s: 5")],
+        "site.yaml:14: reversion_s = 5 is outside 10 ... 300 s, the timer of map = wallbox-quasar1",
+    ),
+    (
+        [inverter("victron-gx"), ("reversion_s: 12", "reversion_s: 61")],
+        "site.yaml:14: reversion_s = 61 is outside 10 ... 60 s, the timer of map = victron-gx",
+    ),
+    (
+        [("p_rated_w: 7000\n    p", "p_rated_w: 7500\n    p")],
+        "site.yaml:17: p_rated_w = 7500 is above 7400 W, the most that map = wallbox-quasar1 takes",
+    ),
+    (
+        [("p_charge_rated_w: 7000", "p_charge_rated_w: 7500")],
+        "site.yaml:18: p_charge_rated_w = 7500 is above 7400 W, the most that",
+    ),
+    (
+        [("rating:", "reactive:\n    mode: volt_var\n  rating:")],
+        "site.yaml:17: mode = volt_var of reactive, but map = wallbox-quasar1 takes no reactive power: use `mode: off`",
+    ),
+    (
+        [("rating:", "power_factor:\n    pf: 0.9\n  rating:")],
+        "site.yaml:11: mode = constant_pf of reactive, but map = wallbox-quasar1 takes no reactive power",
+    ),
+    (
+        [inverter("sunspec-12x"), ("rating:", "reactive:\n    mode: watt_var\n  rating:")],
+        "site.yaml:17: mode = watt_var of reactive, but map = sunspec-12x takes no",
+    ),
+    (
+        [inverter(AMBIBOX), ("location: inverter", "location: connection")],
+        f"site.yaml:7: map = {AMBIBOX} cannot say the inverter's power: the meter must stand at its",
+    ),
+    (
+        [inverter(AMBIBOX), ("start_mode: shadow", LIVE)],
+        f"site.yaml:3: start_mode = live, but map = {AMBIBOX} has no timer of its own {NO_ZERO}",
+    ),
+    (
+        [inverter("sma-sbs-si"), ("start_mode: shadow", LIVE), ("reversion_s: 12", "reversion_s: 60")],
+        f"site.yaml:3: start_mode = live, but map = sma-sbs-si falls back to its own mode {NO_ZERO}",
+    ),
+    (
+        [inverter("sunspec-12x"), ("start_mode: shadow", LIVE)],
+        f"site.yaml:3: start_mode = live, but map = sunspec-12x falls back to its own mode {NO_ZERO}",
+    ),
+    (
+        [inverter("wallbox-quasar2")],
+        "site.yaml:11: map = wallbox-quasar2 is not there; known: ambibox-ambicharge-home,",
+    ),
 ]
-# fmt: on
 
 
 @pytest.mark.parametrize(("changes", "line"), REFUSED, ids=[r[-1][14:60] for r in REFUSED])
@@ -118,18 +154,16 @@ def test_what_the_map_cannot_do_is_told_with_its_line(
     assert any(text.startswith(line) for text in told), told
 
 
-# fmt: off
 ACCEPTED = [
     # changes                                                                     why
-    ([("start_mode: shadow", LIVE)],                                              "the charger stops by its own timer"),
-    ([inverter("victron-gx"), ("start_mode: shadow", LIVE)],                      "so does a MultiPlus"),
+    ([("start_mode: shadow", LIVE)], "the charger stops by its own timer"),
+    ([inverter("victron-gx"), ("start_mode: shadow", LIVE)], "so does a MultiPlus"),
     ([inverter(AMBIBOX), ("start_mode: shadow", LIVE.replace("]", ", no-own-timer]"))], "the site has a trip outside"),
-    ([inverter(AMBIBOX)],                                                         "shadow needs no word"),
-    ([("rating:", "reactive:\n    mode: \"off\"\n  rating:")],                    "no reactive power is asked for"),
-    ([("rating:", "reactive:\n    mode: constant_q\n  rating:")],                 "0 var is no reactive power"),
-    ([inverter("fronius-gen24")],                                                 "found when it is started"),
+    ([inverter(AMBIBOX)], "shadow needs no word"),
+    ([("rating:", 'reactive:\n    mode: "off"\n  rating:')], "no reactive power is asked for"),
+    ([("rating:", "reactive:\n    mode: constant_q\n  rating:")], "0 var is no reactive power"),
+    ([inverter("fronius-gen24")], "found when it is started"),
 ]
-# fmt: on
 
 
 @pytest.mark.parametrize(("changes", "why"), ACCEPTED, ids=[a[-1] for a in ACCEPTED])

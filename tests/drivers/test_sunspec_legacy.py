@@ -142,7 +142,7 @@ def test_setpoint_frames(p_w: float, out: int, into: int, why: str) -> None:
 
 @pytest.mark.parametrize("p_w", [5000.5, -5000.5])
 def test_more_than_it_can_is_not_sent(p_w: float) -> None:
-    with pytest.raises(ValueError, match="is outside -5000 ... 5000"):
+    with pytest.raises(ValueError, match=r"is outside -5000 \.\.\. 5000"):
         frames(plan_of(storage()).setpoint, p_w)
 
 
@@ -178,24 +178,25 @@ def test_one_and_split_phase_devices(model: int) -> None:
 
 
 LIMITS_ONLY = "without it the device takes limits of generation only: nobody can tell it to charge or discharge"
-# fmt: off
 UNFIT = [
     # device                                            the one line that is told
-    (without(124, storage()),                           f"model 124 is missing; found: 1, 103, 120, 121, 122; {LIMITS_ONLY}"),
-    (without(122, storage()),                           "model 122 is missing; found: 1, 103, 120, 121, 124"),
-    ([(113, 60, {}), *without(103, storage())],         "models 101, 102, 103: none found, one is needed; a device set to float"),
-    ([(101, 50, {}), *storage()],                       "models 101, 102, 103: 101, 103 found, one is needed;"),
-    (storage(m124={12: NOT_GIVEN}),                     "model 124: OutWRte is not implemented; without it nobody can tell it to"),
-    (storage(m124={13: NOT_GIVEN}),                     "model 124: InWRte is not implemented; without it nobody can tell it to"),
-    (storage(m124={15: 0xFFFF}),                        "model 124: InOutWRte_RvrtTms is not implemented; without it the device has"),
-    (storage(m124={17: 0xFFFF}),                        "model 124: ChaGriSet is not implemented; without it charging from the grid"),
-    (storage(m124={2: 0xFFFF}),                         "model 124: WChaMax is not implemented; without it the size"),
-    (storage(m124={2: 0}),                              "model 124: WChaMax = 0; a set-point is a percentage of it"),
-    (storage(m124={25: NOT_GIVEN}),                     "model 124: InOutWRte_SF is not implemented (0x8000); without it the size"),
-    (storage(m124={18: NOT_GIVEN}),                     "model 124: WChaMax_SF is not implemented (0x8000); without it the size"),
-    (storage(m122={4: 0xFFFF}),                         "model 122: ECPConn is not implemented; it must say that the inverter"),
+    (without(124, storage()), f"model 124 is missing; found: 1, 103, 120, 121, 122; {LIMITS_ONLY}"),
+    (without(122, storage()), "model 122 is missing; found: 1, 103, 120, 121, 124"),
+    (
+        [(113, 60, {}), *without(103, storage())],
+        "models 101, 102, 103: none found, one is needed; a device set to float",
+    ),
+    ([(101, 50, {}), *storage()], "models 101, 102, 103: 101, 103 found, one is needed;"),
+    (storage(m124={12: NOT_GIVEN}), "model 124: OutWRte is not implemented; without it nobody can tell it to"),
+    (storage(m124={13: NOT_GIVEN}), "model 124: InWRte is not implemented; without it nobody can tell it to"),
+    (storage(m124={15: 0xFFFF}), "model 124: InOutWRte_RvrtTms is not implemented; without it the device has"),
+    (storage(m124={17: 0xFFFF}), "model 124: ChaGriSet is not implemented; without it charging from the grid"),
+    (storage(m124={2: 0xFFFF}), "model 124: WChaMax is not implemented; without it the size"),
+    (storage(m124={2: 0}), "model 124: WChaMax = 0; a set-point is a percentage of it"),
+    (storage(m124={25: NOT_GIVEN}), "model 124: InOutWRte_SF is not implemented (0x8000); without it the size"),
+    (storage(m124={18: NOT_GIVEN}), "model 124: WChaMax_SF is not implemented (0x8000); without it the size"),
+    (storage(m122={4: 0xFFFF}), "model 122: ECPConn is not implemented; it must say that the inverter"),
 ]
-# fmt: on
 
 
 @pytest.mark.parametrize(("bodies", "line"), UNFIT, ids=[u[-1][:50] for u in UNFIT])

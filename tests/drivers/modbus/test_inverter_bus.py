@@ -321,7 +321,9 @@ def test_a_guarded_write_is_left_out_where_the_device_holds_it_already() -> None
 
 def test_a_guarded_write_is_read_again_and_must_stand() -> None:
     def rule(request: Request) -> bytes | None:
-        return reply(request, request.pdu) if request.address == ENABLE and request.writes else None  # acknowledged only
+        return (
+            reply(request, request.pdu) if request.address == ENABLE and request.writes else None
+        )  # acknowledged only
 
     with rig(GUARDED) as r:
         r.device.rule = rule

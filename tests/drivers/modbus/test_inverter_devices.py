@@ -30,9 +30,7 @@ REVERSION_S = 12
 
 def plan_of(name: str, unit: int, **changes: Any) -> Plan:
     """The map's own plan, without its rests."""
-    return replace(
-        register_plan(load_map(name), unit, REVERSION_S), min_gap_ms=0, min_write_interval_ms=0, **changes
-    )
+    return replace(register_plan(load_map(name), unit, REVERSION_S), min_gap_ms=0, min_write_interval_ms=0, **changes)
 
 
 @dataclass
