@@ -48,4 +48,5 @@ def understood(device: DeviceMap, answer: Answer) -> Iterator[str]:
     for name, value in found_in(device, answer).items():
         out, into = DIRECTIONS.get(name, ("", ""))
         direction = "" if not value or not out else f"    {out if value > 0 else into}"
-        yield f"  {name:<6}{shown(value):>12} {METER_QUANTITIES[name][1] if value is not None else ''}{direction}".rstrip()
+        unit = "" if value is None else METER_QUANTITIES[name][1]
+        yield f"  {name:<6}{shown(value):>12} {unit}{direction}".rstrip()

@@ -5,8 +5,8 @@ Frozen   all fast registers bit-identical for max(20 refreshes, 5 s). Only where
          are shown in steps of 0.01 Hz and 0.01 V or finer, in every poll: at no load P and Q stand at 0, so these two
          must move by themselves. A quiet grid stays inside one step of 0.1 V for seconds, and a healthy meter taken
          for a frozen one costs its service; so a resolution that nobody has written down counts as too coarse.
-Coarse   a function of frequency needs steps of 0.01 Hz or finer. Not known: a float register of a meter whose step nobody
-         has measured. It may be tried (demo, shadow), and must be written down before it moves real power.
+Coarse   a function of frequency needs steps of 0.01 Hz or finer. Not known: of a float register whose step nobody has
+         measured. It may be tried (demo, shadow), and must be written down before it moves real power.
 Errors   MapError, for the line of the site file that names the map. Mistakes inside a map go to the problems.
 """
 
@@ -87,12 +87,17 @@ def coarse_faults(site: Site, device: DeviceMap) -> list[tuple[str, ...]]:
         (
             f"{told}; {group} needs {FREQUENCY_STEP_HZ} Hz or finer (1547-2018 4.4 Table 3): {remedy}, or "
             f"`{group}.{key}: {off}`",
-            f"{group}.{key}",
+            *own_key(site, f"{group}.{key}"),
             "meter.map",
         )
         for group, key, acts, off in OF_FREQUENCY
         if getattr(getattr(site.settings, group), key) == acts
     ]
+
+
+def own_key(site: Site, key: str) -> tuple[str, ...]:
+    """The key, if it stands in the site file; what a profile says is not the owner's to change."""
+    return (key,) if key in site.origins and site.origins[key].kind == "site" else ()
 
 
 def site_limit_faults(site: Site, device: DeviceMap) -> list[tuple[str, ...]]:

@@ -283,9 +283,7 @@ def _quantities(
     return found
 
 
-def _points_of(
-    text: str, line: int, models: Mapping[int, ModelLayout], problems: Problems
-) -> list[tuple[int, str]]:
+def _points_of(text: str, line: int, models: Mapping[int, ModelLayout], problems: Problems) -> list[tuple[int, str]]:
     """701.W, or W alone for the W of every model that has one."""
     model, _, point = text.rpartition(".")
     found = [(m.id, point) for m in models.values() if point in m.points and model in ("", str(m.id))]

@@ -40,7 +40,9 @@ KEYS: Mapping[str, Meta] = {
     "from": choice(("capture", "manual", "hand"), "how these words are known").metadata,
     "source": text("where a reviewer finds them", pattern=".+").metadata,
     "absent": several(choice(tuple(METER_QUANTITIES), "what must count as not there", ())).metadata,
-    **{q: number(unit, -1e12, 1e12, "what it must come to", None).metadata for q, (_, unit) in METER_QUANTITIES.items()},
+    **{
+        q: number(unit, -1e12, 1e12, "what it must come to", None).metadata for q, (_, unit) in METER_QUANTITIES.items()
+    },
 }
 FILE_KEYS: Mapping[str, Meta] = {"answers": {**nested("a list, one group an answer"), "several": True}}
 

@@ -17,7 +17,19 @@ from cython_core.records import NAN, DeviceState, Measurement
 from drivers.base import MapError
 from drivers.devicemap import METER_QUANTITIES, DeviceMap, Register
 from drivers.mapfile import load_map, map_names, parse_map
-from drivers.tables import LITTLE, ROW_TYPES, TYPES, Decode, Encode, Flag, Plan, Read, Write, plan_from_json, plan_to_json
+from drivers.tables import (
+    LITTLE,
+    ROW_TYPES,
+    TYPES,
+    Decode,
+    Encode,
+    Flag,
+    Plan,
+    Read,
+    Write,
+    plan_from_json,
+    plan_to_json,
+)
 
 __all__ = [
     "TYPES", "Decode", "DeviceMap", "Encode", "Flag", "Plan", "Read", "Span", "Write", "connection_registers", "decode",

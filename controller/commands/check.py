@@ -54,7 +54,9 @@ def run(args: argparse.Namespace) -> int:
     if args.map is not None:
         return run_map(args)
     if args.site is None or args.answers is not None:
-        raise InputError("v2g check: name a site file, or a map with --map MAP and perhaps --answers FILE")
+        raise InputError(
+            "v2g check: the following arguments are required: site, or --map MAP (and perhaps --answers FILE)"
+        )
     site: Site | None
     try:
         site, problems = load_site(args.site), ""

@@ -14,8 +14,8 @@ from libc.string cimport memcpy, memset
 from drivers.modbus.poller cimport device_t
 from drivers.modbus.setpoint cimport setpoint_t
 from drivers.modbus.tables cimport (
-    F32, FROM_P, FROM_Q, LOW_FIRST, MAX_ABSENT, MAX_DECODES, MAX_ENCODES, MAX_FLAGS, MAX_READS, MAX_WRITES, S16, S32, S64,
-    U16, U32, U64, decode_t, encode_t, flag_t, read_t, tables_t, writes_t,
+    F32, FROM_P, FROM_Q, LOW_FIRST, MAX_ABSENT, MAX_DECODES, MAX_ENCODES, MAX_FLAGS, MAX_READS, MAX_WRITES, S16, S32,
+    S64, U16, U32, U64, decode_t, encode_t, flag_t, read_t, tables_t, writes_t,
 )
 
 from cython_core.records import DeviceState, Measurement, kinds
@@ -93,7 +93,8 @@ cdef void fill_writes(writes_t* to, what, plan) except *:
         for k, e in enumerate(w.encodes):
             check(e.type in ROW_TYPES, f"{name}: type {e.type!r} is none of {', '.join(ROW_TYPES)}")
             check(e.source in SOURCES, f"{name}: source {e.source!r} is none of {', '.join(SOURCES)}")
-            check(0 <= e.word <= len(w.words) - ROW_TYPES[e.type], f"{name}: {e.type} at word {e.word} leaves its words")
+            last = len(w.words) - ROW_TYPES[e.type]
+            check(0 <= e.word <= last, f"{name}: {e.type} at word {e.word} leaves its words")
             check(math.isfinite(e.scale) and e.scale != 0.0, f"{name}: scale {e.scale} is 0 or not finite")
             check(e.low <= e.high, f"{name}: range {e.low} ... {e.high} is empty")
             to.items[i].encodes[k] = encode_t(e.word, TYPE_CODES[e.type], SOURCES[e.source], e.scale, e.low, e.high)

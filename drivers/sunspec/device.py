@@ -105,7 +105,7 @@ def check_layout(layout: DeviceMap) -> None:
 
 
 def inspect(layout: DeviceMap, chain: Chain, words: Mapping[int, int]) -> Device:
-    """Check the chain against the layout (of an inverter: check_layout before); every mistake is named, one line each."""
+    """Check the chain against the layout, of an inverter after check_layout; every mistake is named, one line each."""
     problems: list[str] = []
     found: dict[int, Model] = {}
     for model_id, model in layout.models.items():

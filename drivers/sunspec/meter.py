@@ -1,4 +1,4 @@
-"""A SunSpec meter (models 201-204 and 211-214): its map names the points, the device says where they are and how scaled.
+"""A SunSpec meter (models 201-204 and 211-214): the map names the points, the device where they are and how scaled.
 
 registers_of()     map + chain + words -> the same map with registers instead of models: a meter like any other. Pure.
 discover_meter()   the same over a wire. Raises BusError (no answer) or DiscoveryError (the wrong device).
@@ -16,6 +16,7 @@ from drivers.modbus.link import Link
 from drivers.sunspec.chain import Chain, Model, fetch, walk
 from drivers.sunspec.device import ABSENT, Device, inspect, power_of_ten
 from drivers.sunspec.wire import Reader
+
 
 def registers_of(layout: DeviceMap, chain: Chain, words: Mapping[int, int]) -> DeviceMap:
     """What the device does not implement is absent, as in any map; without f, V of L1 or P it is of no use."""

@@ -32,6 +32,7 @@ from cython_core.realtime.ring import RingReader, RingWriter
 from cython_core.records import Command, DeviceState, Measurement, Mode, Order, Stop, Wish
 from cython_core.settings import Settings
 from cython_core.step import Core
+from drivers.mapfile import load_map
 from drivers.modbus import compiled as devices
 from drivers.modbus.bus import Bus
 from drivers.modbus.link import TcpLink

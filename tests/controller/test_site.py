@@ -221,7 +221,7 @@ def test_when_a_repeated_answer_is_a_frozen_meter(
     tmp_path: Path, of: str, written: str, refresh: int, poll: int, after_s: float, why: str
 ) -> None:
     text = changed("refresh_ms: 200", f"refresh_ms: {refresh}").replace("poll_ms: 100", f"poll_ms: {poll}")
-    text = text.replace("reversion_s: 8", "reversion_s: 60") + "    t_response_s: 10\n"
+    text = text.replace("reversion_s: 8", "reversion_s: 60") + "    enable: false\n"  # which a coarse meter must have
     slow = text + "  fail_safe:\n    lost_after_s: 30\n"
     site = with_map(tmp_path, METER_MAP.replace(of, of.replace("resolution: 0.01", written)), slow)
     assert site.settings.fail_safe.frozen_after_s == after_s, why
@@ -315,9 +315,9 @@ MISTAKES = [
     ("profile: ieee1547-2018-cat-b-iii", "profile: x", 4,      "profile = x is not there; known: 50hz-droop,"),
     ("schema: 1", "accept_unverified: x\nschema: 1", 1,       "accept_unverified = x is not the profile: ieee1547"),
     ("settings:", "setings:", 19,                              "unknown key 'setings'; known: accept_unverified, i_a"),
-    ("map: eastron-sdm630", "map: acme", 6,                    "map = acme is not there; known: eastron-sdm630"),
-    ("map: eastron-sdm630", "map: sunspec-7xx", 6,             "map = sunspec-7xx is not there; known: eastron-sdm630"),
-    ("map: sunspec-7xx", "map: eastron-sdm630", 14,            "map = eastron-sdm630 is not there; known: ambibox-ambicharge-home,"),
+    ("map: eastron-sdm630", "map: acme", 6,                    "map = acme is not there; known: abb-b23, "),
+    ("map: eastron-sdm630", "map: sunspec-7xx", 6,             "map = sunspec-7xx is not there; known: abb-b23, "),
+    ("map: sunspec-7xx", "map: eastron-sdm630", 14,            "map = eastron-sdm630 is not there; known: ambibox"),
     ("map: eastron-sdm630", "map: /no/acme.yaml", 6,           "map = /no/acme.yaml is not a file"),
     ("start_mode: shadow", "start_mode: demo", 7,              "host = 192.168.1.50 is not simulated here: start_m"),
     ("start_mode: shadow", "start_mode: live", 3,              "start_mode = live moves real power: prove first"),

@@ -13,7 +13,7 @@ from controller.site import load_site
 from controller.sitewrite import site_text
 from controller.timing import budgets
 from controller.wiretime import READ_CHARS, WRITE_CHARS, requests_ms
-from drivers.modbus.link import SerialLink, TcpLink
+from drivers.modbus.link import SerialLink, TcpLink, UdpLink
 from tests.controller.test_site import GOOD, changed, complaints, site_of, write
 
 USB = "/dev/serial/by-id/usb-one"
@@ -30,6 +30,8 @@ MISTAKES = [
     (changed(METER, f"{METER}  baud: 9600\n"),                     8,   "baud belongs to serial; this wire has none"),
     (changed(METER, f"  serial: {USB}\n  port: 502\n"),            8,   "port belongs to host; this wire has none"),
     (changed(METER, f"  serial: {USB}\n  baud: 9601\n"),           8,   f"{USB}: baud 9601 is none of 1200, 2400"),
+    (changed(METER, f"  serial: {USB}\n  udp: true\n"),            8,   "udp belongs to host; this wire has none"),
+    (changed(METER, f"{METER}  udp: yes\n"),                       8,   "udp = yes is not true or false"),
     (changed(METER, f"  serial: {USB}\n  parity: X\n"),            8,   "parity = X is not one of N | E | O"),
     (changed(METER, f"  serial: {USB}\n  unit: 0\n"),              8,   "unit = 0 is outside 1 ... 247 on a serial"),
     (changed(METER, f"  serial: {USB}\n  unit: 248\n"),            8,   "unit = 248 is outside 1 ... 247"),
@@ -47,6 +49,14 @@ def test_a_mistake_is_named_with_its_line(tmp_path: Path, text: str, line: int, 
     assert any(c.startswith(f"site.yaml:{line}: {said}") for c in complaints(tmp_path, text)), complaints(
         tmp_path, text
     )
+
+
+def test_udp_is_another_wire_than_tcp(tmp_path: Path) -> None:
+    both = changed(METER, f"{METER}  udp: true\n").replace(INVERTER, METER)
+    site = site_of(tmp_path, both)  # the same host, port and unit, and no two devices on one wire
+    assert site.meter.link == UdpLink("192.168.1.50", 502)
+    assert site.inverter.link == TcpLink("192.168.1.50", 502)
+    assert load_site(write(tmp_path, site_text(site))).meter.link == site.meter.link
 
 
 def test_two_devices_on_one_line_have_one_link(tmp_path: Path) -> None:

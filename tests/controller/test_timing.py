@@ -11,6 +11,7 @@ import pytest
 
 from controller.launch import plan_of_meter
 from controller.timing import budgets
+from drivers.mapfile import load_map
 from tests.controller.test_site import GOOD, changed, complaints, site_of
 
 OFF = GOOD.replace("    k_of: 0.04", "    enable: false")

@@ -144,7 +144,9 @@ SOURCES = [
 ]
 # fmt: on
 NAMES = {"f_hz": "freq", "p_w": "p_total", "q_var": "q_total"} | {
-    ours: theirs for i in "123" for ours, theirs in ((f"v{i}_v", f"v_l{i}"), (f"p{i}_w", f"p_l{i}"), (f"i{i}_a", f"i_l{i}"))
+    ours: theirs
+    for i in "123"
+    for ours, theirs in ((f"v{i}_v", f"v_l{i}"), (f"p{i}_w", f"p_l{i}"), (f"i{i}_a", f"i_l{i}"))
 }
 SUNSPEC_TYPES = {"int16": "s16", "sunssf": "s16", "float32": "f32"}
 

@@ -103,14 +103,14 @@ def test_meter_plan_reads_and_targets() -> None:
 
 # fmt: off
 OWN = [
-    # keys of p_w added, of the map           type      function  absent           why
-    ("",                                  "", "s32",    3,        (),              "both from the map, which leaves the order out"),
-    ("",              "word_order: little\n", "s32_le", 3,        (),              "the map's order"),
-    (", word_order: big", "word_order: little\n", "s32", 3,       (),              "a register's own order wins"),
-    (", word_order: little",              "", "s32_le", 3,        (),              "the same the other way"),
-    (", function: 4",                     "", "s32",    4,        (),              "a register's own function"),
-    (", absent: 0x7fffffff",              "", "s32",    3,        (0x7FFFFFFF,),   "one pattern"),
-    (", absent: [0x7fffffff, 0x80000000]", "", "s32",   3,        (0x7FFFFFFF, 0x80000000), "two patterns"),
+    # keys of p_w added     of the map               type      function absent            why
+    ("",                    "",                      "s32",    3, (),                     "left out"),
+    ("",                    "word_order: little\n",  "s32_le", 3, (),                     "the map's order"),
+    (", word_order: big",   "word_order: little\n",  "s32",    3, (),                     "the register's wins"),
+    (", word_order: little", "",                     "s32_le", 3, (),                     "the same the other way"),
+    (", function: 4",       "",                      "s32",    4, (),                     "a register's own function"),
+    (", absent: 0xffff",    "",                      "s32",    3, (0xFFFF,),              "one pattern"),
+    (", absent: [1, 0xffff]", "",                    "s32",    3, (1, 0xFFFF),            "two patterns"),
 ]
 # fmt: on
 

@@ -206,5 +206,5 @@ def test_a_link_is_told_from_a_tcp_link() -> None:
     assert udp != tcp
     assert str(udp) == "h:502/udp"
     assert [link_from_json(link_to_json(link)) for link in (udp, tcp)] == [udp, tcp]
-    with pytest.raises(ValueError, match="h: port 0 is outside 1 ... 65535"):
+    with pytest.raises(ValueError, match=r"h: port 0 is outside 1 \.\.\. 65535"):
         UdpLink("h", 0)
