@@ -42,6 +42,7 @@ from cython_core.records import REASON_TEXT, RECORDS, Reason, StepRecord, WishSo
 from cython_core.settings import digest, to_mapping
 from drivers.base import DriverError
 from drivers.devicemap import DeviceMap
+from drivers.inverterplan import register_plan
 from drivers.mapfile import load_map
 from drivers.modbus import compiled as devices
 from drivers.modbus.probe import measure_turnaround_ms
@@ -56,6 +57,7 @@ log = logging.getLogger(__name__)
 Found = TypeVar("Found")
 
 BOX_BYTES = 512
+FIND_S = 5.0
 FIND_AGAIN_S = 2.0
 AT_REST_PU = 0.02
 T_NS = [f.name for f in fields(StepRecord)].index("t_ns")
@@ -97,10 +99,12 @@ def become_core(site: Site, handed: Handed, lock_fd: int) -> NoReturn:
 
 
 def find_inverter(site: Site, stopping: threading.Event) -> Plan | None:
-    """Wait for the inverter; None when we are stopped meanwhile. The answer's first fault is said once."""
-    inverter = site.inverter
-    find = partial(discover_in_child, inverter.link, inverter.unit, inverter.reversion_s, 5.0, inverter.timeout_ms)
-    return searched(find, "V2G-INVERTER-NOT-FOUND", "inverter", stopping)
+    """One with plain registers is known by its map. SunSpec: wait for it; None when we are stopped meanwhile."""
+    inverter, device = site.inverter, load_map(site.inverter.map)
+    if device.inverter is not None:
+        return register_plan(device, inverter.unit, inverter.reversion_s, inverter.timeout_ms)
+    asked = (inverter.link, inverter.unit, inverter.reversion_s, FIND_S, inverter.timeout_ms, inverter.map)
+    return searched(partial(discover_in_child, *asked), "V2G-INVERTER-NOT-FOUND", "inverter", stopping)
 
 
 def find_meter(site: Site, stopping: threading.Event) -> DeviceMap | None:
@@ -108,7 +112,7 @@ def find_meter(site: Site, stopping: threading.Event) -> DeviceMap | None:
     meter, found = site.meter, load_map(site.meter.map)
     if not found.models:
         return found
-    find = partial(discover_meter, meter.link, meter.unit, found, 5.0, meter.timeout_ms)
+    find = partial(discover_meter, meter.link, meter.unit, found, FIND_S, meter.timeout_ms)
     device = searched(find, "V2G-METER-NOT-FOUND", "meter", stopping)
     faults = coarse_faults(site, device) if device else []
     if faults:

@@ -34,6 +34,7 @@ from controller.sitedata import (
     WireSite,
     place,
 )
+from controller.siteinverter import inverter_faults, limits_of, with_lag
 from controller.sitemaps import device_map, follows, meter_faults
 from controller.sitewires import wire_faults
 from controller.timing import reachable, unmet
@@ -161,11 +162,14 @@ class Reader:
             for message, *keys in wire_faults(meter, inverter, self.origins):
                 self.add(message, *keys)
         device = self.device_map("meter", meter)
-        self.device_map("inverter", inverter)
+        inverter_device = self.device_map("inverter", inverter)
         meter = self.with_refresh(meter, device)
+        inverter = self.with_lag(inverter, inverter_device)
         if meter and inverter and device and not self.problems:
             meter, inverter = self.with_rounds(meter, inverter, device)
         derived = follows(meter, inverter, device) if meter and inverter and device else {}
+        if inverter_device:
+            derived["limits"] = limits_of(inverter_device)
         if "name" in top:
             derived["enter_service"] = {"seed": seed_of(top["name"])}
         settings = self.settings(layers, derived)
@@ -189,7 +193,7 @@ class Reader:
             origins=self.origins,
         )
         self.cross_check(site)
-        for message, *keys in meter_faults(site, device):
+        for message, *keys in (*meter_faults(site, device), *inverter_faults(site, inverter_device)):
             self.add(message, *keys)
         return site
 
@@ -225,6 +229,15 @@ class Reader:
             self.add(f"refresh_ms = {device.refresh_ms} of {device.file} is outside {allowed(meta)}", "meter.map")
             return None
         return replace(meter, refresh_ms=device.refresh_ms)
+
+    def with_lag(self, inverter: InverterSite | None, device: DeviceMap | None) -> InverterSite | None:
+        """The map's settling time, if the site has not measured its own."""
+        if inverter is None or device is None or "inverter.lag_ms" in self.origins:
+            return inverter
+        settled = with_lag(inverter, device)
+        if settled is not inverter:
+            self.origins["inverter.lag_ms"] = Origin("map", device.file)
+        return settled
 
     def with_rounds(
         self, meter: MeterSite, inverter: InverterSite, device: DeviceMap

@@ -16,6 +16,7 @@ from drivers.yamlkeys import choice, file_path, flag, integer, keys_of, nested, 
 
 SCHEMA = 1
 NAME = r"[a-z0-9][a-z0-9-]{0,31}"
+RISKS = ("real-power", "slow-response", "no-own-timer")
 PROFILE_NAME = r"[A-Za-z0-9._-]+"
 
 
@@ -171,7 +172,7 @@ PROFILE_KEYS = {
 }
 SITE_KEYS = {
     **keys_of(Site),
-    "i_accept": several(choice(("real-power", "slow-response"), "a risk the owner takes in words", ())).metadata,
+    "i_accept": several(choice(RISKS, "a risk the owner takes in words", ())).metadata,
     "settings": nested("groups of settings", required=False),
     "meter": nested("the meter's own keys; see site.example.yaml"),
     "inverter": nested("the inverter's own keys; see site.example.yaml"),

@@ -119,20 +119,109 @@ class Quantity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriteContract:
-    """How a device wants to be written to. timer: what its own silence timer accepts."""
+    """How a device wants to be written to. timer_low_s, timer_high_s: what its own silence timer accepts or has."""
 
     storage: str = choice(("ram", "flash", "unknown"), "where a set-point is kept")
-    min_write_interval_ms: int = integer("ms", 0, 3600000, "never write faster")
+    write_budget_per_day: int = integer("writes", 1, 100000, "with storage unknown: more in 24 h are not sent", 0)
+    min_write_interval_ms: int = integer("ms", 0, 60000, "never write faster")
+    refresh_ms: int = integer("ms", 100, 86400000, "write again after this, if a third of the timer is longer", 0)
     quantum_p_w: float = number("W", 0.001, 1e6, "a smaller change is not worth a write")
     quantum_q_var: float = number("var", 0.001, 1e6, "a smaller change is not worth a write")
+    timer: str = choice(("written", "own", "none"), "its silence timer: set by us, its own, or it has none", "written")
+    timer_then: str = choice(("zero", "idle", "local"), "what it does when that has run out", "zero")
+    timer_fed_by: str = choice(("writes", "any"), "what restarts the timer: a write, or any request", "writes")
+    min_abs_w: float = number("W", 0, 10000, "smallest power it holds; default of limits.p_min_abs_w", 0.0)
+    reverse_dwell_s: float = number("s", 0, 60, "wait at 0 before it turns; of limits.reverse_dwell_s", 0.0)
+    settle_s: float = number("s", 0, 10, "from a write to 90 % of the answer; default of inverter.lag_ms", 0.0)
     timer_low_s: int
     timer_high_s: int
+
+    @property
+    def falls_to_zero(self) -> bool:
+        """Whether the device goes to 0 W by itself when nobody speaks to it."""
+        return self.timer != "none" and self.timer_then != "local"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a value of an inverter with plain registers is read. function, unit_id 0: the map's, the site's."""
+
+    at: int = integer("", 0, 0xFFFF, "address on the wire, zero-based")
+    type: str = choice(tuple(TYPES), "how it is packed")
+    function: int = integer("", 3, 4, "Modbus function that reads it, if not the map's", 0)
+    unit_id: int = integer("", 1, 247, "Modbus unit, if not the site's", 0)
+    every: int = integer("polls", 1, 1000, "asked in each so many-th", 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InverterRegister(Place):
+    """One quantity of DeviceState: value = raw * scale, absent outside low ... high."""
+
+    name: str
+    low: float
+    high: float
+    scale: float = number("", -1e9, 1e9, "value = raw * scale", 1.0)
+    absent: tuple[int, ...] = several(integer("", 0, 2**64 - 1, "the raw patterns for no value", ()))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WordTable(Place):
+    """session or status: raw value -> our words. A value that is not in the table is an unknown one."""
+
+    values: Mapping[int, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameField:
+    """One value of a write: a constant, the site's reversion_s in `timer` units, or source * scale in low ... high."""
+
+    type: str = choice(tuple(TYPES), "how it is packed")
+    to: int | None = integer("", -(2**31), 2**32 - 1, "a constant", None)
+    timer: str | None = choice(("s", "ms"), "the site's reversion_s in this unit", None)
+    source: str | None = None
+    scale: float = number("", -1e9, 1e9, "1 if the device counts + out of the inverter, else -1", 0.0)
+    low: float = 0.0
+    high: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """One write request: its fields stand word behind word from `at` on."""
+
+    at: int = integer("", 0, 0xFFFF, "address on the wire, zero-based")
+    function: int = 16
+    unit_id: int = integer("", 1, 247, "Modbus unit, if not the site's", 0)
+    readback: bool = flag("written only where it differs, and read again", True)
+    fields: tuple[FrameField, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegisterInverter:
+    """An inverter with plain registers: what is read, and the frames that start, command and release it."""
+
+    word_order: str
+    registers: Mapping[str, InverterRegister]
+    session: WordTable | None = None
+    status: WordTable | None = None
+    start: tuple[Frame, ...] = ()
+    setpoint: tuple[Frame, ...] = ()
+    stop: tuple[Frame, ...] = ()
+
+    def places(self) -> tuple[Place, ...]:
+        """All that is read."""
+        return (*self.registers.values(), *(t for t in (self.session, self.status) if t is not None))
+
+    def takes(self, source: str) -> tuple[float, float] | None:
+        """The range of p_w or q_var that a set-point may have; None: it cannot be commanded."""
+        ranges = [(f.low, f.high) for frame in self.setpoint for f in frame.fields if f.source == source]
+        return (max(low for low, _ in ranges), min(high for _, high in ranges)) if ranges else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceMap:
-    """One map file. A meter has refresh_ms and registers; an inverter models, quantities and writes. A SunSpec meter
-    has models and quantities: drivers.sunspec.meter makes registers of them when it has found the device."""
+    """One map file. A meter has refresh_ms and registers; an inverter writes, and either models and quantities
+    (SunSpec) or plain registers (inverter). A SunSpec meter has models and quantities: drivers.sunspec.meter makes
+    registers of them when it has found the device."""
 
     file: str
     schema: int = version(1, "version of this file's shape")
@@ -148,6 +237,7 @@ class DeviceMap:
     models: Mapping[int, ModelLayout] = field(default_factory=dict)
     quantities: Mapping[str, Quantity] = field(default_factory=dict)
     writes: WriteContract | None = None
+    inverter: RegisterInverter | None = None
 
     def as_if_found(self) -> DeviceMap:
         """A SunSpec meter before it is found, for what its wire costs: the first model that has the points, at its

@@ -25,6 +25,7 @@ from drivers.devicemap import (
     WriteContract,
 )
 from drivers.tables import MAX_ABSENT, TYPES
+from drivers.writecontract import contract_faults
 from drivers.yamlfile import Leaf, Problems, Section, parse_yaml, read_yaml
 from drivers.yamlkeys import Meta, choice, integer, keys_of, nested, number, read_values, several, text
 
@@ -49,7 +50,7 @@ KEYS: dict[str, dict[str, Meta]] = {
 POINT_KEYS = keys_of(Point)
 WRITE_KEYS = {
     **keys_of(WriteContract),
-    "timer_s": several(integer("s", 1, 86400, "[shortest, longest] of the device's own timer"), 2).metadata,
+    "timer_s": several(integer("s", 1, 86400, "[shortest, longest] of the device's own timer", ()), 2).metadata,
 }
 MODEL_KEYS = {
     **keys_of(ModelLayout),
@@ -144,6 +145,10 @@ def _device(tree: Section, problems: Problems) -> DeviceMap | None:
         others = {name: {**meta, "required": False} for keys in KEYS.values() for name, meta in keys.items()}
         read_values(others | HEAD, tree, problems, "map")
         return None
+    if kind == "inverter" and "registers" in tree.entries and "models" not in tree.entries:
+        from drivers.invertermap import inverter_map  # it builds on this module
+
+        return inverter_map(tree, problems)
     values = _values(known, tree, problems, "map")
     nothing = Section({}, 0)
     if kind == "meter" and not {"models", "quantities"} & tree.entries.keys():
@@ -294,4 +299,9 @@ def _writes(entry: Section, problems: Problems) -> WriteContract | None:
     if low > high:
         text = f"timer_s = [{low}, {high}] is empty; the shortest comes first"
         problems.add(entry.entries["timer_s"].line, text)
-    return WriteContract(timer_low_s=low, timer_high_s=high, **values) if len(problems) == before else None
+    if len(problems) > before:
+        return None
+    contract = WriteContract(timer_low_s=low, timer_high_s=high, **values)
+    for key, text in contract_faults(contract):
+        problems.add(entry.entries[key].line if key in entry.entries else entry.line, f"writes: {text}")
+    return contract if len(problems) == before else None

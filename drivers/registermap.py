@@ -235,7 +235,7 @@ def _high_first(words: Sequence[int], kind: str) -> Sequence[int]:
 def encode(write: Write, values: Mapping[str, float]) -> tuple[int, ...]:
     """The words of a write request for p_w and q_var. Halves go to the even neighbour, as in C; a float is not rounded.
 
-    Raises ValueError where a value is not finite or leaves its type's range: such a frame is not sent.
+    Raises ValueError where a value is not finite or leaves its own or its type's range: such a frame is not sent.
     """
     words = list(write.words)
     for e in write.encodes:
@@ -244,6 +244,8 @@ def encode(write: Write, values: Mapping[str, float]) -> tuple[int, ...]:
             raw = struct.pack(f">{_format(e.type)}", _packable(value, e.type))
         except (OverflowError, ValueError, struct.error) as error:
             raise ValueError(f"{e.source} = {values[e.source]} does not fit {e.type} with scale {e.scale}") from error
+        if not e.low <= values[e.source] <= e.high:
+            raise ValueError(f"{e.source} = {values[e.source]} is outside {e.low:.12g} ... {e.high:.12g}")
         words[e.word : e.word + size] = _high_first(struct.unpack(f">{size}H", raw), e.type)
     return tuple(words)
 

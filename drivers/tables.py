@@ -24,12 +24,13 @@ PLAN_VERSION = 2  # of the JSON text; any other is refused
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """One request. every: asked in each n-th poll (1 = fast list)."""
+    """One request. every: asked in each n-th poll (1 = fast list). unit: whom it asks, if not the plan's."""
 
     function: int
     address: int
     count: int
     every: int = 1
+    unit: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,29 +71,39 @@ class Flag:
 
 @dataclass(frozen=True, slots=True)
 class Encode:
-    """One quantity inside a write: round(source * scale) as `type` at `word`. source: "p_w" or "q_var"."""
+    """One quantity inside a write: round(source * scale) as `type` at `word`. source: "p_w" or "q_var".
+
+    Outside low ... high (of the source) the frame is not sent.
+    """
 
     word: int
     type: str
     scale: float
     source: str
+    low: float = -1e12
+    high: float = 1e12
 
 
 @dataclass(frozen=True, slots=True)
 class Write:
     """One write request: a template of words with encoded quantities in it. function: 6, 16 or 23, which reads the
-    words back in the same transaction: only then are they acknowledged."""
+    words back in the same transaction: only then are they acknowledged. unit: whom it tells, if not the plan's.
+
+    verify 3 or 4: the words are read first and written only where they differ, then read again and must be the same.
+    """
 
     function: int
     address: int
     words: tuple[int, ...]
     encodes: tuple[Encode, ...] = ()
+    unit: int | None = None
+    verify: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Everything a bus thread needs for one device. start: once before the first set-point and after a reconnect;
-    setpoint: at each write; stop: once when control is handed back."""
+    """Everything a bus thread needs for one device. start: once before the first set-point, again after a reconnect
+    and after a silence of ours; setpoint: at each write; stop: once when control is handed back."""
 
     unit: int
     reads: tuple[Read, ...]
@@ -107,6 +118,8 @@ class Plan:
     write_refresh_ms: int = 0  # a third of the device's own timer; 0: no timer, refresh each second
     quantum_p_w: float = 1.0
     quantum_q_var: float = 1.0
+    write_budget_per_day: int = 0  # set-points in 24 h that the device's memory bears; 0: any number
+    quiet_ms: int = 0  # of a device whose timer reads feed too: not asked for so long when we fall silent
 
 
 def plan_to_json(plan: Plan) -> str:

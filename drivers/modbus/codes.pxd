@@ -27,3 +27,5 @@ cpdef enum Due:
     SILENT = 3                      # the core wants nothing written
     EXPIRED = 4                     # older than its valid_ms
     REFUSED = 5                     # not finite
+    SPENT = 6                       # the day's budget of writes is used up: held back
+    ZERO = 7                        # the same while power stands in the device: 0 W and 0 var are written instead

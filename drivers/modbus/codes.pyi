@@ -24,3 +24,5 @@ class Due(IntEnum):
     SILENT = 3
     EXPIRED = 4
     REFUSED = 5
+    SPENT = 6
+    ZERO = 7

@@ -26,6 +26,7 @@ TYPE_CODES = {t: CODES[t.removesuffix(LITTLE)] | (LOW_FIRST if t.endswith(LITTLE
 SOURCES = {"p_w": FROM_P, "q_var": FROM_Q}
 
 cdef int64_t MS = 1000000
+DAY_MS = 24 * 3600 * 1000
 
 
 def check(bint ok, str text):
@@ -63,8 +64,16 @@ def unsigned(what, value, str type):
     return value & ((1 << bits) - 1)
 
 
-cdef void fill_writes(writes_t* to, what, writes) except *:
+def unit_of(what, plan, entry):
+    """Whom a request is for."""
+    unit = plan.unit if entry.unit is None else entry.unit
+    check(0 <= unit <= 255, f"{what}unit {unit} is outside 0 ... 255")
+    return unit
+
+
+cdef void fill_writes(writes_t* to, what, plan) except *:
     cdef int i, k
+    writes = getattr(plan, what)
     check_count(f"{what} writes", writes, MAX_WRITES)
     to.n = len(writes)
     for i, w in enumerate(writes):
@@ -73,7 +82,9 @@ cdef void fill_writes(writes_t* to, what, writes) except *:
         most = {6: 1, 16: 123, 23: 121}[w.function]
         check(1 <= len(w.words) <= most, f"{name}: {len(w.words)} words are outside 1 ... {most}")
         check(0 <= w.address <= 65536 - len(w.words), f"{name}: address {w.address} is outside 0 ... 65535")
+        check(w.verify in (0, 3, 4), f"{name}: verify {w.verify} is none of 0, 3, 4")
         check_count(f"encodes of {name}", w.encodes, MAX_ENCODES)
+        to.items[i].unit, to.items[i].verify = unit_of(f"{name}: ", plan, w), w.verify
         to.items[i].function, to.items[i].address = w.function, w.address
         to.items[i].count, to.items[i].n_encodes = len(w.words), len(w.encodes)
         for k, word in enumerate(w.words):
@@ -85,7 +96,8 @@ cdef void fill_writes(writes_t* to, what, writes) except *:
             last = len(w.words) - ROW_TYPES[e.type]
             check(0 <= e.word <= last, f"{name}: {e.type} at word {e.word} leaves its words")
             check(math.isfinite(e.scale) and e.scale != 0.0, f"{name}: scale {e.scale} is 0 or not finite")
-            to.items[i].encodes[k] = encode_t(e.word, TYPE_CODES[e.type], SOURCES[e.source], e.scale)
+            check(e.low <= e.high, f"{name}: range {e.low} ... {e.high} is empty")
+            to.items[i].encodes[k] = encode_t(e.word, TYPE_CODES[e.type], SOURCES[e.source], e.scale, e.low, e.high)
 
 
 cdef void fill_reads(tables_t* t, plan) except *:
@@ -98,7 +110,7 @@ cdef void fill_reads(tables_t* t, plan) except *:
         check(1 <= r.count <= 125, f"read {i}: {r.count} words are outside 1 ... 125")
         check(0 <= r.address <= 65536 - r.count, f"read {i}: address {r.address} is outside 0 ... 65535")
         check(1 <= r.every <= 100_000, f"read {i}: every = {r.every} is outside 1 ... 100000")
-        t.reads[i] = read_t(r.function, r.address, r.count, r.every)
+        t.reads[i] = read_t(r.function, r.address, r.count, r.every, unit_of(f"read {i}: ", plan, r))
 
 
 cdef void fill_decode(decode_t* to, what, d) except *:
@@ -136,34 +148,37 @@ cdef void fill_tables(tables_t* t, object plan, object record) except *:
         check_target(f"flag {i}", record, f, "q")
         mask, equals = unsigned(f"flag {i}: mask", f.mask, f.type), unsigned(f"flag {i}: equals", f.equals, f.type)
         t.flags[i] = flag_t(f.read, f.word, TYPE_CODES[f.type], f.target, f.set, mask, equals, f.bits, f.valid)
-    fill_writes(&t.start, "start", plan.start)
-    fill_writes(&t.setpoint, "setpoint", plan.setpoint)
-    fill_writes(&t.stop, "stop", plan.stop)
+    fill_writes(&t.start, "start", plan)
+    fill_writes(&t.setpoint, "setpoint", plan)
+    fill_writes(&t.stop, "stop", plan)
 
 
 cdef void fill_rules(setpoint_t* s, object plan) except *:
     memset(s, 0, sizeof(setpoint_t))
-    for name, low, high in (("min_write_interval_ms", 0, 60_000), ("write_refresh_ms", 0, 600_000),
-                            ("quantum_p_w", 0, 1e6), ("quantum_q_var", 0, 1e6)):
+    for name, low, high in (("min_write_interval_ms", 0, 60_000), ("write_refresh_ms", 0, DAY_MS),
+                            ("quantum_p_w", 0, 1e6), ("quantum_q_var", 0, 1e6),
+                            ("write_budget_per_day", 0, 1_000_000)):
         if not low <= getattr(plan, name) <= high:
             raise ValueError(f"plan: {name} = {getattr(plan, name)} is outside {low} ... {high}")
     s.interval_ns = plan.min_write_interval_ms * 1000000
     s.refresh_ns = (plan.write_refresh_ms or 1000) * 1000000        # 0: no timer in the device, refresh each second
     s.quantum_p_w = plan.quantum_p_w
     s.quantum_q_var = plan.quantum_q_var
+    s.budget = plan.write_budget_per_day
     s.mode = -1
 
 
 cdef void fill_device(device_t* d, plan, int poll_ms, record) except *:
-    for name, value, low in (("poll_ms", poll_ms, 0), ("plan: timeout_ms", plan.timeout_ms, 1),
-                             ("plan: min_gap_ms", plan.min_gap_ms, 0)):
-        if not low <= value <= 10_000:
-            raise ValueError(f"{name} = {value} is outside {low} ... 10000")
+    for name, value, low, high in (("poll_ms", poll_ms, 0, 10_000), ("plan: timeout_ms", plan.timeout_ms, 1, 10_000),
+                                   ("plan: min_gap_ms", plan.min_gap_ms, 0, 10_000),
+                                   ("plan: quiet_ms", plan.quiet_ms, 0, 600_000)):
+        if not low <= value <= high:
+            raise ValueError(f"{name} = {value} is outside {low} ... {high}")
     memset(d, 0, sizeof(device_t))
     fill_tables(&d.tables, plan, record)
     fill_rules(&d.setpoint, plan)
     d.period_ns = poll_ms * MS
-    d.timeout_ns, d.gap_ns = plan.timeout_ms * MS, plan.min_gap_ms * MS
+    d.timeout_ns, d.gap_ns, d.quiet_ns = plan.timeout_ms * MS, plan.min_gap_ms * MS, plan.quiet_ms * MS
 
 
 def meter(plan, int poll_ms):

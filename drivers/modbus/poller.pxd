@@ -35,6 +35,7 @@ cdef struct device_t:
     int64_t judged                  # the command that was counted as expired or refused
     int64_t timeout_ns
     int64_t gap_ns
+    int64_t quiet_ns                # the device's own timer, where reads feed it too; 0: only writes do
     int64_t period_ns               # of the poll grid; 0: as fast as the wire allows
     int64_t lead_ns                 # how long before a grid point a round has to begin, to be whole there
     int64_t t_due_ns
@@ -42,7 +43,9 @@ cdef struct device_t:
     int next_read                   # of the round under way; 0: none is
     int missed                      # requests without an answer since the last one
     int64_t connects                # connections seen
-    int64_t started                 # the start writes were acknowledged on this connection
+    int64_t started                 # the start writes were acknowledged, and no silence of ours came since
+    int64_t told                    # a set-point was sent and the device not left alone since
+    int64_t t_quiet_ns              # until then it is left alone; 0: it is not
     int64_t t_echo_ns
     int64_t hand_back               # atomic
 

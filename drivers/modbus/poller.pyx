@@ -8,6 +8,8 @@ Writes   a chance after each read, successful or not, and as soon as a new comma
          between two reads one at most, by turns (setpoint.pyx).
 Dead     a device that does not answer, on a wire with others, is asked rarely and once, and not written, so that they
          keep their rate.
+Silence  when the core wants nothing written, or is late, the device's own timer has to act. One that reads feed too is
+         not even read for that long.
 Errors   values and counters.
 """
 
@@ -15,7 +17,7 @@ from libc.stdint cimport int64_t, uint16_t
 from libc.string cimport memcmp, memcpy
 
 from cython_core.realtime.mailbox cimport (
-    mailbox_get, mailbox_put, mailbox_wait, v2g_load, v2g_load_acquire, v2g_store_release,
+    mailbox_get, mailbox_put, mailbox_wait, v2g_load, v2g_load_acquire, v2g_store, v2g_store_release,
 )
 from drivers.modbus.codes cimport Due, Fault
 from drivers.modbus.frame cimport request_t
@@ -72,31 +74,44 @@ cdef void publish(device_t* d) noexcept nogil:
 
 # --- writes ----------------------------------------------------------------------------------------------------------
 
-cdef int write_one(bus_t* b, device_t* d, const write_t* w, const uint16_t* words) noexcept nogil:
-    """1 when the device has acknowledged it; function 23 reads back what it wrote, and that must be the same."""
-    cdef request_t ask
-    cdef const unsigned char* back
+cdef int same_words(const bus_t* b, const uint16_t* words, int count) noexcept nogil:
+    cdef const unsigned char* back = wire_data(&b.wire)
     cdef int i
-    ask.unit, ask.function, ask.address = d.tables.unit, w.function, w.address
-    ask.count = words[0] if w.function == 6 else w.count
-    ask.to_address, ask.to_count = w.address, w.count
-    if wire_ask(&b.wire, &ask, words) != Fault.OK:
-        return 0
-    if w.function != 23:
-        return 1
-    back = wire_data(&b.wire)
-    for i in range(w.count):
+    for i in range(count):
         if ((back[2 * i] << 8) | back[2 * i + 1]) != words[i]:
             return 0
     return 1
 
 
-cdef int write_all(bus_t* b, device_t* d, const writes_t* writes, double p_w, double q_var) noexcept nogil:
+cdef int read_back(bus_t* b, const write_t* w) noexcept nogil:
+    """The Fault of reading the words that this write is about."""
+    cdef request_t ask
+    ask.unit, ask.function, ask.address, ask.count = w.unit, w.verify, w.address, w.count
+    return wire_ask(&b.wire, &ask, NULL)
+
+
+cdef int write_one(bus_t* b, const write_t* w, const uint16_t* words) noexcept nogil:
+    """1 when the device has acknowledged it; where it is read back, that must be the same."""
+    cdef request_t ask
+    if w.verify:
+        if read_back(b, w) != Fault.OK:
+            return 0
+        if same_words(b, words, w.count):           # nothing to write
+            return 1
+    ask.unit, ask.function, ask.address = w.unit, w.function, w.address
+    ask.count = words[0] if w.function == 6 else w.count
+    ask.to_address, ask.to_count = w.address, w.count
+    if wire_ask(&b.wire, &ask, words) != Fault.OK or (w.verify and read_back(b, w) != Fault.OK):
+        return 0
+    return same_words(b, words, w.count) if w.verify or w.function == 23 else 1
+
+
+cdef int write_all(bus_t* b, const writes_t* writes, double p_w, double q_var) noexcept nogil:
     """1 when the device has acknowledged every one of them."""
     cdef uint16_t[123] words
     cdef int i
     for i in range(writes.n):
-        if not encode_write(&writes.items[i], p_w, q_var, words) or not write_one(b, d, &writes.items[i], words):
+        if not encode_write(&writes.items[i], p_w, q_var, words) or not write_one(b, &writes.items[i], words):
             return 0
     return 1
 
@@ -120,25 +135,27 @@ cdef void tried(bus_t* b, device_t* d, int due) noexcept nogil:
     """Nobody on this wire writes again before the next read, but for an emergency."""
     cdef int i
     setpoint_tried(&d.setpoint, due, now_ns())
+    v2g_store(&d.count.spent, d.setpoint.spent)
+    d.told = 1
     for i in range(b.n_devices):
         b.devices[i].setpoint.written = 1
 
 
-cdef void write_setpoint(bus_t* b, device_t* d, int due) noexcept nogil:
+cdef void write_setpoint(bus_t* b, device_t* d, const command_t* c, int due) noexcept nogil:
     tried(b, d, due)
     if not d.started:
-        d.started = write_all(b, d, &d.tables.start, d.newest.p_w, d.newest.q_var)
+        d.started = write_all(b, &d.tables.start, c.p_w, c.q_var)
         if not d.started:
             write_failed(d)
             return
-        if setpoint_due(&d.setpoint, &d.newest, now_ns()) == Due.EXPIRED:       # the start writes took too long
+        if setpoint_due(&d.setpoint, c, now_ns()) == Due.EXPIRED:       # the start writes took too long
             return
-    if not write_all(b, d, &d.tables.setpoint, d.newest.p_w, d.newest.q_var):
+    if not write_all(b, &d.tables.setpoint, c.p_w, c.q_var):
         write_failed(d)
         return
     count_up(&d.count.writes)
     d.t_echo_ns = b.wire.t_answer_ns
-    setpoint_acknowledged(&d.setpoint, &d.newest, d.t_echo_ns)
+    setpoint_acknowledged(&d.setpoint, c, d.t_echo_ns)
     if oldest(d, d.carriers[0]):
         publish(d)
 
@@ -150,26 +167,54 @@ cdef void judged_once(device_t* d, int64_t* counter) noexcept nogil:
         count_up(counter)
 
 
+cdef void fall_silent(device_t* d, bint silent) noexcept nogil:
+    """We have nothing to say: the device's own timer acts, and what it stops has to be started again."""
+    if not silent:
+        d.t_quiet_ns = 0
+        return
+    d.started = 0
+    if d.told and d.t_quiet_ns == 0:
+        d.t_quiet_ns = now_ns() + d.quiet_ns
+
+
+cdef bint is_quiet(device_t* d) noexcept nogil:
+    """Whether the device is left alone, so that its timer runs out: once, when the last set-point was given up."""
+    if d.quiet_ns == 0 or d.t_quiet_ns == 0:
+        return 0
+    if now_ns() < d.t_quiet_ns:
+        return 1
+    d.told = 0
+    d.t_quiet_ns = 0
+    return 0
+
+
 cdef void offer_write(bus_t* b, device_t* d) noexcept nogil:
     """Write the newest command if the rules say so now. Without a connection nothing: the next read opens it."""
+    cdef command_t c
     cdef int due
     if d.command == NULL or v2g_load_acquire(&d.hand_back) != NOT_ASKED:
         return
     mailbox_get(d.command, &d.newest, sizeof(d.newest), &d.seen)
-    if d.seen == 0 or b.wire.fd < 0:
+    if d.seen == 0:
         return
-    due = setpoint_due(&d.setpoint, &d.newest, now_ns())
+    c = d.newest
+    due = setpoint_due(&d.setpoint, &c, now_ns())
+    fall_silent(d, due == Due.SILENT or due == Due.EXPIRED)
+    if b.wire.fd < 0:
+        return
     if due == Due.EXPIRED:
         judged_once(d, &d.count.expired)
     elif due == Due.REFUSED:
         judged_once(d, &d.count.refused)
-    elif due == Due.WRITE or due == Due.URGENT:
-        if not (encodable(&d.tables.start, d.newest.p_w, d.newest.q_var)
-                and encodable(&d.tables.setpoint, d.newest.p_w, d.newest.q_var)):
+    elif due == Due.SPENT or due == Due.ZERO:
+        judged_once(d, &d.count.held)
+        c.p_w = c.q_var = 0.0
+    if due == Due.WRITE or due == Due.URGENT or due == Due.ZERO:
+        if not (encodable(&d.tables.start, c.p_w, c.q_var) and encodable(&d.tables.setpoint, c.p_w, c.q_var)):
             judged_once(d, &d.count.refused)
         else:
             wire_use(&b.wire, &d.count, d.timeout_ns, d.gap_ns)
-            write_setpoint(b, d, due)
+            write_setpoint(b, d, &c, due)
 
 
 cdef bint is_dead(const bus_t* b, const device_t* d) noexcept nogil:
@@ -207,7 +252,7 @@ cdef int read_try(bus_t* b, device_t* d, int i, bint again) noexcept nogil:
     """One try of one read: its Fault."""
     cdef request_t ask
     cdef int fault, k
-    ask.unit, ask.function = d.tables.unit, d.tables.reads[i].function
+    ask.unit, ask.function = d.tables.reads[i].unit, d.tables.reads[i].function
     ask.address, ask.count = d.tables.reads[i].address, d.tables.reads[i].count
     wire_use(&b.wire, &d.count, d.timeout_ns, d.gap_ns)
     fault = wire_again(&b.wire, &ask, NULL) if again else wire_try(&b.wire, &ask, NULL)
@@ -245,7 +290,7 @@ cdef void hand_back_now(bus_t* b, device_t* d) noexcept nogil:
     """The stop writes, once, and every register read again after them."""
     cdef int ok, i
     wire_use(&b.wire, &d.count, d.timeout_ns, d.gap_ns)
-    ok = write_all(b, d, &d.tables.stop, 0.0, 0.0)
+    ok = write_all(b, &d.tables.stop, 0.0, 0.0)
     if not ok:
         count_up(&d.count.write_errors)
     elif d.tables.stop.n:
@@ -340,7 +385,10 @@ cdef void poller_turn(bus_t* b) noexcept nogil:
         return
     d = longest_due(b)
     if now_ns() >= d.t_due_ns:
-        read_next(b, d)
+        if is_quiet(d):
+            d.t_due_ns = now_ns() + NAP_NS
+        else:
+            read_next(b, d)
         return
     rest(b, d.t_due_ns)
     offer_writes(b)

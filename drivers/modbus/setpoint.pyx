@@ -2,6 +2,8 @@
 
 Rules    at most one set-point between two reads; not faster than the device's interval; only when changed by at least
          its quantum, or at refresh; the newest command wins; never one older than its valid_ms; nothing in mode SILENT.
+Budget   a device whose memory bears so many writes a day: once they are spent 0 W is written, as a power that can no
+         longer follow its limits must not stand; then nothing until the day is over, but for what is urgent.
 Urgent   power to 0, in mode STOP or with a change of mode (an emergency): the interval does not hold it back, and it
          may follow an ordinary write before the next read. The way down to 0 is ordinary writing.
 Errors   values: EXPIRED and REFUSED commands are counted by the bus, and the device's own timer acts.
@@ -16,6 +18,7 @@ from cython_core.structs cimport command_t
 from drivers.modbus.codes cimport Due
 
 cdef int64_t LONGEST_VALID_MS = 3600000     # and no overflow below
+cdef int64_t DAY_NS = 86400000000000
 
 
 cdef inline bint changed(double value, double before, double quantum) noexcept nogil:
@@ -41,14 +44,19 @@ cdef int setpoint_due(const setpoint_t* s, const command_t* command, int64_t now
         return Due.URGENT
     if s.written or s.written_urgent or (s.t_try_ns and now_ns - s.t_try_ns < s.interval_ns):
         return Due.WAIT
-    if not s.known or now_ns - s.t_ack_ns >= s.refresh_ns:
+    if not (not s.known or now_ns - s.t_ack_ns >= s.refresh_ns
+            or changed(command.p_w, s.p_w, s.quantum_p_w) or changed(command.q_var, s.q_var, s.quantum_q_var)):
+        return Due.WAIT
+    if s.spent < s.budget or s.budget == 0 or now_ns - s.t_day_ns >= DAY_NS:
         return Due.WRITE
-    if changed(command.p_w, s.p_w, s.quantum_p_w) or changed(command.q_var, s.q_var, s.quantum_q_var):
-        return Due.WRITE
-    return Due.WAIT
+    return Due.SPENT if s.known and s.p_w == 0.0 and s.q_var == 0.0 else Due.ZERO
 
 
 cdef void setpoint_tried(setpoint_t* s, int due, int64_t now_ns) noexcept nogil:
+    if s.spent == 0 or now_ns - s.t_day_ns >= DAY_NS:
+        s.t_day_ns = now_ns
+        s.spent = 0
+    s.spent += 1
     s.t_try_ns = now_ns
     if due == Due.URGENT:
         s.written_urgent = 1

@@ -12,7 +12,8 @@ class BusStats:
     beats advance while the thread lives, at least each 50 ms and whatever the device does: what a watchdog feeds on.
     attempts do so too, but no faster than the poll period and the time-out. last_error is a frame.Fault (0: none so
     far) and stays after a success; last_exception is the device's own code. reconnects: after the first. A turnaround
-    lasts from the request's first byte to the answer's last.
+    lasts from the request's first byte to the answer's last. spent: set-points sent in the 24 h under way; held:
+    commands that a spent budget of them held back.
     """
 
     beats: int
@@ -28,6 +29,8 @@ class BusStats:
     write_errors: int
     refused: int
     expired: int
+    held: int
+    spent: int
     changes: int
     last_turnaround_ns: int
     min_turnaround_ns: int

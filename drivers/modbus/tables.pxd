@@ -30,6 +30,7 @@ cdef struct read_t:
     int address
     int count
     int every
+    int unit
 
 cdef struct decode_t:
     int read
@@ -60,12 +61,16 @@ cdef struct encode_t:
     int type
     int source
     double scale
+    double low
+    double high
 
 cdef struct write_t:
     int function
     int address
     int count
     int n_encodes
+    int unit
+    int verify                      # the function that reads the words back; 0: written without a look
     uint16_t[123] words
     encode_t[8] encodes
 

@@ -109,11 +109,13 @@ cdef int encode_one(int type, double value, uint16_t* words) noexcept nogil:
 
 cdef int encode_write(const write_t* write, double p_w, double q_var, uint16_t* words) noexcept nogil:
     cdef const encode_t* e
+    cdef double value
     cdef int i
     memcpy(words, write.words, write.count * 2)
     for i in range(write.n_encodes):
         e = &write.encodes[i]
-        if not encode_one(e.type, (q_var if e.source == FROM_Q else p_w) * e.scale, words + e.word):
+        value = q_var if e.source == FROM_Q else p_w
+        if not (e.low <= value <= e.high and encode_one(e.type, value * e.scale, words + e.word)):
             return 0
     return 1
 

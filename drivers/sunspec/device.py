@@ -26,7 +26,17 @@ AXIS_POINTS = ("Ena", "Mod", "", "Rvrt", "Pct", "PctRvrt", "EnaRvrt", "RvrtTms")
 CONTROL_POINTS = {
     704: (*(f"{a}{p}" for a in ("WSet", "VarSet") for p in AXIS_POINTS), "VarSetPri", "PFWInjEna", "PFWAbsEna")
 }
-OPTIONAL_POINTS = {713: ("Sta",), 715: ("LocRemCtl",)}  # if the layout has the model
+OPTIONAL_POINTS: dict[int, tuple[str, ...]] = {713: ("Sta",), 715: ("LocRemCtl",)}  # if the layout has the model
+# the same for the models before IEEE 1547-2018: one of 101 ... 103 measures, 124 commands (drivers.sunspec.legacy)
+LEGACY_POINTS = {
+    122: ("ECPConn",),
+    124: (
+        *("WChaMax", "StorCtl_Mod", "OutWRte", "InWRte", "InOutWRte_WinTms", "InOutWRte_RvrtTms", "ChaGriSet"),
+        *("WChaMax_SF", "InOutWRte_SF"),
+    ),
+}
+LEGACY_OPTIONAL: dict[int, tuple[str, ...]] = {101: ("St", "Evt1"), 102: ("St", "Evt1"), 103: ("St", "Evt1")}
+WITHOUT = {124: "without it the device takes limits of generation only: nobody can tell it to charge or discharge"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +80,23 @@ class Device:
         return exponent
 
 
+def is_legacy(layout: DeviceMap) -> bool:
+    """A map of the models before 701 ... 715."""
+    return 124 in layout.models and 704 not in layout.models
+
+
 def check_layout(layout: DeviceMap) -> None:
     """A map of one's own may leave nothing out that the plan needs."""
     if layout.kind != "inverter":
         raise MapError(f"{layout.file}:1: {layout.device} is a map of kind {layout.kind}; allowed: inverter")
-    wanted = STATUS_POINTS | CONTROL_POINTS | {m: p for m, p in OPTIONAL_POINTS.items() if m in layout.models}
+    newer = (STATUS_POINTS | CONTROL_POINTS, OPTIONAL_POINTS)
+    points, optional = (LEGACY_POINTS, LEGACY_OPTIONAL) if is_legacy(layout) else newer
+    wanted = points | {m: p for m, p in optional.items() if m in layout.models}
     problems = []
     for model, names in wanted.items():
         found = layout.models.get(model)
         missing = [n for n in names if found is None or n not in found.points]
-        if found is None or (not found.needed and model not in OPTIONAL_POINTS):
+        if found is None or (not found.needed and model not in optional):
             problems.append(f"{layout.file}:1: model {model} must be under models, with needed: true")
         elif missing:
             problems.append(f"{layout.file}:1: model {model} lacks the points {', '.join(missing)}")
@@ -94,7 +111,8 @@ def inspect(layout: DeviceMap, chain: Chain, words: Mapping[int, int]) -> Device
     for model_id, model in layout.models.items():
         places = chain.find(model_id)
         if not places and model.needed:
-            problems.append(f"model {model_id} is missing; found: {', '.join(map(str, chain.ids)) or 'none'}")
+            why = f"; {WITHOUT[model_id]}" if model_id in WITHOUT else ""
+            problems.append(f"model {model_id} is missing; found: {', '.join(map(str, chain.ids)) or 'none'}{why}")
         if not places:
             continue
         found[model_id] = places[0]

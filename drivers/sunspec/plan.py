@@ -17,9 +17,10 @@ from drivers.devicemap import DEVICE_QUANTITIES, Quantity, WriteContract
 from drivers.mapfile import load_map
 from drivers.registermap import Span, field_word, locate, plan_reads
 from drivers.sunspec.chain import Chain
-from drivers.sunspec.device import ABSENT, Device, check_layout, inspect, power_of_ten
+from drivers.sunspec.device import ABSENT, Device, check_layout, inspect, is_legacy, power_of_ten
 from drivers.sunspec.writes import setpoint_writes, start_writes, stop_writes
 from drivers.tables import TYPES, Decode, Flag, Plan, Read
+from drivers.writecontract import refresh_ms, timer_fault
 
 RUNNING, THROTTLED, FAULT = 3, 4, 6  # 701 InvSt
 ON, CONNECTED, LOCAL, WARNING, ERROR = 1, 1, 1, 1, 2  # 701 St, 701 ConnSt, 715 LocRemCtl, 713 Sta
@@ -38,7 +39,11 @@ def inverter_plan(
     layout = load_map(map_name)
     check_layout(layout)
     device = inspect(layout, chain, words)
-    contract = _contract(device, reversion_s)
+    contract = contract_of(device, reversion_s)
+    if is_legacy(layout):
+        from drivers.sunspec.legacy import legacy_plan  # it builds on this module
+
+        return legacy_plan(device, contract, unit, reversion_s, timeout_ms)
     _check_controls(device)
     quantities = {q.name: p for q in device.layout.quantities.values() if (p := _source(device, q)) is not None}
     reads = _reads(device, quantities)
@@ -53,19 +58,20 @@ def inverter_plan(
         timeout_ms=timeout_ms,
         min_gap_ms=device.layout.min_gap_ms,
         min_write_interval_ms=contract.min_write_interval_ms,
-        write_refresh_ms=reversion_s * 1000 // 3,
+        write_refresh_ms=refresh_ms(contract, reversion_s),
         quantum_p_w=max(contract.quantum_p_w, power_of_ten(device.exponent(704, "WSet") or 0)),
         quantum_q_var=max(contract.quantum_q_var, power_of_ten(device.exponent(704, "VarSet") or 0)),
     )
 
 
-def _contract(device: Device, reversion_s: int) -> WriteContract:
+def contract_of(device: Device, reversion_s: int) -> WriteContract:
+    """How the map wants it written to; refused where the site's timer or the storage does not fit."""
     contract, file = device.layout.writes, device.layout.file
     if contract is None or contract.storage == "flash":
         raise MapError(f"{file}:1: storage = 'flash': cyclic set-points would wear it out; allowed: ram, unknown")
-    if not contract.timer_low_s <= reversion_s <= contract.timer_high_s:
-        allowed = f"{contract.timer_low_s} ... {contract.timer_high_s} s ({file})"
-        raise DiscoveryError(f"reversion_s = {reversion_s} is outside {allowed}")
+    fault = timer_fault(contract, reversion_s)
+    if fault:
+        raise DiscoveryError(f"{fault} ({file})")
     return contract
 
 

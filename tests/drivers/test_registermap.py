@@ -274,6 +274,14 @@ def test_encode(p_w: float, kind: str, scale: float, words: tuple[int, ...], why
     assert encode(Write(16, 100, (9, 8, 7), (Encode(1, kind, scale, "p_w"),)), {"p_w": p_w}) == words, why
 
 
+def test_a_value_outside_its_own_range_is_not_encoded() -> None:
+    write = Write(6, 100, (0,), (Encode(0, "s16", -1.0, "p_w", -7400.0, 3000.0),))
+    assert encode(write, {"p_w": 3000.0}) == (0x10000 - 3000,)
+    for p_w in (3000.5, -7400.5):
+        with pytest.raises(ValueError, match=rf"p_w = {p_w} is outside -7400 ... 3000"):
+            encode(write, {"p_w": p_w})
+
+
 @pytest.mark.parametrize(
     ("p_w", "kind"), [(40000.0, "s16"), (-1.0, "u16"), (math.nan, "s16"), (math.inf, "f32"), (math.nan, "f32")]
 )
@@ -284,14 +292,14 @@ def test_a_value_that_does_not_fit_is_not_encoded(p_w: float, kind: str) -> None
 
 FULL = Plan(
     unit=126,
-    reads=(Read(3, 40000, 10), Read(3, 50, 4, every=20)),
+    reads=(Read(3, 40000, 10), Read(3, 50, 4, every=20, unit=100)),
     decodes=(
         Decode(0, 1, "s16", 0.1, -5.5, 5.5, 3, 1, absent=(0x8000, 0x7FFF)),
         Decode(1, 0, "u64", 1.0, 0, 1e12, 4, 2, to_int=True),
     ),
     flags=FLAGS,
-    start=(Write(6, 7, (1,)),),
-    setpoint=(Write(16, 8, (1, 0, 0), (Encode(1, "s32", 0.1, "p_w"),)),),
+    start=(Write(6, 7, (1,), unit=100, verify=3),),
+    setpoint=(Write(16, 8, (1, 0, 0), (Encode(1, "s32", 0.1, "p_w", -5e3, 7e3),)),),
     stop=(Write(16, 9, (0, 0)),),
     timeout_ms=250,
     min_gap_ms=20,
@@ -299,6 +307,8 @@ FULL = Plan(
     write_refresh_ms=3333,
     quantum_p_w=10.0,
     quantum_q_var=1.5,
+    write_budget_per_day=90,
+    quiet_ms=11_000,
 )
 
 
@@ -315,7 +325,7 @@ BROKEN = [
     ("{}",                                             "not a plan of version 2"),
     ("[]",                                             "not a plan of version 2"),
     (plan_to_json(FULL).replace('"v": 2', '"v": 3'),   "not a plan of version 2"),
-    (plan_to_json(FULL).replace('"unit"', '"onit"'),   "missing unit"),
+    (plan_to_json(FULL).replace('"unit": 126', '"onit": 126'), "missing unit"),
     (plan_to_json(FULL).replace('"every"', '"often"'), "unexpected keyword argument 'often'"),
     ("nonsense",                                       "Expecting value"),
 ]

@@ -305,3 +305,71 @@ def test_what_no_inverter_bus_can_do_is_refused_at_the_door() -> None:
         bus.inverter(PLAN, 0, Mailbox(Measurement), commands)
     with pytest.raises(ValueError, match="command: a mailbox of DeviceState is not one of Command"):
         bus.inverter(PLAN, 0, state, state)
+
+
+GUARDED = replace(PLAN, start=(Write(6, ENABLE, (1,), verify=3),))
+
+
+def test_a_guarded_write_is_left_out_where_the_device_holds_it_already() -> None:
+    with rig(GUARDED) as r:
+        r.device.words[ENABLE] = 1
+        r.command(1000)
+        wait(lambda: r.bus.stats().writes == 1)
+        assert r.device.written(ENABLE) == []
+        assert any(q.address == ENABLE and q.function == 3 for q in r.device.requests)
+
+
+def test_a_guarded_write_is_read_again_and_must_stand() -> None:
+    def rule(request: Request) -> bytes | None:
+        return (
+            reply(request, request.pdu) if request.address == ENABLE and request.writes else None
+        )  # acknowledged only
+
+    with rig(GUARDED) as r:
+        r.device.rule = rule
+        r.command(1000)
+        wait(lambda: r.bus.stats().write_errors >= 2)
+        assert r.setpoints() == []
+        assert set(r.device.written(ENABLE)) == {(1,)}
+        r.device.rule = lambda _request: None
+        wait(lambda: r.setpoints() == [(1000, 0)])
+
+
+def test_requests_of_other_units() -> None:
+    reads = (Read(3, STATE, 3), Read(3, LIMITS, 1, every=2, unit=100))
+    start = (Write(6, ENABLE, (1,), unit=100, verify=3),)
+    with rig(replace(PLAN, reads=reads, start=start)) as r:
+        r.command(1000)
+        wait(lambda: r.bus.stats().writes == 1)
+        wait(lambda: r.newest().p_max_discharge_w == 5000.0)
+        units = {(q.address, q.unit) for q in r.device.requests}
+        assert units == {(STATE, 1), (LIMITS, 100), (ENABLE, 100), (SETPOINT, 1)}
+
+
+def test_a_spent_budget_ends_in_zero_and_leaves_emergencies_free() -> None:
+    with rig(replace(PLAN, write_budget_per_day=3)) as r:
+        for n, p_w in enumerate((100, 200, 300)):
+            r.command(p_w)
+            wait(lambda n=n: r.bus.stats().writes == n + 1)  # type: ignore[misc]  # n is bound
+        assert r.bus.stats().spent == 3
+        r.command(400)
+        wait(lambda: r.bus.stats().writes == 4)
+        for p_w in (500, -600):
+            r.command(p_w)
+            r.some_rounds()
+        assert r.setpoints() == [(100, 0), (200, 0), (300, 0), (0, 0)]
+        assert r.bus.stats().held == 3
+        r.command(0, mode=Mode.STOP)
+        r.some_rounds()
+        assert r.setpoints()[-1] == (0, 0)
+
+
+def test_after_a_silence_the_start_writes_come_first_again() -> None:
+    with rig() as r:
+        r.command(1000)
+        wait(lambda: r.bus.stats().writes == 1)
+        r.command(1000, mode=Mode.SILENT)
+        r.some_rounds()
+        r.command(2000)
+        wait(lambda: r.bus.stats().writes == 2)
+        assert [q.address for q in r.device.requests if q.writes] == [ENABLE, SETPOINT, ENABLE, SETPOINT]

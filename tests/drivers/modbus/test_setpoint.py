@@ -154,3 +154,65 @@ def test_a_quantum_of_zero_means_any_change() -> None:
 def test_rules_that_are_none_are_refused(change: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=f"plan: {next(iter(change))} = .* is outside"):
         WriteRules(replace(PLAN, **change))  # type: ignore[arg-type]
+
+
+# A budget of 3 writes a day: all three are spent at 0 ms, 3000 W and 500 var stand in the device.
+DAY_MS = 24 * 3600 * 1000
+# fmt: off
+SPENT = [
+    # at_ms        p_w    mode         due          why
+    (500,          3000,  Mode.ACTIVE, Due.WAIT,    "unchanged: it may stand"),
+    (500,          3009,  Mode.ACTIVE, Due.WAIT,    "not even a quantum"),
+    (500,          2000,  Mode.ACTIVE, Due.ZERO,    "a power that can no longer follow must not stand"),
+    (500,          0,     Mode.ACTIVE, Due.ZERO,    "0 as an ordinary wish is the same"),
+    (500,          2900,  Mode.STOP,   Due.ZERO,    "the way down ends at once"),
+    (500,          0,     Mode.STOP,   Due.URGENT,  "an emergency is never held back"),
+    (500,          0,     Mode.SAFE,   Due.URGENT,  "an emergency is never held back"),
+    (DAY_MS - 1,   2000,  Mode.ACTIVE, Due.ZERO,    "the day is not over"),
+    (DAY_MS,       2000,  Mode.ACTIVE, Due.WRITE,   "a new day"),
+]
+# fmt: on
+
+
+def after_the_last_write() -> WriteRules:
+    rules = WriteRules(replace(PLAN, write_budget_per_day=3, write_refresh_ms=DAY_MS))
+    for at_ms in (-200, -100, 0):  # the day began at -200 ms; what is not spent in it is not carried over
+        rules.tried(Due.WRITE, T0 + at_ms * MS)
+        rules.acknowledged(command(3000, 500), T0)
+        rules.read()
+    return rules
+
+
+@pytest.mark.parametrize(("at_ms", "p_w", "mode", "due", "why"), SPENT, ids=[f"{c[-1]} ({c[0]} ms)" for c in SPENT])
+def test_a_spent_budget(at_ms: int, p_w: float, mode: int, due: Due, why: str) -> None:
+    at_ms -= 200 if at_ms >= DAY_MS - 1 else 0
+    assert after_the_last_write().due(command(p_w, 500, mode, at_ms), T0 + at_ms * MS) is due, why
+
+
+def test_once_zero_stands_a_spent_budget_writes_no_more() -> None:
+    rules = after_the_last_write()
+    rules.tried(Due.ZERO, T0 + 500 * MS)
+    rules.acknowledged(command(0, 0, at_ms=500), T0 + 500 * MS)
+    rules.read()
+    assert rules.due(command(2000, at_ms=900), T0 + 900 * MS) is Due.SPENT
+    assert rules.due(command(0, mode=Mode.STOP, at_ms=900), T0 + 900 * MS) is Due.WAIT  # it is there already
+    rules.forget()  # a new connection: what the device does is not known
+    assert rules.due(command(2000, at_ms=900), T0 + 900 * MS) is Due.ZERO
+
+
+def test_a_new_day_has_a_whole_budget() -> None:
+    rules = after_the_last_write()
+    for n in range(3):
+        at_ms = DAY_MS + 1000 * n
+        assert rules.due(command(100 * n, at_ms=at_ms), T0 + at_ms * MS) is not Due.ZERO
+        rules.tried(Due.WRITE, T0 + at_ms * MS)
+        rules.acknowledged(command(100 * n, at_ms=at_ms), T0 + at_ms * MS)
+        rules.read()
+    at_ms = DAY_MS + 4000
+    assert rules.due(command(900, at_ms=at_ms), T0 + at_ms * MS) is Due.ZERO
+
+
+@pytest.mark.parametrize("value", [-1, 1_000_001])
+def test_a_budget_outside_its_range(value: int) -> None:
+    with pytest.raises(ValueError, match=rf"write_budget_per_day = {value} is outside 0 ... 1000000"):
+        WriteRules(replace(PLAN, write_budget_per_day=value))

@@ -200,6 +200,15 @@ def test_what_is_encoded_decodes_to_the_same_value(p_w: float, type_: str) -> No
     assert back == pytest.approx(p_w, rel=1e-6, abs=0.5)
 
 
+def test_beyond_its_own_range_a_set_point_is_refused_not_clipped() -> None:
+    limited = Encode(0, "s16", -1.0, "p_w", -7400.0, 3000.0)
+    tables = Tables(inverter(Write(6, 0, (0,), (limited,))), DeviceState)
+    assert tables.encode(3000.0, 0.0) == [[0x10000 - 3000]]
+    assert tables.encode(-7400.0, 0.0) == [[7400]]
+    assert tables.encode(3000.1, 0.0) is None
+    assert tables.encode(-7400.1, 0.0) is None
+
+
 def one(**change: Any) -> Decode:
     """A right decode of a state of charge, with something changed."""
     return replace(Decode(0, 0, "u16", 1.0, 0.0, 1.0, SOC_PU, DeviceValid.SOC), **change)
@@ -235,6 +244,10 @@ BAD_PLANS = [
     ({"stop": (Write(6, 0, (0,)),) * 9},                       "9 stop writes are more than the 8"),
     ({"setpoint": (Write(16, 0, (0,), (Encode(0, "s32", 1, "p_w"),)),)}, "s32 at word 0 leaves its words"),
     ({"setpoint": (Write(6, 0, (0,), (Encode(0, "s16", 1, "soc"),)),)},  "source 'soc' is none of p_w, q_var"),
+    ({"setpoint": (Write(6, 0, (0,), (Encode(0, "s16", 1, "p_w", 5, 4),)),)}, "range 5 ... 4 is empty"),
+    ({"setpoint": (Write(6, 0, (0,), unit=256),)},             "setpoint write 0: unit 256 is outside 0 ... 255"),
+    ({"setpoint": (Write(6, 0, (0,), verify=6),)},             "setpoint write 0: verify 6 is none of 0, 3, 4"),
+    ({"reads": (Read(3, 0, 4, unit=-1),)},                     "read 0: unit -1 is outside 0 ... 255"),
 ]
 # fmt: on
 
