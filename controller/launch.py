@@ -18,9 +18,10 @@ import struct
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from controller.alarms import CODES
 from controller.build import build_id
@@ -37,6 +38,12 @@ from cython_core.realtime.ring import RingReader, RingWriter
 from cython_core.records import REASON_TEXT, RECORDS, Reason, StepRecord, WishSource
 from cython_core.settings import digest, to_mapping
 from drivers.base import DriverError
+from drivers.can import compiled as can_devices
+from drivers.can.canmap import CanMap
+from drivers.can.dbc import can_plan_in_child
+from drivers.can.interface import need_up
+from drivers.can.link import CanLink
+from drivers.can.tables import Plan as CanPlan
 from drivers.mapfile import load_map
 from drivers.modbus import compiled as devices
 from drivers.modbus.probe import measure_turnaround_ms
@@ -47,6 +54,7 @@ from drivers.sunspec import discover_in_child
 from drivers.tables import Plan
 
 log = logging.getLogger(__name__)
+Found = TypeVar("Found")
 
 BOX_BYTES = 512
 FIND_AGAIN_S = 2.0
@@ -88,12 +96,29 @@ def become_core(site: Site, handed: Handed, lock_fd: int) -> NoReturn:
 # ---- the devices ----
 
 
-def find_inverter(site: Site, stopping: threading.Event) -> Plan | None:
-    """Wait for the inverter; None when we are stopped meanwhile. The answer's first fault is said once."""
-    inverter, said = site.inverter, ""
+def find_inverter(site: Site, stopping: threading.Event) -> Plan | CanPlan | None:
+    """Wait for the inverter, or for its CAN interface; None when we are stopped meanwhile."""
+    inverter = site.inverter
+    link, unit, reversion_s, timeout_ms = inverter.wire, inverter.unit, inverter.reversion_s, inverter.timeout_ms
+    if not isinstance(link, CanLink):
+        return until_found(lambda: discover_in_child(link, unit, reversion_s, 5.0, timeout_ms), stopping)
+    plan = can_plan_in_child(inverter.map, unit, reversion_s, inverter.poll_ms, timeout_ms)
+    device = load_map(inverter.map)
+    assert isinstance(device, CanMap)  # what is no map of a CAN device has been refused
+
+    def on_can() -> CanPlan:
+        need_up(link, device.bitrate)
+        return plan
+
+    return until_found(on_can, stopping)
+
+
+def until_found(attempt: Callable[[], Found], stopping: threading.Event) -> Found | None:
+    """What the attempt gives; None when we are stopped meanwhile. The answer's first fault is said once."""
+    said = ""
     while not stopping.is_set():
         try:
-            return discover_in_child(inverter.link, inverter.unit, inverter.reversion_s, 5.0, inverter.timeout_ms)
+            return attempt()
         except DriverError as error:
             if str(error) != said:
                 log.warning("V2G-INVERTER-NOT-FOUND %s; trying again every %g s", error, FIND_AGAIN_S)
@@ -122,10 +147,15 @@ def measured_plan(site: Site) -> tuple[Plan, float | None]:
 # ---- what the core is told ----
 
 
-def hand_over(site: Site, writes: bool, inverter_plan: Plan, as_loaded: int) -> Handed:
+def hand_over(site: Site, writes: bool, inverter_plan: Plan | CanPlan, as_loaded: int) -> Handed:
     """Everything, compiled; the files that the core shares with others are there, and its serial ports are open."""
     meter_plan, turnaround_ms = measured_plan(site)
-    links = list(dict.fromkeys((site.meter.link, site.inverter.link)))
+    links, inverter = [site.meter.link], site.inverter
+    if isinstance(inverter_plan, CanPlan):
+        found = (len(links), can_devices.inverter(inverter_plan, inverter.poll_ms))
+    else:
+        links = list(dict.fromkeys((*links, inverter.link)))
+        found = (links.index(inverter.link), devices.inverter(inverter_plan, inverter.poll_ms))
     about = facts(site, writes) | {"meter_turnaround_ms": turnaround_ms, "meter_reads": len(meter_plan.reads)}
     last_record = left_behind(site.runtime_dir / "ring", site.inverter.reversion_s)
     RingWriter(site.runtime_dir / "ring", about, site.period_ms * 1_000_000, publish=False)
@@ -144,8 +174,9 @@ def hand_over(site: Site, writes: bool, inverter_plan: Plan, as_loaded: int) -> 
         settings=compiled(site.settings, site.period_ms * 1e-3),
         resume=last_record,
         wires=[opened(link) for link in links],
+        can=inverter.can or "",
         meter=(links.index(site.meter.link), devices.meter(meter_plan, site.meter.poll_ms)),
-        inverter=(links.index(site.inverter.link), devices.inverter(inverter_plan, site.inverter.poll_ms)),
+        inverter=found,
         words={record.__name__: len(fields(record)) for record in RECORDS},
         ring=str(site.runtime_dir / "ring"),
         facts=json.dumps(about),

@@ -317,7 +317,7 @@ MISTAKES = [
     ("settings:", "setings:", 19,                              "unknown key 'setings'; known: accept_unverified, i_a"),
     ("map: eastron-sdm630", "map: acme", 6,                    "map = acme is not there; known: eastron-sdm630"),
     ("map: eastron-sdm630", "map: sunspec-7xx", 6,             "map = sunspec-7xx is not there; known: eastron-sdm630"),
-    ("map: sunspec-7xx", "map: eastron-sdm630", 14,            "map = eastron-sdm630 is not there; known: sunspec-7xx"),
+    ("map: sunspec-7xx", "map: eastron-sdm630", 14,            "map = eastron-sdm630 is not there; known: infypower"),
     ("map: eastron-sdm630", "map: /no/acme.yaml", 6,           "map = /no/acme.yaml is not a file"),
     ("start_mode: shadow", "start_mode: demo", 7,              "host = 192.168.1.50 is not simulated here: start_m"),
     ("start_mode: shadow", "start_mode: live", 3,              "start_mode = live moves real power: prove first"),
