@@ -12,7 +12,7 @@ import os
 from controller.errors import InputError
 
 ROOT = __file__.rsplit("/", 2)[0]  # without pathlib, as all of this module
-FOLDERS = ("controller", "cython_core", "cython_core/realtime", "drivers", "drivers/modbus")
+FOLDERS = ("controller", "cython_core", "cython_core/realtime", "drivers", "drivers/can", "drivers/modbus")
 
 
 def stamp() -> int:
@@ -40,8 +40,9 @@ class Handed:
     settings: bytes  # of cython_core.compiled
     resume: bytes  # the last step record of a run that ended a moment ago; empty: none
     wires: list[tuple[str, bytes, int]]  # of drivers.modbus.wire.opened()
+    can: str  # the interface of one more wire, the last; "": none
     meter: tuple[int, bytes]  # its wire, and of drivers.modbus.compiled
-    inverter: tuple[int, bytes]
+    inverter: tuple[int, bytes]  # or of drivers.can.compiled
     words: dict[str, int]  # name of a record -> its length
     ring: str  # where it will be; it has been created beside
     facts: str  # for the ring's readers: JSON of one object, without what the host grants

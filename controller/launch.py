@@ -41,6 +41,12 @@ from cython_core.realtime.ring import RingReader, RingWriter
 from cython_core.records import REASON_TEXT, RECORDS, Reason, StepRecord, WishSource
 from cython_core.settings import digest, to_mapping
 from drivers.base import DriverError
+from drivers.can import compiled as can_devices
+from drivers.can.canmap import CanMap
+from drivers.can.dbc import can_plan_in_child
+from drivers.can.interface import need_up
+from drivers.can.link import CanLink
+from drivers.can.tables import Plan as CanPlan
 from drivers.devicemap import DeviceMap
 from drivers.inverterplan import register_plan
 from drivers.mapfile import load_map
@@ -57,6 +63,7 @@ log = logging.getLogger(__name__)
 Found = TypeVar("Found")
 
 BOX_BYTES = 512
+NO_INVERTER = "V2G-INVERTER-NOT-FOUND"
 FIND_S = 5.0
 FIND_AGAIN_S = 2.0
 AT_REST_PU = 0.02
@@ -98,13 +105,24 @@ def become_core(site: Site, handed: Handed, lock_fd: int) -> NoReturn:
 # ---- the devices ----
 
 
-def find_inverter(site: Site, stopping: threading.Event) -> Plan | None:
-    """One with plain registers is known by its map. SunSpec: wait for it; None when we are stopped meanwhile."""
+def find_inverter(site: Site, stopping: threading.Event) -> Plan | CanPlan | None:
+    """One with plain registers is known by its map; SunSpec and a CAN interface are waited for, until we are stopped."""
     inverter, device = site.inverter, load_map(site.inverter.map)
+    link, unit, reversion_s, timeout_ms = inverter.wire, inverter.unit, inverter.reversion_s, inverter.timeout_ms
     if device.inverter is not None:
-        return register_plan(device, inverter.unit, inverter.reversion_s, inverter.timeout_ms)
-    asked = (inverter.link, inverter.unit, inverter.reversion_s, FIND_S, inverter.timeout_ms, inverter.map)
-    return searched(partial(discover_in_child, *asked), "V2G-INVERTER-NOT-FOUND", "inverter", stopping)
+        return register_plan(device, unit, reversion_s, timeout_ms)
+    if isinstance(link, CanLink):
+        assert isinstance(device, CanMap)  # what is no map of a CAN device has been refused
+        plan = can_plan_in_child(inverter.map, unit, reversion_s, inverter.poll_ms, timeout_ms)
+        return searched(partial(on_can, plan, link, device.bitrate), NO_INVERTER, "inverter", stopping)
+    asked = (link, unit, reversion_s, FIND_S, timeout_ms, inverter.map)
+    return searched(partial(discover_in_child, *asked), NO_INVERTER, "inverter", stopping)
+
+
+def on_can(plan: CanPlan, link: CanLink, bitrate: int) -> CanPlan:
+    """The plan, once its interface is up."""
+    need_up(link, bitrate)
+    return plan
 
 
 def find_meter(site: Site, stopping: threading.Event) -> DeviceMap | None:
@@ -154,10 +172,15 @@ def measured_plan(site: Site, device: DeviceMap) -> tuple[Plan, float | None]:
 # ---- what the core is told ----
 
 
-def hand_over(site: Site, writes: bool, inverter_plan: Plan, meter: DeviceMap, as_loaded: int) -> Handed:
+def hand_over(site: Site, writes: bool, inverter_plan: Plan | CanPlan, meter: DeviceMap, as_loaded: int) -> Handed:
     """Everything, compiled; the files that the core shares with others are there, and its serial ports are open."""
     meter_plan, turnaround_ms = measured_plan(site, meter)
-    links = list(dict.fromkeys((site.meter.link, site.inverter.link)))
+    links, inverter = [site.meter.link], site.inverter
+    if isinstance(inverter_plan, CanPlan):
+        found = (len(links), can_devices.inverter(inverter_plan, inverter.poll_ms))
+    else:
+        links = list(dict.fromkeys((*links, inverter.link)))
+        found = (links.index(inverter.link), devices.inverter(inverter_plan, inverter.poll_ms))
     about = facts(site, writes) | {"meter_turnaround_ms": turnaround_ms, "meter_reads": len(meter_plan.reads)}
     last_record = left_behind(site.runtime_dir / "ring", site.inverter.reversion_s)
     RingWriter(site.runtime_dir / "ring", about, site.period_ms * 1_000_000, publish=False)
@@ -176,8 +199,9 @@ def hand_over(site: Site, writes: bool, inverter_plan: Plan, meter: DeviceMap, a
         settings=compiled(site.settings, site.period_ms * 1e-3),
         resume=last_record,
         wires=[opened(link) for link in links],
+        can=inverter.can or "",
         meter=(links.index(site.meter.link), devices.meter(meter_plan, site.meter.poll_ms)),
-        inverter=(links.index(site.inverter.link), devices.inverter(inverter_plan, site.inverter.poll_ms)),
+        inverter=found,
         words={record.__name__: len(fields(record)) for record in RECORDS},
         ring=str(site.runtime_dir / "ring"),
         facts=json.dumps(about),

@@ -29,6 +29,10 @@ from cython_core.step import Core
 from drivers.base import DriverError
 from drivers.modbus.bus import Bus
 
+TYPE_CHECKING = False  # as typing has it, without loading that
+if TYPE_CHECKING:
+    from drivers.can.bus import Bus as CanBus
+
 EXIT_OK, EXIT_USER, EXIT_DEVICE = 0, 2, 3
 WATCH_S = 0.25
 SECOND_NS = 1_000_000_000
@@ -52,6 +56,16 @@ def wish_boxes(handed: Handed) -> dict[int, Box]:
     with open(handed.wishes, "r+b") as file:  # noqa: PTH123  # without pathlib
         shared = mmap.mmap(file.fileno(), 0)
     return {s: Box(handed.words["Wish"], shared, s * handed.box_bytes) for s in handed.wish_sources}
+
+
+def buses_of(handed: Handed) -> list[Bus | CanBus]:
+    """One for each wire. What CAN needs is loaded only by a site that has it."""
+    buses: list[Bus | CanBus] = [Bus(wire) for wire in handed.wires]
+    if handed.can:
+        from drivers.can.bus import Bus as OnCan
+
+        buses.append(OnCan(handed.can))
+    return buses
 
 
 class Runtime:
@@ -80,7 +94,7 @@ class Runtime:
             Box(handed.words[name]) for name in ("Measurement", "DeviceState", "Order", "Command")
         )
         commands = command if handed.writes else Box(command.n_words)  # shadow: nobody writes to the bus's own box
-        self.buses = [Bus(wire) for wire in handed.wires]
+        self.buses = buses_of(handed)
         on_wire, compiled = handed.meter
         self.buses[on_wire].add(compiled, meter)
         on_wire, compiled = handed.inverter

@@ -36,7 +36,7 @@ from controller.sitedata import (
 )
 from controller.siteinverter import inverter_faults, limits_of, with_lag
 from controller.sitemaps import device_map, follows, meter_faults
-from controller.sitewires import wire_faults
+from controller.sitewires import ways_of, wire_faults
 from controller.timing import reachable, unmet
 from controller.wiretime import with_rounds
 from cython_core.quantities import check_category, defaults
@@ -361,11 +361,11 @@ class Reader:
         """What no single key can tell."""
         for role, wire in (("meter", site.meter), ("inverter", site.inverter)):
             if site.start_mode == "demo" and not is_simulated(wire):
-                key = "serial" if wire.serial else "host"
+                key, value = next(iter(ways_of(wire).items()))
                 self.add(
-                    f"{key} = {wire.serial or wire.host} is not simulated here: start_mode demo talks to simulated "
-                    "devices only (127.0.0.1, or a pseudo-terminal /dev/pts/N); use start_mode: shadow to watch a "
-                    "real device",
+                    f"{key} = {value} is not simulated here: start_mode demo talks to simulated devices only "
+                    "(127.0.0.1, a pseudo-terminal /dev/pts/N, or vcan0); use start_mode: shadow to watch a real "
+                    "device",
                     f"{role}.{key}",
                 )
         if site.start_mode == "live" and "real-power" not in site.accepted:
@@ -414,7 +414,9 @@ def with_store(telemetry: TelemetrySite, state_dir: Path) -> TelemetrySite:
 
 
 def is_simulated(wire: WireSite) -> bool:
-    """A simulator listens on this machine, or holds the other end of a pseudo-terminal."""
+    """A simulator listens on this machine, holds the other end of a pseudo-terminal, or shares a virtual CAN."""
+    if isinstance(wire, InverterSite) and wire.can:
+        return wire.can.startswith("vcan")
     if wire.serial:
         return Path(wire.serial).resolve().parent == Path("/dev/pts")
     try:

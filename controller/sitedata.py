@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cython_core.settings import Settings
+from drivers.can.link import NAME as CAN_NAME
+from drivers.can.link import CanLink
 from drivers.modbus.link import BAUD_RATES, PARITIES, Link, SerialLink, TcpLink, UdpLink
 from drivers.yamlkeys import choice, file_path, flag, integer, keys_of, nested, number, several, text, version
 
@@ -72,6 +74,7 @@ class MeterSite(WireSite):
 class InverterSite(WireSite):
     """The inverter and its own timer. reversion_s: without writes for so long it goes to 0 W by itself."""
 
+    can: str | None = text("a SocketCAN interface like can0, instead of host and serial", None, CAN_NAME)
     map: str = text("name of a map in drivers/maps/inverters")
     poll_ms: int = integer("ms", 5, 5000, "from one reading to the next", 200)
     timeout_ms: int = integer("ms", 5, 5000, "wait for one answer", 300)
@@ -79,6 +82,11 @@ class InverterSite(WireSite):
     lag_ms: int = integer("ms", 0, 10000, "from a write to 90 % of the answer: measure it; 500 is assumed", 500)
     round_ms: float = 0.0  # as of the meter
     write_ms: float = 0.0  # of one set-point
+
+    @property
+    def wire(self) -> Link | CanLink:
+        """`link`, or the CAN interface. ValueError: no such line."""
+        return self.link if self.can is None else CanLink(self.can)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,10 +1,13 @@
-"""The wires of a site: each device on one, two on one only when both describe it alike."""
+"""The wires of a site: each device on one, two on one only when both describe it alike. CAN: an inverter alone."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
 from controller.sitedata import InverterSite, MeterSite, Origin, WireSite
+from drivers.base import MapError
+from drivers.can.canmap import CanMap
+from drivers.mapfile import load_map
 from drivers.modbus.link import SerialLink
 
 SERIAL_KEYS = ("baud", "parity", "stop_bits", "rs485")
@@ -19,19 +22,35 @@ def wire_faults(meter: MeterSite, inverter: InverterSite, origins: Mapping[str, 
         yield from together(meter, inverter)
 
 
+def ways_of(wire: WireSite) -> dict[str, str]:
+    """{key: value} of what says where the wire leads: one of them, no more."""
+    ways = {"host": wire.host, "serial": wire.serial, "can": wire.can if isinstance(wire, InverterSite) else None}
+    return {key: value for key, value in ways.items() if value is not None}
+
+
 def unused_keys(wire: WireSite) -> tuple[str, ...]:
     """The keys that say nothing about this kind of wire."""
-    return SERIAL_KEYS if wire.serial is None else ("port", "udp")
+    way = next(iter(ways_of(wire)), "host")
+    network = ("port", "udp")
+    return {"host": SERIAL_KEYS, "serial": network, "can": (*network, *SERIAL_KEYS)}[way]
 
 
 def faults_of(role: str, wire: WireSite, origins: Mapping[str, Origin]) -> Iterator[tuple[str, ...]]:
-    if (wire.host is None) == (wire.serial is None):
-        what = "host and serial exclude each other" if wire.host else "needs host (Modbus TCP) or serial (RTU)"
-        yield f"{role}: {what}", f"{role}.serial", role
+    ways = ways_of(wire)
+    if len(ways) != 1:
+        also = ", or can (SocketCAN)" if isinstance(wire, InverterSite) else ""
+        needed = f"needs host (Modbus TCP) or serial (RTU){also}"
+        what = f"{' and '.join(ways)} exclude each other" if ways else needed
+        yield f"{role}: {what}", f"{role}.{next(reversed(ways), 'serial')}", role
         return
     for key in unused_keys(wire):
         if f"{role}.{key}" in origins:
-            yield f"{key} belongs to {'host' if wire.serial else 'serial'}; this wire has none", f"{role}.{key}"
+            owner = "host" if key == "port" else "serial"
+            yield f"{key} belongs to {owner}; this wire has none", f"{role}.{key}"
+    if isinstance(wire, InverterSite):
+        yield from map_faults(wire)
+    if "can" in ways:
+        return
     try:
         link = wire.link
     except ValueError as error:
@@ -41,7 +60,25 @@ def faults_of(role: str, wire: WireSite, origins: Mapping[str, Origin]) -> Itera
         yield f"unit = {wire.unit} is outside 1 ... 247 on a serial line (0 is everybody, unanswered)", f"{role}.unit"
 
 
+def map_faults(inverter: InverterSite) -> Iterator[tuple[str, ...]]:
+    """A map of a CAN device and a CAN wire belong together; what else is wrong with the map is told elsewhere."""
+    try:
+        device = load_map(inverter.map)
+    except MapError:
+        return
+    if isinstance(device, CanMap) and inverter.can is None:
+        yield f"map = {inverter.map} is of a CAN device: it needs can (like can0)", "inverter.map", "inverter"
+    elif inverter.can is not None and not isinstance(device, CanMap):
+        yield f"map = {inverter.map} is of no CAN device (it names no dbc); can = {inverter.can}", "inverter.map"
+    elif isinstance(device, CanMap) and not device.sends.timer_s[0] <= inverter.reversion_s <= device.sends.timer_s[1]:
+        low, high = device.sends.timer_s
+        text = f"reversion_s = {inverter.reversion_s} is outside {low} ... {high} s (the own timer of {inverter.map})"
+        yield text, "inverter.reversion_s", "inverter"
+
+
 def together(meter: MeterSite, inverter: InverterSite) -> Iterator[tuple[str, ...]]:
+    if inverter.can is not None:
+        return
     if meter.serial and meter.serial == inverter.serial and meter.link != inverter.link:
         yield f"serial: {inverter.link} and the meter's {meter.link} are one line", "inverter.serial", "inverter.baud"
     elif meter.link == inverter.link and meter.unit == inverter.unit:

@@ -137,6 +137,10 @@ def _groups(section: Section, problems: Problems) -> dict[str, Section]:
 def _device(tree: Section, problems: Problems) -> DeviceMap | None:
     if not tree.entries:
         return None
+    if "dbc" in tree.entries:
+        from drivers.can.canmap import read_can_map  # it needs this module's shapes
+
+        return read_can_map(tree, problems)
     before = len(problems)
     leaf = tree.entries.get("kind")  # what the file says it is: its keys depend on it
     kind = leaf.text if isinstance(leaf, Leaf) else ""

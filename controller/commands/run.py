@@ -24,10 +24,10 @@ def announcement(site: Site, watch_only: bool) -> str:
     if site.start_mode == "demo":
         return f"DEMO: {site.name} works against simulated devices on this machine"
     if site.start_mode == "shadow" or watch_only:
-        return f"SHADOW: {site.name} computes and records; nothing is written to {site.inverter.link}"
+        return f"SHADOW: {site.name} computes and records; nothing is written to {site.inverter.wire}"
     return (
         f"LIVE: {site.name} will move up to {rating.p_rated_w:g} W out of and {rating.p_charge_rated_w:g} W into the "
-        f"battery at {site.inverter.link}. It is a supervisory controller: the inverter's own certified protection "
+        f"battery at {site.inverter.wire}. It is a supervisory controller: the inverter's own certified protection "
         "stays in charge of trips."
     )
 

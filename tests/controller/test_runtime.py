@@ -233,7 +233,7 @@ def test_every_file_that_it_loads_is_in_the_stamp(tmp_path: Path) -> None:
     ours = {m for m in modules if m.partition(".")[0] in ("controller", "cython_core", "drivers")}
     packages = {m for m in ours if (Path(ROOT) / m.replace(".", "/")).is_dir()}
     folders = packages | {m.rpartition(".")[0] for m in ours - packages}
-    assert folders == {folder.replace("/", ".") for folder in handed.FOLDERS}
+    assert folders == {folder.replace("/", ".") for folder in handed.FOLDERS} - {"drivers.can"}  # see test_site_can.py
 
 
 # ---- the launcher ----

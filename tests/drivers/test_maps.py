@@ -131,9 +131,8 @@ def test_template_explains_every_key_and_is_three_valid_maps(tmp_path: Path) -> 
 def test_unknown_map_lists_what_exists() -> None:
     with pytest.raises(MapError) as error:
         load_map("eastron-sdm360")
-    assert str(error.value) == (
-        f"unknown map 'eastron-sdm360'; known: {', '.join(map_names())}, or the path of a .yaml file"
-    )
+    known = ", ".join(map_names())
+    assert str(error.value) == f"unknown map 'eastron-sdm360'; known: {known}, or the path of a .yaml file"
 
 
 def test_a_path_that_cannot_be_read(tmp_path: Path) -> None:

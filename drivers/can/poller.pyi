@@ -1,0 +1,1 @@
+# What a bus thread does has no Python face: see bus.pyi.
