@@ -106,7 +106,7 @@ def become_core(site: Site, handed: Handed, lock_fd: int) -> NoReturn:
 
 
 def find_inverter(site: Site, stopping: threading.Event) -> Plan | CanPlan | None:
-    """One with plain registers is known by its map; SunSpec and a CAN interface are waited for, until we are stopped."""
+    """One with plain registers is known by its map; SunSpec and a CAN interface are waited for until we are stopped."""
     inverter, device = site.inverter, load_map(site.inverter.map)
     link, unit, reversion_s, timeout_ms = inverter.wire, inverter.unit, inverter.reversion_s, inverter.timeout_ms
     if device.inverter is not None:
