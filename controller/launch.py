@@ -27,6 +27,7 @@ from controller.errors import InputError
 from controller.handed import ROOT, Handed, stamp
 from controller.lifetime import lock_folder, stop_on_signals
 from controller.notify import notify
+from controller.ownfunctions import agreed
 from controller.site import Site
 from controller.wiretime import TURNAROUND_MS
 from cython_core.compiled import compiled
@@ -65,6 +66,8 @@ def launch(site: Site, watch_only: bool) -> int:
     inverter_plan = find_inverter(site, stopping)
     if inverter_plan is None:
         return 0
+    if site.start_mode == "live" and not watch_only and not agreed(site, stopping):
+        return 0
     handed = hand_over(site, site.start_mode != "shadow" and not watch_only, inverter_plan, as_loaded)
     signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))  # from here on they wait for the core
     if stopping.is_set():
@@ -89,7 +92,14 @@ def find_inverter(site: Site, stopping: threading.Event) -> Plan | None:
     inverter, said = site.inverter, ""
     while not stopping.is_set():
         try:
-            return discover_in_child(inverter.link, inverter.unit, inverter.reversion_s, 5.0, inverter.timeout_ms)
+            return discover_in_child(
+                inverter.link,
+                inverter.unit,
+                inverter.reversion_s,
+                5.0,
+                inverter.timeout_ms,
+                commands_q=site.settings.reactive.owner == "controller",
+            )
         except DriverError as error:
             if str(error) != said:
                 log.warning("V2G-INVERTER-NOT-FOUND %s; trying again every %g s", error, FIND_AGAIN_S)

@@ -86,9 +86,24 @@ class Write:
 
 
 @dataclass(frozen=True, slots=True)
+class Watch:
+    """A value that has to live: it changes (moves=True), or is not 0 while set-points are acknowledged (moves=False).
+    Not so for longer than within_ms: `bits` are OR-ed into the int64 word `target`."""
+
+    read: int
+    word: int
+    type: str
+    moves: bool
+    within_ms: int
+    target: int
+    bits: int
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """Everything a bus thread needs for one device. start: once before the first set-point and after a reconnect;
-    setpoint: at each write; stop: once when control is handed back."""
+    setpoint: at each write; stop: once when control is handed back; beat: our sign of life, once a second, at most one
+    write of two words, which the bus fills with its count."""
 
     unit: int
     reads: tuple[Read, ...]
@@ -103,6 +118,8 @@ class Plan:
     write_refresh_ms: int = 0  # a third of the device's own timer; 0: no timer, refresh each second
     quantum_p_w: float = 1.0
     quantum_q_var: float = 1.0
+    beat: tuple[Write, ...] = ()
+    watches: tuple[Watch, ...] = ()
 
 
 def plan_to_json(plan: Plan) -> str:
@@ -116,10 +133,10 @@ def plan_from_json(text: str) -> Plan:
     if not isinstance(data, dict) or data.pop("v", None) != PLAN_VERSION:
         raise ValueError(f"not a plan of version {PLAN_VERSION}: {text[:80]!r}")
     try:
-        rows = {"reads": Read, "decodes": Decode, "flags": Flag}
+        rows = {"reads": Read, "decodes": Decode, "flags": Flag, "watches": Watch}
         for name, row in rows.items():
             data[name] = tuple(row(**r) for r in data[name])
-        for name in ("start", "setpoint", "stop"):
+        for name in ("start", "setpoint", "stop", "beat"):
             data[name] = tuple(_write(w) for w in data[name])
         missing = {f.name for f in fields(Plan)} - set(data)
         if missing:

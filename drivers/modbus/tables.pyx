@@ -14,7 +14,7 @@ cdef inline int words_of(int type) noexcept nogil:
     return 1 if type <= S16 else (2 if type <= F32 else 4)
 
 
-cdef inline uint64_t raw_at(const uint8_t* data, int word, int type) noexcept nogil:
+cdef uint64_t raw_at(const uint8_t* data, int word, int type) noexcept nogil:
     cdef uint64_t raw = 0
     cdef int i
     for i in range(2 * words_of(type)):

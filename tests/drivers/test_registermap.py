@@ -29,6 +29,7 @@ from drivers.registermap import (
     plan_reads,
     plan_to_json,
 )
+from drivers.tables import Watch
 
 # fmt: off
 NEAR, FAR = [(0, 2, 1), (10, 2, 1)], [(0, 2, 1), (50, 2, 1)]  # (address, words, every)
@@ -263,6 +264,8 @@ FULL = Plan(
     write_refresh_ms=3333,
     quantum_p_w=10.0,
     quantum_q_var=1.5,
+    beat=(Write(16, 30, (0, 0)),),
+    watches=(Watch(0, 4, "u32", True, 3000, 12, 8),),
 )
 
 
