@@ -74,9 +74,10 @@ def set_of(part: Part, s: Settings, table: Table, wrong: list[str]) -> dict[str,
     factors = {path: table.number(path) for path in table.places if path.endswith("_SF")}
     points = sunspec.for_device(draft, {k: v for k, v in factors.items() if v is not None}, part.model, wrong)
     live = "" if part.model in PLAIN else f"{word_of(part.model)}.0."
-    for path in [p for p in points if live + p not in table.places]:
-        wrong.append(f"model {part.model}: the inverter has no room for {readable(live + path)}")
-        del points[path]
+    beyond = [p for p in points if live + p not in table.places]
+    if beyond:
+        wrong.append(f"model {part.model}: the inverter has no {readable(live + beyond[0])}, which these settings need")
+        return {}
     # what the device leaves out stays out; the places of a curve's points do not
     return {p: n for p, n in points.items() if table.raw(live + p) is not None or ".Pt." in f".{p}"}
 
@@ -99,7 +100,8 @@ def draft_of(part: Part, w: sunspec.Writer) -> dict[str, Any]:
         case model:
             whole = next(t for t in sunspec.trips(w) if t["ID"] == model)
     inside = whole if part.model in PLAIN else whole[word_of(part.model)][0]
-    return {name: value for name, value in inside.items() if name not in ("ID", "L", "ReadOnly")}
+    unsaid = {"ID", "L", "ReadOnly", "MayTrip", *(("MomCess",) if part.model in (709, 710) else ())}
+    return {name: value for name, value in inside.items() if name not in unsaid}
 
 
 def controls(part: Part, w: sunspec.Writer) -> dict[str, Any]:
