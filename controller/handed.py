@@ -36,8 +36,9 @@ class Handed:
     writes: bool
     small_w: float  # less than this is at rest
     realtime_required: str  # "": no; else the beginning of the refusal
-    kernel: str
+    granted: dict[str, str]  # what the host gave or refused already, by name
     settings: bytes  # of cython_core.compiled
+    resume: bytes  # the last step record of a run that ended a moment ago; empty: none
     wires: list[tuple[str, bytes, int]]  # of drivers.modbus.wire.opened()
     meter: tuple[int, bytes]  # its wire, and of drivers.modbus.compiled
     inverter: tuple[int, bytes]

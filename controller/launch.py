@@ -14,6 +14,7 @@ import logging
 import os
 import random
 import signal
+import struct
 import sys
 import threading
 import time
@@ -29,16 +30,18 @@ from controller.lifetime import lock_folder, stop_on_signals
 from controller.notify import notify
 from controller.ownfunctions import agreed
 from controller.site import Site
+from controller.sitedata import WireSite
 from controller.wiretime import TURNAROUND_MS
 from cython_core.compiled import compiled
 from cython_core.realtime.host import kernel_kind
-from cython_core.realtime.ring import RingWriter
-from cython_core.records import REASON_TEXT, RECORDS, Reason, WishSource
+from cython_core.realtime.ring import RingReader, RingWriter
+from cython_core.records import REASON_TEXT, RECORDS, Reason, StepRecord, WishSource
 from cython_core.settings import digest, to_mapping
 from drivers.base import DriverError
 from drivers.mapfile import load_map
 from drivers.modbus import compiled as devices
 from drivers.modbus.probe import measure_turnaround_ms
+from drivers.modbus.serial_port import ask_low_latency
 from drivers.modbus.wire import opened
 from drivers.registermap import meter_plan
 from drivers.sunspec import discover_in_child
@@ -49,6 +52,7 @@ log = logging.getLogger(__name__)
 BOX_BYTES = 512
 FIND_AGAIN_S = 2.0
 AT_REST_PU = 0.02
+T_NS = [f.name for f in fields(StepRecord)].index("t_ns")
 # -S: nothing that a .pth file of some other package starts runs in the core; its own packages lie in ROOT
 CORE = (
     "-SPc",
@@ -133,6 +137,7 @@ def hand_over(site: Site, writes: bool, inverter_plan: Plan, as_loaded: int) -> 
     meter_plan, turnaround_ms = measured_plan(site)
     links = list(dict.fromkeys((site.meter.link, site.inverter.link)))
     about = facts(site, writes) | {"meter_turnaround_ms": turnaround_ms, "meter_reads": len(meter_plan.reads)}
+    last_record = left_behind(site.runtime_dir / "ring", site.inverter.reversion_s)
     RingWriter(site.runtime_dir / "ring", about, site.period_ms * 1_000_000, publish=False)
     with (site.runtime_dir / "wishes").open("ab") as file:
         file.truncate(BOX_BYTES * len(WishSource))
@@ -145,8 +150,9 @@ def hand_over(site: Site, writes: bool, inverter_plan: Plan, as_loaded: int) -> 
         writes=writes,
         small_w=AT_REST_PU * site.settings.rating.p_rated_w,
         realtime_required=f"{site.path}: require_realtime is set, but " if site.require_realtime else "",
-        kernel=kernel_kind(),
+        granted={"kernel": kernel_kind()} | low_latency(site),
         settings=compiled(site.settings, site.period_ms * 1e-3),
+        resume=last_record,
         wires=[opened(link) for link in links],
         meter=(links.index(site.meter.link), devices.meter(meter_plan, site.meter.poll_ms)),
         inverter=(links.index(site.inverter.link), devices.inverter(inverter_plan, site.inverter.poll_ms)),
@@ -158,6 +164,26 @@ def hand_over(site: Site, writes: bool, inverter_plan: Plan, as_loaded: int) -> 
         box_bytes=BOX_BYTES,
         alarms=[(int(Reason[name]), code, REASON_TEXT[Reason[name]]) for name, code in CODES.items()],
     )
+
+
+def left_behind(ring: Path, within_s: float) -> bytes:
+    """The last step record of the run before; empty unless it ended so short a time ago, in this boot of the host."""
+    try:
+        reader = RingReader(ring)
+    except (OSError, ValueError):  # none, or of another build
+        return b""
+    record = reader.newest()
+    if record is None or reader.info.get("boot_id") != boot_id():
+        return b""
+    (t_ns,) = struct.unpack_from("<q", record, 8 * T_NS)
+    return record if 0 <= time.monotonic_ns() - t_ns <= within_s * 1e9 else b""
+
+
+def low_latency(site: Site) -> dict[str, str]:
+    """What became of the latency timers of USB adapters."""
+    devices: dict[str, WireSite] = {"meter": site.meter, "inverter": site.inverter}
+    asked = {f"latency_{role}": ask_low_latency(wire.serial) for role, wire in devices.items() if wire.serial}
+    return {name: text for name, text in asked.items() if text}
 
 
 def facts(site: Site, writes: bool) -> dict[str, Any]:

@@ -63,7 +63,7 @@ class Runtime:
     def run(self) -> int:
         """Until SIGTERM or SIGINT."""
         idle = IdleStates()
-        self.start({"kernel": self.handed.kernel, "memory": lock_memory(), "idle states": idle.text})
+        self.start({**self.handed.granted, "memory": lock_memory(), "idle_states": idle.text})
         self.watch()
         self.stop()
         idle.close()
@@ -84,10 +84,13 @@ class Runtime:
         on_wire, compiled = handed.inverter
         self.inverter = self.buses[on_wire].add(compiled, device, commands)
         self.ring = RingWriter.created(handed.ring)
-        self.loop = Loop(Core.of(handed.settings), self.ring, meter, device, order, command, wish_boxes(handed))
+        core = Core.of(handed.settings)
+        if handed.resume:
+            core.resume(handed.resume, time.monotonic_ns())
+        self.loop = Loop(core, self.ring, meter, device, order, command, wish_boxes(handed))
         self.loop.order(RUN)
-        for bus in self.buses:
-            grants[f"bus {bus.link}"] = bus.start()
+        for name, bus in zip(self.bus_names(), self.buses, strict=True):
+            grants[name] = bus.start()
         grants["core"] = self.loop.start()
         self.refuse_without_realtime(grants)
         self.ring.publish(with_grants(handed.facts, grants))
@@ -97,6 +100,12 @@ class Runtime:
         gc.disable()
         notify("READY=1", f"STATUS={handed.start_mode}: running")
         say("INFO", handed.started)
+
+    def bus_names(self) -> list[str]:
+        """What each wire's thread is called among the grants."""
+        if len(self.buses) == 1:
+            return ["bus"]
+        return ["bus_meter" if wire == self.handed.meter[0] else "bus_inverter" for wire in range(len(self.buses))]
 
     def refuse_without_realtime(self, grants: dict[str, str]) -> None:
         refused = [f"{name}: {text}" for name, text in grants.items() if text.startswith(("other", "none:"))]

@@ -13,6 +13,7 @@ from controller.sitedata import InverterSite, MeterSite, Site
 from cython_core.settings import ages_s
 
 LOST_AFTER_S = 10.0
+MISMATCH_AFTER_S = 10.0
 FUSE_S = 5.0  # product: a main fuse bears some overload for seconds, not for minutes
 CESSATION_S = 0.083  # IEEE 1547-2018 6.4.2 Table 16, longest response of momentary cessation
 TRIP_TIMES = {
@@ -68,6 +69,7 @@ def derived(meter: MeterSite, inverter: InverterSite) -> dict[str, dict[str, flo
             "t_device_s": max(poll_ms(inverter), 2 * inverter.timeout_ms + inverter.round_ms) / 1000,
             "meter_half_refresh_s": meter.refresh_ms / 2000,
             "lost_after_s": min(LOST_AFTER_S, float(inverter.reversion_s)),
+            "mismatch_after_s": max(MISMATCH_AFTER_S, 5 * inverter.lag_ms / 1000),
         },
         "freq_droop": {"refresh_s": meter.refresh_ms / 1000},
     }

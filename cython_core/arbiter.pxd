@@ -15,6 +15,9 @@ from cython_core.codes cimport DEFAULT_WISH, WISH_CLAMPED, WISH_REFUSED
 from cython_core.functions.signals cimport clip
 from cython_core.structs cimport wish_t
 
+cdef enum:
+    FULL_NS = 10_000_000_000     # one glitch of the charger shall not end a night's charge
+
 cdef struct span_t:              # permitted active power, + = into the grid; lo <= hi
     double lo
     double hi
@@ -29,6 +32,7 @@ cdef struct arbiter_t:
     wish_t[8] wishes             # one slot a source; an all-zero slot is empty
     int64_t used                 # bit i: source i has wished before
     int64_t default_full         # the default wish has reached its target and waits for soc_restart
+    int64_t target_ns            # it is at the target since; 0: it is not
     int64_t source               # who won: -1 the default wish
     int64_t seq
     double p_w                   # what the winner asked for
@@ -78,12 +82,18 @@ cdef inline int64_t arbiter_accept(arbiter_t* st, const arbiter_cfg_t* cfg, cons
     return 0
 
 
-cdef inline double default_wish(arbiter_t* st, const arbiter_cfg_t* cfg, double soc_pu, int soc_known) noexcept nogil:
+cdef inline double default_wish(arbiter_t* st, const arbiter_cfg_t* cfg, double soc_pu, int soc_known,
+                                int64_t t_ns) noexcept nogil:
+    if not soc_known or soc_pu < cfg.soc_target_pu:
+        st.target_ns = 0
+    elif st.target_ns == 0:
+        st.target_ns = t_ns
     if not soc_known:
         return -cfg.charge_w
-    if soc_pu >= cfg.soc_target_pu:
-        st.default_full = 1
-    elif soc_pu <= cfg.soc_restart_pu:
+    if st.target_ns != 0:
+        st.default_full |= t_ns - st.target_ns >= FULL_NS
+        return 0.0
+    if soc_pu <= cfg.soc_restart_pu:
         st.default_full = 0
     return 0.0 if st.default_full else -cfg.charge_w
 
@@ -110,7 +120,7 @@ cdef inline double arbiter_power(arbiter_t* st, const arbiter_cfg_t* cfg, const 
                 st.seq = wish.seq
                 st.p_w = wish.p_w
     if st.source < 0:
-        st.p_w = default_wish(st, cfg, soc_pu, soc_known)
+        st.p_w = default_wish(st, cfg, soc_pu, soc_known, t_ns)
         reasons[0] |= DEFAULT_WISH
     p_w = clip(st.p_w, span.lo, span.hi)
     if p_w != st.p_w:

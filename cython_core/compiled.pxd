@@ -11,6 +11,7 @@ from cython_core.functions.ride_through cimport ride_through_cfg_t, trip_cfg_t
 from cython_core.functions.site_limits cimport site_limits_cfg_t
 from cython_core.functions.volt_watt cimport volt_watt_cfg_t
 from cython_core.limits cimport limits_cfg_t
+from cython_core.obedience cimport obedience_cfg_t
 from cython_core.reactive cimport reactive_cfg_t
 
 cdef struct ages_cfg_t:          # freshness thresholds of one signal
@@ -42,3 +43,4 @@ cdef struct settings_t:
     active_limit_cfg_t active_limit
     reactive_cfg_t reactive
     limits_cfg_t limits
+    obedience_cfg_t obedience

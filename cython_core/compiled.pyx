@@ -15,6 +15,7 @@ from cython_core.functions.ride_through cimport ride_through_init, trip_init
 from cython_core.functions.site_limits cimport site_limits_init
 from cython_core.functions.volt_watt cimport volt_watt_init
 from cython_core.limits cimport limits_init
+from cython_core.obedience cimport obedience_init
 from cython_core.reactive cimport reactive_init
 from cython_core.settings import ages_s, digest
 
@@ -48,6 +49,7 @@ cdef void settings_init(settings_t* cfg, object settings, double period_s):
     active_limit_init(&cfg.active_limit, settings)
     reactive_init(&cfg.reactive, settings, period_s)
     limits_init(&cfg.limits, settings)
+    obedience_init(&cfg.obedience, settings)
 
 
 def compiled(settings, double period_s):

@@ -209,6 +209,8 @@ class Reason(IntFlag):
     P_HELD = 1 << 55
     P_STALE = 1 << 56
     P_LOST = 1 << 57
+    OVERWRITTEN = 1 << 58
+    POWER_MISMATCH = 1 << 59
 
 
 REASON_TEXT: dict[Reason, str] = {
@@ -270,6 +272,8 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.P_HELD: "the connection meter's power is late: its last load counts",
     Reason.P_STALE: "the connection meter's power is stale: fixed margins of the site",
     Reason.P_LOST: "the connection meter's power is lost",
+    Reason.OVERWRITTEN: "the inverter holds a set-point that is not ours: another master writes to it",
+    Reason.POWER_MISMATCH: "the measured power does not fit the commanded one: wrong scale, sign or device",
 }
 
 

@@ -411,6 +411,7 @@ class FailSafeSettings:
     safe_p_w: float = quantity(0.0, "W", -100000.0, 100000.0, "product: where power goes when the meter is lost")
     degraded_charge_w: float = quantity(1400.0, "W", 0.0, 100000.0, "product: most charging while voltage is stale")
     command_valid_s: float = quantity(1.0, "s", 0.05, 30.0, "product: the bus thread writes no older command")
+    mismatch_after_s: float = quantity(0.0, "s", 0.0, 600.0, "product: power unlike the command for so long; 0 = off")
 
     def __post_init__(self) -> None:
         check_ranges(self)

@@ -68,6 +68,8 @@ cdef inline void ramped_span(span_t* target, const core_state_t* st, const setti
     if inputs.order.stop != STOP_RUN and inputs.order.stop != STOP_EMERGENCY:       # what it does not know is a stop
         rec.reasons |= STOP
         narrow(target, 0.0, 0.0)
+    if st.obedience.stopped:
+        narrow(target, 0.0, 0.0)
     if rec.reasons & METER_LOST:
         narrow(target, cfg.safe_p_w, cfg.safe_p_w)
     if cfg.site_limits.enable and rec.fresh_p >= FRESH_STALE:

@@ -11,6 +11,7 @@ from cython_core.functions.ride_through cimport ride_through_t, trip_t
 from cython_core.functions.site_limits cimport site_limits_t
 from cython_core.functions.volt_watt cimport volt_watt_t
 from cython_core.limits cimport limits_t
+from cython_core.obedience cimport obedience_t
 from cython_core.reactive cimport reactive_t
 from cython_core.structs cimport device_state_t, measurement_t
 
@@ -33,6 +34,7 @@ cdef struct core_state_t:
     int64_t n
     int64_t skipped
     int64_t state
+    int64_t resume_until_ns      # taken over from another run: until the inverter answers, or this time
     signals_t signals
     device_state_t device
     arbiter_t arbiter
@@ -47,6 +49,7 @@ cdef struct core_state_t:
     active_limit_t active_limit
     reactive_t reactive
     limits_t limits
+    obedience_t obedience
     double p_base_w              # the power without droop, after the ramp
     double dp_w                  # what the frequency functions added in the last step
     double p_most_w              # with the active power limit, which droop may pass and fast response may not

@@ -20,7 +20,9 @@ from cython_core.arbiter cimport arbiter_accept, arbiter_power, narrow, span_t, 
 from cython_core.codes cimport *
 from cython_core.fresh cimport stage_fresh
 from cython_core.functions.active_limit cimport active_limit_step
-from cython_core.functions.enter_service cimport enter_service_begin, enter_service_ramp, enter_service_step
+from cython_core.functions.enter_service cimport (
+    enter_service_begin, enter_service_ramp, enter_service_resume, enter_service_step,
+)
 from cython_core.functions.fast_response cimport fast_response_step, inertia_step
 from cython_core.functions.freq_droop cimport freq_droop_release, freq_droop_step
 from cython_core.functions.ride_through cimport ride_through_step, trip_step
@@ -28,6 +30,7 @@ from cython_core.functions.signals cimport approach, clip
 from cython_core.functions.volt_watt cimport volt_watt_step
 from cython_core.limits cimport holdable, inside_capability, inside_circle, limits_found, share_circle, shrink_both
 from cython_core.limits cimport slow_span
+from cython_core.obedience cimport obedience_step, obedience_told
 from cython_core.reactive cimport MODE_CONSTANT_PF, MODE_CONSTANT_Q, MODE_VOLT_VAR, MODE_WATT_VAR
 from cython_core.reactive cimport reactive_q, reactive_release, reactive_start, reactive_step, reactive_t
 from cython_core.spans cimport hard_span, ramped_span, soc_known
@@ -82,6 +85,7 @@ cdef void start_from(core_state_t* st, double p_w, double q_pu) noexcept nogil:
     memset(&st.volt_watt, 0, sizeof(st.volt_watt))
     reactive_start(&st.reactive, q_pu)
     limits_found(&st.limits, p_w)
+    st.obedience.stopped = 0
 
 
 cdef int permitted(const settings_t* cfg, const inputs_t* inputs) noexcept nogil:
@@ -143,8 +147,11 @@ cdef void stage_state(core_state_t* st, const settings_t* cfg, const inputs_t* i
         out_of_service(st, cfg, STATE_OFF)
     abnormal(st, cfg, t_ns, dt_s, rec)
     stage_trip(st, cfg, t_ns, rec)
+    if st.device.t_ns != 0 or t_ns >= st.resume_until_ns:
+        st.resume_until_ns = 0
     if not commandable(&st.device, rec):
-        out_of_service(st, cfg, STATE_STARTING)         # and from the present power again once it can be commanded
+        if st.resume_until_ns == 0:
+            out_of_service(st, cfg, STATE_STARTING)     # and from the present power again once it can be commanded
         rec.reasons |= STARTING
         return
     if not permitted(cfg, inputs) or inputs.order.stop == STOP_EMERGENCY and not in_service(st.state):
@@ -167,6 +174,18 @@ cdef void stage_state(core_state_t* st, const settings_t* cfg, const inputs_t* i
         st.state = STATE_DEGRADED
     else:
         st.state = STATE_ENTERING if st.enter_service.t_in_ns else STATE_IN_SERVICE
+
+
+cdef void resume(core_state_t* st, const settings_t* cfg, const step_record_t* last, int64_t t_ns) noexcept nogil:
+    """As the run before left us. Its inverter is found where it is: power begins there, in service or out of it."""
+    st.state = STATE_STARTING
+    st.resume_until_ns = t_ns + cfg.device.lost_ns
+    if not in_service(last.state):
+        st.trip.bits = last.trip if cfg.enter_service.own else 0        # nobody else would ever clear them
+        out_of_service(st, cfg, STATE_STARTING)
+        enter_service_resume(&st.enter_service, &cfg.enter_service, last.es_left_ns, t_ns)
+    elif last.state == STATE_ENTERING:
+        st.enter_service.t_in_ns = t_ns - <int64_t> (last.es_pu * <double> cfg.enter_service.ramp_ns)
 
 
 cdef int in_service(int64_t state) noexcept nogil:
@@ -227,6 +246,17 @@ cdef void volt_watt(core_state_t* st, const settings_t* cfg, span_t* hard, int64
         narrow(hard, hard.lo, rec.vw_hi_w)
 
 
+cdef void obedience(core_state_t* st, const settings_t* cfg, const inputs_t* inputs, int64_t t_ns,
+                    step_record_t* rec) noexcept nogil:
+    """Whether the inverter does what it was told; a meter that sees the whole house cannot tell."""
+    cdef double meter_w = NAN
+    if cfg.obedience.window_ns == 0 or rec.fresh_d >= FRESH_STALE:
+        return
+    if inputs.meter.valid & M_P and rec.fresh_p < FRESH_STALE and not cfg.site_limits.enable:
+        meter_w = inputs.meter.p_w
+    rec.reasons |= obedience_step(&st.obedience, &cfg.obedience, &st.device, meter_w, t_ns)
+
+
 cdef double stage_wish(core_state_t* st, const settings_t* cfg, const inputs_t* inputs, span_t* hard, double dt_s,
                        int64_t t_ns, int64_t k, step_record_t* rec) noexcept nogil:
     """Returns the wished power; leaves in *hard what also binds droop (all but the active power limit)."""
@@ -236,6 +266,7 @@ cdef double stage_wish(core_state_t* st, const settings_t* cfg, const inputs_t* 
     cdef double ceiling_w, down_w
     if inputs.wish.source >= 0:
         rec.reasons |= arbiter_accept(&st.arbiter, &cfg.arbiter, &inputs.wish, t_ns)
+    obedience(st, cfg, inputs, t_ns, rec)
     slow_limits(st, cfg, inputs, hard, ramp_w, dt_s, t_ns, rec)
     enter_ramp(st, cfg, hard, t_ns, rec)
     take(&economic, hard)
@@ -422,7 +453,7 @@ cdef int limited_by_device(const device_state_t* device, double base_w, double d
 
 # ---- 7 command ----
 
-cdef void stage_command(core_state_t* st, const settings_t* cfg, const inputs_t* inputs,
+cdef void stage_command(core_state_t* st, const settings_t* cfg, const inputs_t* inputs, int64_t t_ns,
                         step_record_t* rec) noexcept nogil:
     rec.state = st.state
     rec.trip = st.trip.bits
@@ -441,6 +472,8 @@ cdef void stage_command(core_state_t* st, const settings_t* cfg, const inputs_t*
         rec.mode = MODE_SAFE
     else:
         rec.mode = MODE_ACTIVE
+    if cfg.obedience.window_ns != 0:
+        obedience_told(&st.obedience, &cfg.obedience, st.p_cmd_w, rec.mode == MODE_SILENT, t_ns)
 
 
 cdef void idle(core_state_t* st, const settings_t* cfg, const inputs_t* inputs, int64_t t_ns,
@@ -488,7 +521,7 @@ cdef void step(core_state_t* st, const settings_t* cfg, const inputs_t* inputs, 
         p_w = stage_frequency(st, cfg, p_w, &hard, dt_s, t_ns, k, rec)
         q_var = stage_voltage(st, cfg, inputs, p_w, dt_s, k, rec)
         stage_limits(st, cfg, inputs, &hard, p_w, q_var, t_ns, rec)
-    stage_command(st, cfg, inputs, rec)
+    stage_command(st, cfg, inputs, t_ns, rec)
 
 
 cdef class Core:
@@ -539,6 +572,18 @@ cdef class Core:
             raise ValueError(f"settings of {len(compiled_settings)} bytes; this build has {sizeof(settings_t)}")
         memcpy(&self.cfg, <const char*> compiled_settings, sizeof(settings_t))
         return 0
+
+    def resume(self, bytes record, int64_t t_ns):
+        """Go on at t_ns after the raw step record that another core wrote last, a moment ago, on the same clock.
+
+        Trips and the way back into service are taken over: the delay with what was left of it, the ramp where it was.
+        Raises ValueError when the size differs.
+        """
+        cdef step_record_t last
+        if len(record) != sizeof(step_record_t):
+            raise ValueError(f"a record has {sizeof(step_record_t)} bytes, not {len(record)}")
+        memcpy(&last, <const char*> record, sizeof(step_record_t))
+        resume(&self.st, &self.cfg, &last, t_ns)
 
     def state(self):
         """The whole state as bytes: a replay continues from here."""

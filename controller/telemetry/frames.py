@@ -5,20 +5,21 @@ Window   whole multiples of window_ms of wall time (wall_offset_ns + t_ns), so t
 Units    in the names; P and Q: + = out of the inverter into the grid. t_ms: source time, Unix ms. Absent is null.
 P, Q     measured: the meter's when it sits at the inverter's terminals, else the inverter's own.
 Stale    what is older than "held" is null: a frozen number would pass for a measurement.
+Refresh  of the meter, measured: from one change of its readings to the next, no shorter than its poll.
 Events   start, state, reasons, lost, frequency_begin/_end, voltage_begin/_end: each at its own step and time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from controller.telemetry.wire import VERSION, Draft
-from cython_core.records import Freshness, Mode, Reason, State
+from cython_core.records import Freshness, Measurement, Mode, Reason, State
 
 Records = NDArray[Any]
 Values = NDArray[np.float64]
@@ -28,6 +29,8 @@ NEVER_NS = 10**18  # 30 years; the core gives what was never measured an age abo
 QUIET_NS = 2_000_000_000  # a grid event ends when its reason has been absent this long
 MAX_TRANSITIONS = 8  # of one kind in one window; the last one says how many more there were
 NOT_EVENTS = int(Reason.SKIPPED)  # counted in every frame
+OF_RUN = ("build", "boot_id", "settings_digest", "period_ns", "realtime", "meter_turnaround_ms", "meter_reads")
+READINGS = [f"m_{f.name}" for f in fields(Measurement) if f.name.endswith(("_hz", "_v", "_w", "_var", "_a"))]
 SIGNALS = (("frequency", int(Reason.DROOP), "f_hz"), ("voltage", int(Reason.VOLT_VAR), "v_pu"))
 
 
@@ -73,6 +76,8 @@ class FrameBuilder:
         self.carry = carry or Carry()
         self.lost = 0
         self._open: list[Records] = []
+        self._readings: NDArray[np.int64] | None = None  # the newest, bit by bit
+        self._t_changed_ns = 0  # when they last changed
 
     def add(self, records: Records) -> list[Draft]:
         """Take records in order of n; what a closed window already holds is ignored."""
@@ -124,8 +129,7 @@ class FrameBuilder:
     def _start(self, records: Records) -> list[Draft]:
         if self.carry.n_last >= 0:
             return []
-        facts = {key: self.info.get(key) for key in ("build", "boot_id", "settings_digest", "period_ns", "realtime")}
-        return [self._event("start", records[0], **facts)]
+        return [self._event("start", records[0], **{key: self.info.get(key) for key in OF_RUN})]
 
     def _lost(self, records: Records) -> list[Draft]:
         n = np.concatenate(([self.carry.n_last], records["n"]))
@@ -208,6 +212,7 @@ class FrameBuilder:
             "dp_w": spread(records["dp_w"]),
             "soc_pu": spread(unless_stale(records, "d", "d_soc_pu")),
             "age_ms": {s: newest_and_max(ages_ms(records[f"age_{s}_ns"])) for s in "fvpd"},
+            "meter_refresh_ms": self._refresh_ms(records),
             "late_us": middle_and_max(records["lateness_ns"] / 1e3),
             "reasons": int(last["reasons"]),
             "reasons_or": bits_or,
@@ -220,6 +225,19 @@ class FrameBuilder:
             "energy_in_wh": number(np.nansum(np.maximum(-p_w, 0.0) * hours)),
         }
         return Draft("live", "live", t_ms, body)
+
+    def _refresh_ms(self, records: Records) -> float | None:
+        """Mean time between changes of any reading; None when there were no two."""
+        readings = np.stack([records[name].view(np.int64) for name in READINGS], axis=1)
+        before = readings[:1] if self._readings is None else self._readings[None]
+        changed = np.any(np.diff(readings, axis=0, prepend=before) != 0, axis=1)
+        self._readings = readings[-1]
+        t_ns = records["m_t_f_ns"][changed]
+        if self._t_changed_ns:
+            t_ns = np.concatenate(([self._t_changed_ns], t_ns))
+        if len(t_ns):
+            self._t_changed_ns = int(t_ns[-1])
+        return number((t_ns[-1] - t_ns[0]) / (len(t_ns) - 1) / 1e6) if len(t_ns) > 1 else None
 
     def _power(self, records: Records, quantity: str) -> Values:
         device = unless_stale(records, "d", f"d_{quantity}")

@@ -8,12 +8,13 @@ import os
 import re
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,19 @@ from cython_core.compiled import compiled
 from cython_core.realtime.loop import RAMP, RUN, SILENT, Loop
 from cython_core.realtime.mailbox import Box, Mailbox
 from cython_core.realtime.ring import RingReader, RingWriter
-from cython_core.records import Command, DeviceState, Measurement, Mode, Order, Stop, Wish
+from cython_core.records import (
+    Command,
+    DeviceState,
+    Measurement,
+    Mode,
+    Order,
+    State,
+    StepRecord,
+    Stop,
+    Trip,
+    Wish,
+    kinds,
+)
 from cython_core.settings import Settings
 from cython_core.step import Core
 from drivers.modbus import compiled as devices
@@ -155,19 +168,19 @@ def test_the_ring_says_what_was_granted_and_all_the_launcher_knew(tmp_path: Path
         process.told("READY=1")
         info = RingReader(tmp_path / "ring").info
     granted = info.pop("realtime")
-    wire = made.wires[0][0]
-    assert list(granted) == ["kernel", "memory", "idle states", f"bus {wire}", "core"]
+    assert list(granted) == ["kernel", "memory", "idle_states", "bus", "core"]
     assert granted["core"].startswith(("fifo 80", "other: "))
     assert info == json.loads(made.facts)
     assert info["settings_digest"] == Core.of(made.settings).digest
 
 
 def test_a_right_that_is_required_and_refused_ends_it(tmp_path: Path) -> None:
-    refused = {"kernel": "none: for this test", "realtime_required": "site.yaml: require_realtime is set, but "}
-    with core(tmp_path, hand(tmp_path, **refused)) as process:
+    required = "site.yaml: require_realtime is set, but "
+    made = hand(tmp_path, granted={"kernel": "none: for this test"}, realtime_required=required)
+    with core(tmp_path, made) as process:
         code, lines, _ = process.end()
     assert code == 2
-    assert lines[-1].startswith("site.yaml: require_realtime is set, but kernel: none: for this test")
+    assert lines[-1].startswith(f"{required}kernel: none: for this test")
     assert not (tmp_path / "ring").exists(), "it never ran: its ring is not published"
 
 
@@ -420,3 +433,52 @@ def test_what_the_core_looks_at_is_what_the_step_recorded(tmp_path: Path) -> Non
     for name in ("reasons", "o_stop", "mode", "fresh_d", "p_cmd_w", "d_p_w"):
         assert getattr(newest, name) == row[name], name
     assert (newest.o_stop, newest.d_p_w) == (RAMP, 123.0)
+
+
+# ---- a start a moment after another run ----
+
+
+def ring_of_a_run(folder: Path, ago_s: float, **changes: object) -> bytes:
+    """The ring that another run has left, and its last record: tripped, so long ago."""
+    last = StepRecord(n=5, t_ns=time.monotonic_ns() - round(ago_s * 1e9), state=State.TRIPPED, trip=Trip.UV2)
+    raw = struct.pack("<" + kinds(StepRecord), *astuple(last))
+    ring = RingWriter(folder / "ring", {"epoch": 1, "boot_id": launch.boot_id(), **changes}, 10_000_000)
+    ring.push(raw)
+    return raw
+
+
+# fmt: off
+LEFT = [
+    # seconds ago  facts                    taken over  why
+    (1.0,          {},                      True,       "a moment ago: within the inverter's timer of 8 s"),
+    (9.0,          {},                      False,      "the inverter is at 0 W by now: the whole delay"),
+    (1.0,          {"boot_id": "another"},  False,      "times of another boot mean nothing"),
+    (-1.0,         {},                      False,      "from the future"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("ago_s", "facts", "taken", "why"), LEFT, ids=[row[-1] for row in LEFT])
+def test_what_the_run_before_has_left(
+    tmp_path: Path, ago_s: float, facts: dict[str, object], taken: bool, why: str
+) -> None:
+    raw = ring_of_a_run(tmp_path, ago_s, **facts)
+    assert hand(tmp_path).resume == (raw if taken else b""), why
+
+
+def test_nothing_was_left_behind(tmp_path: Path) -> None:
+    assert hand(tmp_path).resume == b""
+    (tmp_path / "ring").write_bytes(b"not a ring")
+    assert hand(tmp_path).resume == b""
+
+
+def test_a_core_takes_over_what_was_left(tmp_path: Path) -> None:
+    ring_of_a_run(tmp_path, 1.0)
+    ours = {"owner": "controller"}
+    settings = compiled(Settings.from_mapping({"enter_service": ours, "voltage_trip": ours}), 0.01)
+    with core(tmp_path, hand(tmp_path, settings=settings)) as process:
+        process.told("READY=1")
+        reader = RingReader(tmp_path / "ring")
+        while (newest := reader.newest()) is None:
+            time.sleep(0.01)
+    assert from_bytes(newest)["trip"][0] == Trip.UV2

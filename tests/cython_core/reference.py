@@ -23,6 +23,7 @@ from tests.cython_core.plain.frequency import Droop, FastResponse, Inertia
 from tests.cython_core.plain.fresh import Signals
 from tests.cython_core.plain.limits import Apparent, Holdable, beside
 from tests.cython_core.plain.numbers import NAN, Span, approach, clip, finite
+from tests.cython_core.plain.obedience import Obedience
 from tests.cython_core.plain.power import ActiveLimit, Arbiter, SiteLimits, SlowSpan, VoltWatt, battery
 from tests.cython_core.plain.reactive import Reactive
 
@@ -56,7 +57,7 @@ class Reference:
         self.trip, self.ride_through, self.enter_service = Trip(), RideThrough(), EnterService()
         self.droop, self.fast_response, self.inertia = Droop(), FastResponse(), Inertia()
         self.active_limit, self.volt_watt, self.reactive = ActiveLimit(), VoltWatt(), Reactive()
-        self.apparent, self.holdable = Apparent(), Holdable()
+        self.apparent, self.holdable, self.obedience = Apparent(), Holdable(), Obedience()
         self.p_base_w = self.dp_w = self.p_full_w = self.p_cmd_w = self.q_cmd_var = 0.0
         self.change(settings)
         if in_service:
@@ -73,7 +74,7 @@ class Reference:
         self.charge_va = self.rating.s_charge_rated_va or self.rating.s_rated_va
         for function in (
             self.signals, self.arbiter, self.site, self.trip, self.ride_through, self.enter_service,
-            self.fast_response, self.active_limit, self.apparent, self.holdable,
+            self.fast_response, self.active_limit, self.apparent, self.holdable, self.obedience,
         ):  # fmt: skip
             function.configure(cfg)
         for timed in (self.droop, self.inertia, self.volt_watt, self.reactive):
@@ -103,6 +104,7 @@ class Reference:
         self.stage_state()
         self.arbiter.accept(wish, t_ns, rec)
         if self.state in w.SERVING:
+            self.stage_obedience()
             hard = self.limits_now()
             p_w = self.stage_wish(hard)
             p_w = self.stage_frequency(beside(p_w, self.q_cmd_var, self.s_max(p_w)), hard)
@@ -232,8 +234,15 @@ class Reference:
             function.reset()
         self.reactive.start(q_pu)
         self.holdable.found(p_w)
+        self.obedience.stopped = False
 
     # ---- 3 power wish ----
+
+    def stage_obedience(self) -> None:
+        rec = self.rec
+        at_terminals = rec.m_valid & w.M_P and rec.fresh_p < w.STALE and not self.site.enable
+        if rec.fresh_d < w.STALE:
+            self.obedience.look(self.said, self.signals.t_echo_ns, rec.m_p_w if at_terminals else NAN, self.t_ns, rec)
 
     def hard_limits(self) -> Span:
         """Acts at once: the inverter's own limits, e-stop, permit, an unplugged car, the house connection."""
@@ -266,6 +275,8 @@ class Reference:
         battery(target, self.cfg, self.said, rec)
         if self.order.stop not in (w.RUN, w.EMERGENCY):  # what is not known is a stop
             rec.reasons |= w.STOP
+            target.narrow(0.0, 0.0)
+        if self.obedience.stopped:
             target.narrow(0.0, 0.0)
         if rec.reasons & w.METER_LOST:
             target.narrow(safe.safe_p_w, safe.safe_p_w)
@@ -464,6 +475,7 @@ class Reference:
             rec.mode = w.STOPPING  # 0, or on the way to it: written without waiting
         else:
             rec.mode = w.SAFE if rec.reasons & w.METER_LOST else w.ACTIVE
+        self.obedience.told(self.p_cmd_w, rec.mode == w.SILENT, self.t_ns)
 
 
 def mapping(settings: Any) -> dict[str, dict[str, Any]]:

@@ -33,6 +33,7 @@ NUMBERS = ("f_hz", "v1_v", "v2_v", "v3_v", "p_w", "q_var", "p1_w", "p2_w", "p3_w
 SAID = {
     "p_w": w.D_P,
     "q_var": w.D_Q,
+    "p_set_readback_w": w.D_P_SET,
     "p_max_discharge_w": w.D_P_MAX_DISCHARGE,
     "p_max_charge_w": w.D_P_MAX_CHARGE,
     "p_min_abs_w": w.D_P_MIN_ABS,
@@ -200,7 +201,7 @@ class Scene:
         said = {"p_w": self.told_w, "q_var": self.told_var, **self.said}
         valid = w.D_SOC | w.D_SESSION | w.D_STATUS | sum(SAID[name] for name in said)
         values = {name: said.get(name, NAN) for name in SAID}
-        values |= {"soc_pu": self.soc, "p_set_readback_w": NAN}
+        values |= {"soc_pu": self.soc}
         t_ns = self.t_ns + self.ahead_ns
         t_echo_ns = t_ns if self.echoes or self.device is None else self.device.t_echo_ns
         states = {"session": self.session, "status": self.status}

@@ -239,7 +239,7 @@ DEFAULT_WISH = [
 def test_default_wish(socs: tuple[float, ...], p_w: float, why: str) -> None:
     unit = Unit(limits=QUICK)
     for soc in socs:
-        unit.coast(2.0, soc=soc)
+        unit.coast(11.0, soc=soc)
     assert (unit.last.p_wish_w, unit.last.p_cmd_w) == (p_w, p_w), why
     assert reasons(unit.last) & Reason.DEFAULT_WISH
 

@@ -136,7 +136,7 @@ def test_the_default_wish_has_no_source_and_no_number() -> None:
 
 def test_the_default_wish_charges_again_at_its_threshold_itself() -> None:
     unit = Unit(limits={**QUICK, "soc_band_pu": 0.125}, default_wish={"soc_target_pu": 0.75})
-    assert unit.coast(2.0, soc=0.75).p_cmd_w == 0.0
+    assert unit.coast(12.0, soc=0.75).p_cmd_w == 0.0
     assert unit.coast(2.0, soc=0.626).p_cmd_w == 0.0
     assert unit.coast(2.0, soc=0.625).p_cmd_w == -1400.0  # 0.75 - 0.125, exact in binary
 

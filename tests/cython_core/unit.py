@@ -7,6 +7,7 @@ Silence  a silent meter or inverter keeps its last answer, as a mailbox does; on
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
@@ -156,7 +157,7 @@ class Unit:
         said: dict[str, float] = {"p_w": self.device_p_w, **self.said}
         bits = DeviceValid.SOC | DeviceValid.SESSION | DeviceValid.STATUS
         for name in said:
-            bits |= DeviceValid[name.removesuffix("_w").removesuffix("_va").removesuffix("_var").upper()]
+            bits |= DeviceValid[re.sub("(_readback)?_(w|va|var)$", "", name).upper()]
         t_echo_ns = self.t_ns if self.echoes else self.device.t_echo_ns
         return DeviceState(
             t_ns=self.t_ns,

@@ -37,7 +37,7 @@ WIRE, OURS = "wire", "ours"
 STEP_S = 0.01
 WARM_ANSWERS, DEAD_AFTER_S = 3, 0.5  # by then the silent slave counts as dead, and is asked once a second
 # baud, parity, turnaround in ms
-QUICK_LINES = ((9600, "N", 0), (115200, "N", 0), (115200, "E", 20))
+QUICK_LINES = ((9600, "N", 0), (115200, "E", 5))
 LINES = tuple((baud, p, ms) for baud in (9600, 19200, 38400, 115200) for p, ms in (("N", 0), ("E", 5), ("N", 20)))
 
 

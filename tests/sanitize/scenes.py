@@ -74,9 +74,10 @@ def core() -> str:
 
 
 def line() -> str:
-    """The loop with one bus for both, on a serial line."""
+    """The loop with one bus for both, on a serial line. The inverter's commands come from Python: the loop, which finds
+    no voltage there, would command nothing, and nothing would be written."""
     from cython_core.realtime.mailbox import Mailbox
-    from cython_core.records import Command, DeviceState, Measurement
+    from cython_core.records import Command, DeviceState, Measurement, Mode
     from drivers.modbus.bus import Bus
     from tests.drivers.modbus import scripted_line, test_shared_wire
 
@@ -85,12 +86,22 @@ def line() -> str:
         bus = Bus(devices.link)
         meter = bus.meter(test_shared_wire.METER_PLAN, 2, measured)
         inverter = bus.inverter(test_shared_wire.INVERTER_PLAN, 2, state, commands)
+
+        def tell(now_ns: int) -> None:
+            commands.put(Command(1, now_ns, float(now_ns // 1_000_000 % 5000), 0.0, Mode.ACTIVE, 5000))
+
         with test_shared_wire.running(bus):
-            return run_loop(meter, measured, inverter, state, commands, ())
+            return run_loop(meter, measured, inverter, state, Mailbox(Command), (), tell)
 
 
 def run_loop(
-    meter: Any, measured: Any, inverter: Any, state: Any, commands: Any, events: Sequence[Callable[[], object]]
+    meter: Any,
+    measured: Any,
+    inverter: Any,
+    state: Any,
+    commands: Any,
+    events: Sequence[Callable[[], object]],
+    tell: Callable[[int], object] = lambda _now_ns: None,
 ) -> str:
     """Everything that Python asks of running threads, and one event a second. meter, inverter: devices of a bus."""
     from cython_core.realtime.loop import Loop
@@ -110,6 +121,7 @@ def run_loop(
             until = time.monotonic() + 1.0
             while time.monotonic() < until:
                 now_ns = time.monotonic_ns()
+                tell(now_ns)
                 order.put(Order(t_ns=now_ns))
                 wish.put(Wish(3, -5000.0, 5000.0, 1000.0, 0.0, now_ns, now_ns + 10**9, now_ns))
                 reader.read()
@@ -120,6 +132,7 @@ def run_loop(
                 event()
         inverter.hand_back(1.0)
         assert loop.stop(10.0)
+    assert numbers[4].writes > 0, "the write path was not looked at"
     return f"{numbers[0]} steps, {numbers[3].answers} and {numbers[4].answers} answers, {numbers[4].writes} writes"
 
 

@@ -28,6 +28,7 @@ def one_window(**columns: Any) -> dict[str, Any]:
 
 
 RAMP, T0 = np.arange(10.0), WALL_MS
+STEPS = np.arange(1, 11) * 100_000_000
 SIGN = "+ = out of the inverter into the grid"
 # fmt: off
 LIVE = [
@@ -58,6 +59,10 @@ LIVE = [
     ({"age_f_ns": [9_000_000] + [25_000] * 9},   "age_ms.f.newest",  0.025,       "ns -> ms"),
     ({"age_f_ns": [9_000_000] + [25_000] * 9},   "age_ms.f.max",     9.0,         "the oldest it was"),
     ({"age_v_ns": NEVER_NS},                     "age_ms.v.newest",  None,        "never measured has no age"),
+    ({"m_t_f_ns": STEPS, "m_f_hz": 50.0 + RAMP}, "meter_refresh_ms", 100.0,       "another reading in each step"),
+    ({"m_t_f_ns": STEPS, "m_q_var": RAMP // 5},  "meter_refresh_ms", None,        "one change tells no interval"),
+    ({"m_t_f_ns": STEPS, "m_i1_a": RAMP // 3},   "meter_refresh_ms", 300.0,       "at steps 3, 6 and 9"),
+    ({"m_t_f_ns": STEPS, "m_v2_v": NAN},         "meter_refresh_ms", None,        "absent all the time: no change"),
     ({"lateness_ns": RAMP * 1000},               "late_us.p50",      4.5,         "median of 0 ... 9 us"),
     ({"lateness_ns": RAMP * 1000},               "late_us.max",      9.0,         "the worst"),
     ({"reasons": [int(Reason.RAMP)] + [0] * 9},  "reasons",          0,           "bits of the newest step"),
@@ -93,6 +98,14 @@ def test_nothing_known_still_makes_a_frame_without_nan() -> None:
     body = one_window(**dict.fromkeys(floats, NAN))
     assert "NaN" not in json.dumps(body, allow_nan=False)
     assert body["energy_out_wh"] == 0.0
+
+
+def test_a_meter_slower_than_a_window_has_a_refresh_too() -> None:
+    frames = builder()
+    t_ns = np.arange(1, 61) * 100_000_000
+    drafts = frames.add(records(0, 60, m_t_f_ns=t_ns, m_f_hz=50.0 + np.arange(60) // 15)) + frames.flush()
+    found = [d.body["meter_refresh_ms"] for d in drafts if d.kind == "live"]
+    assert found == [None, None, None, 1500.0, 1500.0, None]  # changes at steps 15, 30 and 45
 
 
 # ---- windows ----

@@ -29,6 +29,7 @@ class Arbiter:
     def __init__(self) -> None:
         self.slots: dict[int, Any] = {}
         self.full = False  # the default wish has reached its target
+        self.reached_ns = 0
         self.source, self.seq, self.p_w = 0, 0, 0.0
 
     def configure(self, settings: Any) -> None:
@@ -66,20 +67,26 @@ class Arbiter:
         if winner:
             self.source, self.seq, self.p_w = winner.source, winner.seq, winner.p_w
         else:
-            self.source, self.seq, self.p_w = -1, 0, self.default_wish(device)
+            self.source, self.seq, self.p_w = -1, 0, self.default_wish(device, t_ns)
             rec.reasons |= DEFAULT_WISH
         p_w = clip(self.p_w, span.lo, span.hi)
         if p_w != self.p_w:
             rec.reasons |= WISH_CLAMPED
         return p_w
 
-    def default_wish(self, device: Any) -> float:
-        """Charge to the target and again from a band below it; an unknown battery: until the car stops."""
+    def default_wish(self, device: Any, t_ns: int) -> float:
+        """Charge to the target and again from a band below it; an unknown battery: until the car stops.
+
+        Full is what has been at the target for 10 s: a glitch only makes it pause.
+        """
+        reached = knows_soc(device) and device.soc_pu >= self.cfg.soc_target_pu
+        self.reached_ns = (self.reached_ns or t_ns) if reached else 0
         if not knows_soc(device):
             return float(-self.cfg.charge_w)
-        if device.soc_pu >= self.cfg.soc_target_pu:
-            self.full = True
-        elif device.soc_pu <= self.restart_pu:
+        if reached:
+            self.full = self.full or t_ns - self.reached_ns >= 10_000_000_000
+            return 0.0
+        if device.soc_pu <= self.restart_pu:
             self.full = False
         return 0.0 if self.full else float(-self.cfg.charge_w)
 

@@ -12,7 +12,8 @@
     ENTER_CRITERIA, ENTER_DELAY, ENTER_RAMP, TRIP_VOLTAGE, TRIP_FREQUENCY,
     RIDE_THROUGH, CESSATION, RESTORE, MAY_TRIP,
     SITE_IMPORT, SITE_EXPORT, SITE_FUSE, P_HELD, P_STALE, P_LOST,
-) = (1 << bit for bit in range(58))  # fmt: skip
+    OVERWRITTEN, POWER_MISMATCH,
+) = (1 << bit for bit in range(60))  # fmt: skip
 
 OFF, STARTING_UP, IN_SERVICE, DEGRADED, TRIPPED, WAITING, ENTERING, CEASED = range(8)
 SERVING = (IN_SERVICE, DEGRADED, ENTERING, CEASED)
@@ -24,8 +25,8 @@ RUN, STOP_BY_RAMP, EMERGENCY = range(3)  # order.stop
 # measurement.valid: f, three voltages, P, Q, power and current of three phases
 M_F, M_V1, M_P, M_P1, M_I1 = 1, 2, 16, 64, 512
 # device.valid
-D_P, D_Q, D_P_MAX_DISCHARGE, D_P_MAX_CHARGE, D_P_MIN_ABS, D_S_MAX, D_SOC, D_SESSION, D_STATUS = (
-    1, 2, 8, 16, 32, 64, 128, 256, 512,
+D_P, D_Q, D_P_SET, D_P_MAX_DISCHARGE, D_P_MAX_CHARGE, D_P_MIN_ABS, D_S_MAX, D_SOC, D_SESSION, D_STATUS = (
+    1, 2, 4, 8, 16, 32, 64, 128, 256, 512,
 )  # fmt: skip
 RUNNING, CONNECTED, FAULT, LOCAL = 1, 2, 4, 16  # device.status
 READY, CHARGING, DISCHARGING = 3, 4, 5  # device.session
