@@ -9,7 +9,7 @@ Errors            InputError: the device is not as the settings say, or cannot h
 from __future__ import annotations
 
 import threading
-import time
+from time import monotonic, sleep
 from typing import Any
 
 from controller.errors import InputError
@@ -57,7 +57,7 @@ class Inverter:
         lock = lock_folder(folder, "core") if folder.is_dir() else None
         if lock is None and folder.is_dir():
             raise InputError(f"{folder}: a controller of this site is running; stop it first")
-        wire = Wire(self._port, time.monotonic, time.sleep)
+        wire = Wire(self._port, monotonic, sleep)
         try:
             return list(push(self.site.settings, self.tables(), wire, installer))
         finally:

@@ -94,8 +94,8 @@ def on_face(monkeypatch: pytest.MonkeyPatch, **changed: float) -> Face:
     for name, value in changed.items():
         face.unit.image.put(name.replace("_", ".", 1), value)
     monkeypatch.setattr(ownfunctions, "Port", lambda *_: face)
-    monkeypatch.setattr(ownfunctions.time, "monotonic", face.now)
-    monkeypatch.setattr(ownfunctions.time, "sleep", face.sleep)
+    monkeypatch.setattr(ownfunctions, "monotonic", face.now)
+    monkeypatch.setattr(ownfunctions, "sleep", face.sleep)
     return face
 
 

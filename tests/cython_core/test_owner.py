@@ -14,15 +14,16 @@ THEIRS = {"owner": "inverter"}
 Groups = dict[str, dict[str, Any]]
 
 # fmt: off
+CONSTANT_Q: Groups = {"reactive": {"mode": "constant_q"}, "const_var": {"q_pu": 0.2}}
 ACTS: list[tuple[str, Groups, dict[str, Any], Reason, str]] = [
-    # function      settings                                              what happens            our reason        why
-    ("freq_droop",  {},                                                   {"f_hz": 60.5},         Reason.DROOP,      "over"),
-    ("freq_droop",  {},                                                   {"f_hz": 59.5},         Reason.DROOP,      "under"),
-    ("volt_watt",   {"volt_watt": {"enable": True}},                      {"v_v": (250.7,)},      Reason.VOLT_WATT,  "1.09 pu"),
-    ("reactive",    {"reactive": {"mode": "volt_var"}},                   {"v_v": (218.5,)},      Reason.VOLT_VAR,   "0.95 pu"),
-    ("reactive",    {"reactive": {"mode": "watt_var"}},                   {},                     Reason.WATT_VAR,   "80 %"),
-    ("reactive",    {"reactive": {"mode": "constant_q"}, "const_var": {"q_pu": 0.2}}, {},         Reason.CONST_VAR,  "0.2 pu"),
-    ("reactive",    {"power_factor": {"pf": 0.95}},                       {},                     Reason.POWER_FACTOR, "0.95"),
+    # function     settings                                 what happens        our reason           why
+    ("freq_droop", {},                                      {"f_hz": 60.5},     Reason.DROOP,        "over"),
+    ("freq_droop", {},                                      {"f_hz": 59.5},     Reason.DROOP,        "under"),
+    ("volt_watt",  {"volt_watt": {"enable": True}},         {"v_v": (250.7,)},  Reason.VOLT_WATT,    "1.09 pu"),
+    ("reactive",   {"reactive": {"mode": "volt_var"}},      {"v_v": (218.5,)},  Reason.VOLT_VAR,     "0.95 pu"),
+    ("reactive",   {"reactive": {"mode": "watt_var"}},      {},                 Reason.WATT_VAR,     "80 %"),
+    ("reactive",   CONSTANT_Q,                              {},                 Reason.CONST_VAR,    "0.2 pu"),
+    ("reactive",   {"power_factor": {"pf": 0.95}},          {},                 Reason.POWER_FACTOR, "0.95"),
 ]
 # fmt: on
 
@@ -74,7 +75,8 @@ MOVES: list[tuple[Groups, bool, str]] = [
 def test_power_that_the_inverters_own_function_moves_is_no_disobedience(
     groups: Groups, mismatch: bool, why: str
 ) -> None:
-    u = Unit(wish_w=500.0, limits=QUICK, fail_safe={"mismatch_after_s": 5.0}, **groups)
+    more: dict[str, Any] = {"limits": QUICK, "fail_safe": {"mismatch_after_s": 5.0}, **groups}
+    u = Unit(wish_w=500.0, **more)
     u.coast(10.0)
     record = u.coast(30.0, said={"p_w": 9000.0})
     assert bool(reasons(record) & Reason.POWER_MISMATCH) == mismatch
