@@ -102,7 +102,8 @@ def find_inverter(site: Site, stopping: threading.Event) -> Plan | None:
                 inverter.reversion_s,
                 5.0,
                 inverter.timeout_ms,
-                commands_q=site.settings.reactive.owner == "controller",
+                inverter.map,
+                site.settings.reactive.owner == "controller",
             )
         except DriverError as error:
             if str(error) != said:

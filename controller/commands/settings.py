@@ -1,4 +1,4 @@
-"""Show, change, compare, check, import, export, draw settings; bring them into the inverter's own functions."""
+"""Show, change, compare, check, import, export, draw settings; push them into the inverter."""
 
 from __future__ import annotations
 
