@@ -7,7 +7,7 @@ Theirs   a heartbeat has to move, a reversion timer must not stand at 0 while se
 Errors   none.
 """
 
-from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint16_t, uint64_t
 from libc.string cimport memcpy
 
 from cython_core.codes cimport MODE_ACTIVE, MODE_STOP
