@@ -32,7 +32,7 @@ COMMANDS = {
     "compute": "Answer a table of grid values in virtual time: CSV in, CSV out.",
     "replay": "Compute a journal again and demand equal bits.",
     "report": "Make the report of a journal: plots, numbers, verdict.",
-    "settings": "Show, change, compare, check, import, export and draw settings.",
+    "settings": "Show, change, compare, check, import, export, draw settings; push them into the inverter.",
     "explain": "What a setting, a reasons bit, a state or an EPRI name means.",
     "doctor": "Is this host fit to run the controller? What is short, and what mends it.",
 }

@@ -31,6 +31,7 @@ from controller.errors import InputError
 from controller.handed import ROOT, Handed, stamp
 from controller.lifetime import lock_folder, stop_on_signals
 from controller.notify import notify
+from controller.ownfunctions import agreed
 from controller.site import Site
 from controller.sitedata import WireSite
 from controller.sitemaps import coarse_faults
@@ -86,7 +87,10 @@ def launch(site: Site, watch_only: bool) -> int:
     meter = find_meter(site, stopping)
     if inverter_plan is None or meter is None:
         return 0
-    handed = hand_over(site, site.start_mode != "shadow" and not watch_only, inverter_plan, meter, as_loaded)
+    writes = site.start_mode != "shadow" and not watch_only
+    if site.start_mode == "live" and writes and not agreed(site, stopping):
+        return 0
+    handed = hand_over(site, writes, inverter_plan, meter, as_loaded)
     signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))  # from here on they wait for the core
     if stopping.is_set():
         return 0
@@ -115,7 +119,8 @@ def find_inverter(site: Site, stopping: threading.Event) -> Plan | CanPlan | Non
         assert isinstance(device, CanMap)  # what is no map of a CAN device has been refused
         plan = can_plan_in_child(inverter.map, unit, reversion_s, inverter.poll_ms, timeout_ms)
         return searched(partial(on_can, plan, link, device.bitrate), NO_INVERTER, "inverter", stopping)
-    asked = (link, unit, reversion_s, FIND_S, timeout_ms, inverter.map)
+    ours_q = site.settings.reactive.owner == "controller"
+    asked = (link, unit, reversion_s, FIND_S, timeout_ms, inverter.map, ours_q)
     return searched(partial(discover_in_child, *asked), NO_INVERTER, "inverter", stopping)
 
 

@@ -87,7 +87,7 @@ def ages(site: Site) -> list[Ages]:
 
 
 def budgets(site: Site) -> list[Budget]:
-    """One budget for each enabled function that must answer in time; for each element of a trip that is ours."""
+    """One budget for each enabled function of ours that must answer in time, and for each element of a trip."""
     s = site.settings
     refresh = ("meter refresh", float(site.meter.refresh_ms))
     poll = ("meter poll", poll_ms(site.meter))
@@ -98,10 +98,11 @@ def budgets(site: Site) -> list[Budget]:
     )
     measured = (refresh, poll, *out)
     found = []
-    if s.freq_droop.enable:  # a second reading confirms that frequency really left the dead band
+    if s.freq_droop.enable and s.freq_droop.owner == "controller":
+        # a second reading confirms that frequency really left the dead band
         parts = (refresh, ("second reading", s.freq_droop.refresh_s * 1e3), poll, *out)
         found.append(Budget("freq_droop", "t_response_s", s.freq_droop.t_response_s * 1e3, parts))
-    if s.volt_watt.enable:
+    if s.volt_watt.enable and s.volt_watt.owner == "controller":
         found.append(Budget("volt_watt", "olrt_s", s.volt_watt.olrt_s * 1e3, measured))
     found += reactive_budgets(site, measured, out)
     if s.site_limits.enable:
@@ -112,7 +113,7 @@ def budgets(site: Site) -> list[Budget]:
 def reactive_budgets(site: Site, measured: Parts, out: Parts) -> list[Budget]:
     """The mode that acts. Those that follow our own power need no meter on the way."""
     s = site.settings
-    match s.reactive.mode:
+    match s.reactive.mode if s.reactive.owner == "controller" else "off":
         case "volt_var":
             return [Budget("volt_var", "olrt_s", s.volt_var.olrt_s * 1e3, measured)]
         case "watt_var":

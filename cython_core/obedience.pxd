@@ -31,7 +31,7 @@ cdef struct obedience_cfg_t:
     int64_t settle_ns            # a read-back this long after our first write shows ours
     double p_rated_w
     double p_charge_rated_w
-    int64_t own_power            # active power follows our commands alone
+    int64_t own_power            # active power follows our commands alone, no function of the inverter's own
 
 cdef struct obedience_t:
     int64_t since_ns             # commanding since; 0: not

@@ -10,4 +10,4 @@ cdef void obedience_init(obedience_cfg_t* cfg, object settings):
     cfg.settle_ns = round(ages_s(safe.t_device_s, safe.lost_after_s)[1] * 1e9)
     cfg.p_rated_w = settings.rating.p_rated_w
     cfg.p_charge_rated_w = settings.rating.p_charge_rated_w
-    cfg.own_power = True
+    cfg.own_power = not any(f.owner == "inverter" and f.enable for f in (settings.freq_droop, settings.volt_watt))

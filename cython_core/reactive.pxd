@@ -26,7 +26,7 @@ cdef enum:                       # places in settings.MODES
     MODE_CONSTANT_Q = 4
 
 cdef struct reactive_cfg_t:
-    int64_t mode
+    int64_t mode                 # off while the inverter's own function acts
     double transition_s
     double ramp_pu_s             # Q's way back to 0 when voltage is stale
     power_factor_cfg_t power_factor

@@ -9,7 +9,7 @@ from cython_core.quantities import code
 
 cdef void reactive_init(reactive_cfg_t* cfg, object settings, double period_s):
     """Settings (the whole) -> C struct, once, at load."""
-    cfg.mode = code(settings.reactive, "mode")
+    cfg.mode = code(settings.reactive, "mode") if settings.reactive.owner == "controller" else MODE_OFF
     cfg.transition_s = settings.reactive.transition_s
     cfg.ramp_pu_s = settings.limits.ramp_pu_s
     power_factor_init(&cfg.power_factor, settings, period_s)

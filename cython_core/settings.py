@@ -21,6 +21,8 @@ __all__ = ["SettingError", "Settings"]
 
 OWNERS = ("inverter", "controller")
 OWNER = "product: whose certified function it is; never both"
+# of droop, volt-watt and the reactive mode: the inverter's own is set up by `v2g settings push`
+ACTS = "product: whose function acts, ours or the inverter's own; never both"
 MODES = ("off", "constant_pf", "volt_var", "watt_var", "constant_q")
 TABLE_7 = {"A": (0.44, 0.25), "B": (0.44, 0.44)}  # IEEE 1547-2018 5.2: inject, absorb, pu of s_rated_va
 
@@ -54,6 +56,7 @@ class RatingSettings:
 class FreqDroopSettings:
     """Frequency-droop, IEEE 1547-2018 6.5.2.7."""
 
+    owner: str = choice("controller", OWNERS, ACTS)
     enable: bool = switch(True, "6.5.2.7.2", "PF_MODE_ENABLE")
     db_uf_hz: float = quantity(0.036, "Hz", 0.017, 1.0, "6.5.2.7 Table 24", "PF_DBUF")
     db_of_hz: float = quantity(0.036, "Hz", 0.017, 1.0, "6.5.2.7 Table 24", "PF_DBOF")
@@ -105,6 +108,7 @@ class InertiaSettings:
 class VoltWattSettings:
     """Volt-watt, IEEE 1547-2018 5.4.2 Table 10: a ceiling on active power. p2_pu < 0 is of p_charge_rated_w."""
 
+    owner: str = choice("controller", OWNERS, ACTS)
     enable: bool = switch(False, "5.4.2", "PV_MODE_ENABLE")
     v1_pu: float = quantity(1.06, "pu", 1.05, 1.09, "5.4.2 Table 10", "PV_CURVE_V1")
     p1_pu: float = quantity(1.0, "pu", 1.0, 1.0, "5.4.2 Table 10: not adjustable", "PV_CURVE_P1")
@@ -124,6 +128,7 @@ class VoltWattSettings:
 class ReactiveSettings:
     """Which one of the reactive modes acts, IEEE 1547-2018 5.3.1, and what gives way at the apparent-power limit."""
 
+    owner: str = choice("controller", OWNERS, ACTS)
     mode: str = choice("constant_pf", MODES, "5.3.1: exactly one; the default is unity power factor")
     transition_s: float = quantity(15.0, "s", 5.0, 300.0, "4.6.3: from one mode to the next", "NP_MODE_TRANSITION_TIME")
     beyond_table_7: str = choice(

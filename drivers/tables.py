@@ -101,9 +101,24 @@ class Write:
 
 
 @dataclass(frozen=True, slots=True)
+class Watch:
+    """A value that has to live: it changes (moves=True), or is not 0 while set-points are acknowledged (moves=False).
+    Not so for longer than within_ms: `bits` are OR-ed into the int64 word `target`."""
+
+    read: int
+    word: int
+    type: str
+    moves: bool
+    within_ms: int
+    target: int
+    bits: int
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """Everything a bus thread needs for one device. start: once before the first set-point, again after a reconnect
-    and after a silence of ours; setpoint: at each write; stop: once when control is handed back."""
+    and after a silence of ours; setpoint: at each write; stop: once when control is handed back; beat: our sign of
+    life, once a second, at most one write of two words, which the bus fills with its count."""
 
     unit: int
     reads: tuple[Read, ...]
@@ -120,6 +135,8 @@ class Plan:
     quantum_q_var: float = 1.0
     write_budget_per_day: int = 0  # set-points in 24 h that the device's memory bears; 0: any number
     quiet_ms: int = 0  # of a device whose timer reads feed too: not asked for so long when we fall silent
+    beat: tuple[Write, ...] = ()
+    watches: tuple[Watch, ...] = ()
 
 
 def plan_to_json(plan: Plan) -> str:
@@ -134,10 +151,10 @@ def plan_from_json(text: str) -> Plan:
         raise ValueError(f"not a plan of version {PLAN_VERSION}: {text[:80]!r}")
     try:
         data["decodes"] = [{**r, "absent": tuple(r["absent"])} for r in data["decodes"]]
-        rows = {"reads": Read, "decodes": Decode, "flags": Flag}
+        rows = {"reads": Read, "decodes": Decode, "flags": Flag, "watches": Watch}
         for name, row in rows.items():
             data[name] = tuple(row(**r) for r in data[name])
-        for name in ("start", "setpoint", "stop"):
+        for name in ("start", "setpoint", "stop", "beat"):
             data[name] = tuple(_write(w) for w in data[name])
         missing = {f.name for f in fields(Plan)} - set(data)
         if missing:

@@ -1,4 +1,4 @@
-"""Show, change, compare, check, import, export and draw settings."""
+"""Show, change, compare, check, import, export, draw settings; push them into the inverter."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     one.add_argument("--format", choices=("epri", "sunspec"), required=True)
     one.add_argument("--suffix", choices=("AS", "SS", "none"), default="AS", help="of EPRI lines: applied, specified")
     one.add_argument("--out", type=Path, help="file to write (else: stdout)")
+    one = action("push", "Compare the inverter's own grid functions with a site's settings; --write brings them in.")
+    one.add_argument("site", type=Path, help="site file, or the name of one in /etc/v2g/sites")
+    one.add_argument("--write", action="store_true", help="write what differs, adopt it, read it back")
+    one.add_argument(
+        "--installer",
+        action="store_true",
+        help="trip curves and enter service as well, which belong to the certified installer",
+    )
+    one.add_argument("--json", action="store_true", help="for programs: one JSON object on stdout")
     one = action("plot", "Draw every curve with an operating point on it.")
     one.add_argument("source", type=Path, help=WHAT)
     one.add_argument("--out", type=Path, required=True, help="FILE.png or FILE.svg")
@@ -63,11 +73,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """0: done; your input was wrong: InputError."""
+    """0: done; 1: push finds differences and writes nothing. Your input was wrong: InputError."""
+    actions: dict[str, Callable[[argparse.Namespace], int | None]]
     actions = {"show": show, "set": set_value, "diff": diff, "validate": validate}
-    actions |= {"import": import_file, "export": export, "plot": plot}
-    actions[args.action](args)
-    return 0
+    actions |= {"import": import_file, "export": export, "plot": plot, "push": push}
+    return actions[args.action](args) or 0
 
 
 def show(args: argparse.Namespace) -> None:
@@ -165,3 +175,31 @@ def plot(args: argparse.Namespace) -> None:
         raise InputError(f"--out {args.out}: the name must end in .png or .svg")
     draw(source.settings, Point(f_hz, args.v_pu, args.p_pu), str(args.source), args.out)
     print(args.out)
+
+
+def push(args: argparse.Namespace) -> int:
+    """1: differences, and nothing was written. What the inverter does not take over is an AdoptionError."""
+    from controller import ownfunctions  # here: only this action talks to a device
+    from controller.settings.sunspec_own import ACTING
+    from controller.site import load_site
+    from drivers.sunspec.adopt import AdoptionError
+
+    if args.installer and not args.write:
+        raise InputError("--installer says what --write may write: give both")
+    site = load_site(args.site)
+    inverter = ownfunctions.Inverter(site)
+    try:
+        if args.write:
+            print(f"WRITES to {inverter.where}", file=sys.stderr)
+        done = inverter.push(args.installer) if args.write else []
+        found = inverter.compare()
+    finally:
+        inverter.close()
+    if args.json:
+        print(json.dumps(ownfunctions.as_json(inverter.where, done, found), indent=1))
+    else:
+        print(ownfunctions.page(site, inverter.where, done, found))
+    left = [d for d in found if d.function in ACTING]
+    if left and args.write:
+        raise AdoptionError("\n".join(f"{inverter.where}: {d}" for d in left))
+    return 1 if left else 0

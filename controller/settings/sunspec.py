@@ -10,7 +10,7 @@ Not in it: nominal frequency, response times of AP, PF, Q and watt-var, owners a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -314,6 +314,39 @@ def factor_of(model: int, name: str, points: list[Point], wrong: list[str]) -> i
             f"this value does not fit {why}: use fewer digits"
         )
     return 0
+
+
+def for_device(draft: Mapping[str, Any], factors: Mapping[str, int], model: int, wrong: list[str]) -> dict[str, int]:
+    """A set as {path: integer} with the scale factors that a device has; what they cannot carry is a complaint."""
+    found: dict[str, int] = {}
+    for path, value in leaves(draft):
+        if isinstance(value, Point):
+            factor = factors.get(value.factor, 0)
+            if not fits(value, factor):
+                low, high = LIMITS[value.kind]
+                name = f"10^{factor} ({value.factor})" if value.factor else "1"
+                wrong.append(
+                    f"{value.setting} = {value.value} in model {model}: the inverter holds n x {name}, n from {low} to "
+                    f"{high}; choose a value that it can hold"
+                )
+                continue
+            found[path] = int(value.value.scaleb(-factor))
+        elif isinstance(value, int):
+            found[path] = value
+    return found
+
+
+def leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """(path, value) of everything below node, lists counted from 0."""
+    if isinstance(node, Mapping):
+        children: Iterable[tuple[Any, Any]] = node.items()
+    elif isinstance(node, list):
+        children = enumerate(node)
+    else:
+        yield prefix[:-1], node
+        return
+    for key, child in children:
+        yield from leaves(child, f"{prefix}{key}.")
 
 
 def fits(point: Point, factor: int) -> bool:

@@ -170,11 +170,14 @@ class Reader:
     def controls(self) -> None:
         self.put(704, "WMaxLimPctEna", "active_limit", "enable", self.flag(704, "WMaxLimPctEna"))
         self.take(704, "WMaxLimPct", "active_limit.limit_pu", "WMaxLimPct_SF", pct=True)
+        self.power_factor()
+        self.const_var()
+
+    def power_factor(self) -> None:
         self.take(704, "PFWInj.PF", "power_factor.pf", "PF_SF")
         excitation = self.word(704, "PFWInj.Ext", ("inject", "absorb"))
         self.put(704, "PFWInj.Ext", "power_factor", "excitation", excitation)
         self.other_quadrant(excitation)
-        self.const_var()
 
     def other_quadrant(self, excitation: str | None) -> None:
         """This core holds one line through both quadrants: the set point for charging must lie on it."""

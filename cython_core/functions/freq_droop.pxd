@@ -16,7 +16,7 @@ from libc.stdint cimport int64_t
 from cython_core.functions.signals cimport approach, lag_cfg_t, lag_step
 
 cdef struct freq_droop_cfg_t:
-    int64_t enable
+    int64_t enable           # and not the inverter's own function
     double f_nom_hz
     double db_uf_hz          # dead band below nominal
     double db_of_hz          # dead band above nominal

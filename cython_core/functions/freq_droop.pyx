@@ -8,7 +8,7 @@ from cython_core.functions.signals cimport lag_cfg_init
 cdef void freq_droop_init(freq_droop_cfg_t* cfg, object settings, double period_s):
     """Settings (the whole) -> C struct, once, at load."""
     droop = settings.freq_droop
-    cfg.enable = droop.enable
+    cfg.enable = droop.enable and droop.owner == "controller"
     cfg.f_nom_hz = settings.rating.f_nom_hz
     cfg.db_uf_hz = droop.db_uf_hz
     cfg.db_of_hz = droop.db_of_hz

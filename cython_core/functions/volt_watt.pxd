@@ -21,7 +21,7 @@ cdef extern from *:
     const double RELEASE_PU "V2G_RELEASE_PU"    # the ceiling is lifted when it is this near to the demand
 
 cdef struct volt_watt_cfg_t:
-    int64_t enable
+    int64_t enable           # and not the inverter's own function
     double v1_pu
     double v2_pu             # above v1: its range says so
     double p2_pu             # ceiling at v2, of rated active power, whatever its sign

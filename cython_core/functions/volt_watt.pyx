@@ -7,7 +7,7 @@ cdef void volt_watt_init(volt_watt_cfg_t* cfg, object settings, double period_s)
     """Settings (the whole) -> C struct, once, at load."""
     vw = settings.volt_watt
     rating = settings.rating
-    cfg.enable = vw.enable
+    cfg.enable = vw.enable and vw.owner == "controller"
     cfg.v1_pu = vw.v1_pu
     cfg.v2_pu = vw.v2_pu
     cfg.p2_pu = vw.p2_pu if vw.p2_pu >= 0.0 else vw.p2_pu * rating.p_charge_rated_w / rating.p_rated_w

@@ -1,7 +1,7 @@
 """Plan -> C structs, once, at the door. As bytes: the process of the bus threads takes them and knows no plans.
 
 meter(), inverter()  device_t: all of a device but its mailboxes
-tables(), rules()    parts of it, for tests and tools
+tables(), rules(), heart()    parts of it, for tests and tools
 Errors               ValueError naming the entry and the limit.
 """
 
@@ -11,6 +11,7 @@ from dataclasses import fields
 from libc.stdint cimport int64_t
 from libc.string cimport memcpy, memset
 
+from drivers.modbus.heart cimport MAX_WATCHES, heart_t, watch_t
 from drivers.modbus.poller cimport device_t
 from drivers.modbus.setpoint cimport setpoint_t
 from drivers.modbus.tables cimport (
@@ -168,6 +169,21 @@ cdef void fill_rules(setpoint_t* s, object plan) except *:
     s.mode = -1
 
 
+cdef void fill_heart(heart_t* h, plan) except *:
+    cdef int i
+    memset(h, 0, sizeof(heart_t))
+    check_count("watches", plan.watches, MAX_WATCHES)
+    h.n_watches = len(plan.watches)
+    for i, w in enumerate(plan.watches):
+        check_place(f"watch {i}", plan, w)
+        check_target(f"watch {i}", DeviceState, w, "q")
+        check(1 <= w.within_ms <= 60_000, f"watch {i}: within_ms = {w.within_ms} is outside 1 ... 60000")
+        h.watches[i] = watch_t(w.read, w.word, TYPE_CODES[w.type], w.moves, w.target, w.bits, w.within_ms * MS, 0, 0)
+    check(len(plan.beat) <= 1, f"{len(plan.beat)} writes of a beat; one is the most")
+    fill_writes(&h.beat, "beat", plan)
+    check(all(len(w.words) == 2 for w in plan.beat), "a beat is a count of two words")
+
+
 cdef void fill_device(device_t* d, plan, int poll_ms, record) except *:
     for name, value, low, high in (("poll_ms", poll_ms, 0, 10_000), ("plan: timeout_ms", plan.timeout_ms, 1, 10_000),
                                    ("plan: min_gap_ms", plan.min_gap_ms, 0, 10_000),
@@ -184,7 +200,7 @@ cdef void fill_device(device_t* d, plan, int poll_ms, record) except *:
 def meter(plan, int poll_ms):
     """A device that is polled into a Measurement. poll_ms: 0 = as fast as it answers."""
     cdef device_t d
-    for name in ("start", "setpoint", "stop"):
+    for name in ("start", "setpoint", "stop", "beat"):
         if getattr(plan, name):
             raise ValueError(f"plan: a meter is never written, but {name} has writes")
     fill_device(&d, plan, poll_ms, Measurement)
@@ -204,6 +220,7 @@ def inverter(plan, int poll_ms):
     if not plan.setpoint:
         raise ValueError("plan: an inverter needs at least one set-point write")
     fill_device(&d, plan, poll_ms, DeviceState)
+    fill_heart(&d.heart, plan)
     for i, r in enumerate(plan.reads):
         if r.every == 1:
             d.carriers[0] |= 1 << <int> i
@@ -215,6 +232,13 @@ def tables(plan, record):
     cdef tables_t t
     fill_tables(&t, plan, record)
     return (<const char*> &t)[:sizeof(tables_t)]
+
+
+def heart(plan):
+    """heart_t alone."""
+    cdef heart_t h
+    fill_heart(&h, plan)
+    return (<const char*> &h)[:sizeof(heart_t)]
 
 
 def rules(plan):

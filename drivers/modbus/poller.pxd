@@ -4,6 +4,7 @@ from libc.stdint cimport int64_t
 
 from cython_core.realtime.mailbox cimport mailbox_t
 from cython_core.structs cimport command_t
+from drivers.modbus.heart cimport heart_t
 from drivers.modbus.setpoint cimport setpoint_t
 from drivers.modbus.tables cimport answer_t, tables_t
 from drivers.modbus.types cimport counters_t, wire_t
@@ -23,6 +24,7 @@ cdef enum:                          # device_t.hand_back
 cdef struct device_t:
     tables_t tables
     setpoint_t setpoint
+    heart_t heart
     answer_t[16] answers
     counters_t count
     # which reads carry f, V, P of a Measurement; of a DeviceState [0] is the fast list

@@ -5,7 +5,7 @@ Reads    each device has its list and its poll grid, points of CLOCK_MONOTONIC l
          each answer is published at once. An exception reply is silence: nothing is published and ages grow. A slow
          read that fails three times leaves the record.
 Writes   a chance after each read, successful or not, and as soon as a new command arrives while the wire rests;
-         between two reads one at most, by turns (setpoint.pyx).
+         between two reads one at most, by turns (setpoint.pyx); beside it, once a second, our sign of life (heart.pyx).
 Dead     a device that does not answer, on a wire with others, is asked rarely and once, and not written, so that they
          keep their rate.
 Silence  when the core wants nothing written, or is late, the device's own timer has to act. One that reads feed too is
@@ -21,6 +21,7 @@ from cython_core.realtime.mailbox cimport (
 )
 from drivers.modbus.codes cimport Due, Fault
 from drivers.modbus.frame cimport request_t
+from drivers.modbus.heart cimport heart_beat, heart_due, heart_judge
 from drivers.modbus.posix cimport now_ns
 from drivers.modbus.setpoint cimport (
     setpoint_acknowledged, setpoint_due, setpoint_forget, setpoint_read, setpoint_tried,
@@ -59,6 +60,11 @@ cdef int64_t oldest(const device_t* d, int64_t carriers) noexcept nogil:
     return t_ns
 
 
+cdef int is_told(const device_t* d) noexcept nogil:
+    """Set-points are acknowledged: none is overdue by more than once its interval."""
+    return d.t_echo_ns != 0 and now_ns() - d.t_echo_ns <= 2 * d.setpoint.refresh_ns
+
+
 cdef void publish(device_t* d) noexcept nogil:
     cdef int64_t[16] record
     cdef int i
@@ -69,6 +75,7 @@ cdef void publish(device_t* d) noexcept nogil:
     else:
         record[0] = oldest(d, d.carriers[0])    # t_ns
         record[1] = d.t_echo_ns
+        heart_judge(&d.heart, d.answers, is_told(d), record)
     mailbox_put(d.out, record, 8 * d.tables.n_words)
 
 
@@ -217,6 +224,18 @@ cdef void offer_write(bus_t* b, device_t* d) noexcept nogil:
             write_setpoint(b, d, &c, due)
 
 
+cdef void offer_beat(bus_t* b, device_t* d) noexcept nogil:
+    """Our sign of life, to a device that has acknowledged a set-point on this connection."""
+    cdef uint16_t[2] words
+    if d.command == NULL or v2g_load_acquire(&d.hand_back) != NOT_ASKED or b.wire.fd < 0 or not d.setpoint.known:
+        return
+    if heart_due(&d.heart, &d.newest, now_ns()):
+        heart_beat(&d.heart, &d.newest, words)
+        wire_use(&b.wire, &d.count, d.timeout_ns, d.gap_ns)
+        if not write_one(b, &d.heart.beat.items[0], words):
+            count_up(&d.count.write_errors)
+
+
 cdef bint is_dead(const bus_t* b, const device_t* d) noexcept nogil:
     return b.n_devices > 1 and d.missed >= DEAD_MISSES
 
@@ -229,6 +248,7 @@ cdef void offer_writes(bus_t* b) noexcept nogil:
         d = b.devices[(b.turn + i) % b.n_devices]
         if not is_dead(b, d):
             offer_write(b, d)
+            offer_beat(b, d)
     b.turn = (b.turn + 1) % b.n_devices
 
 

@@ -99,6 +99,8 @@ cdef struct tables_t:
     writes_t setpoint
     writes_t stop
 
+# The bits of a value in an answer, as an unsigned number.
+cdef uint64_t raw_at(const uint8_t* data, int word, int type) noexcept nogil
 # The record from the newest answers to all reads; the times are not touched.
 cdef void decode_record(const tables_t* t, const answer_t* answers, int64_t* record) noexcept nogil
 # The words of one write; 0: a value does not fit its type, and nothing may be sent.

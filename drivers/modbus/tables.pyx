@@ -19,7 +19,7 @@ cdef inline int place(int i, int n, int type) noexcept nogil:
     return n - 1 - i if type & LOW_FIRST else i
 
 
-cdef inline uint64_t raw_at(const uint8_t* data, int word, int type) noexcept nogil:
+cdef uint64_t raw_at(const uint8_t* data, int word, int type) noexcept nogil:
     cdef int n = words_of(type)
     cdef uint64_t raw = 0
     cdef int i, at

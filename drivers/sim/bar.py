@@ -2,7 +2,7 @@
 
 Words    WORDS, each a double; one writer each, written and read whole (aligned 8 bytes), so there is no lock. All
          zero is a valid start: nothing runs yet. Times are seconds of CLOCK_MONOTONIC.
-Knobs    `play`, `session`, `meter_fault`, `gain` and `oven1_w` ... may be turned by anybody while the simulation runs:
+Knobs    those named so may be turned by anybody while the simulation runs:
              bar = Bar(path); bar.play(); bar.set("session", Session.UNPLUGGED); bar.set("meter_fault", MeterFault.NAN)
 Errors   BarError when the file is not a bar of this layout.
 """
@@ -44,6 +44,8 @@ WORDS = (
     "soc",
     "session",  # knob
     "gain",  # knob
+    "local",  # knob: 1, somebody at the unit has taken control
+    "heart_stops",  # knob: 1, its own count of seconds stands still
     "p_set_w",
     "q_set_var",
     "p_enabled",

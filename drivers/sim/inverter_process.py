@@ -23,7 +23,7 @@ class InverterProcess:
 
     def __init__(self, args: Namespace, bar: Bar) -> None:
         self.args, self.bar = args, bar
-        self.face = SunSpecUnit(unit_of(args), args.phases, args.v_nom)
+        self.face = SunSpecUnit(unit_of(args), args.phases, args.v_nom, args.f_nom)
         self.writes = 0
         bar.update(session=self.face.unit.session, gain=args.gain * args.sign, writes=0.0)
 
@@ -31,6 +31,7 @@ class InverterProcess:
         bar, unit = self.bar, self.face.unit
         unit.session = Session(int(bar.get("session")))
         unit.inverter.gain = bar.get("gain")
+        self.face.local, self.face.heart_beats = bar.get("local") != 0.0, bar.get("heart_stops") == 0.0
         self.face.tick(dt_s, bar.grid())
         bar.update(
             p_w=unit.inverter.p_w,

@@ -195,6 +195,10 @@ class Unit:
     q_set: SetPoint = field(default_factory=SetPoint)
     p_cap: SetPoint = field(default_factory=lambda: SetPoint(value=inf, reversion_value=inf))  # most export, W
     own_w: float = 0.0  # what the unit does by itself while no set-point is enabled
+    # the inverter's own functions: droop on top of the set-point, volt-watt's ceiling, a reactive mode in its place
+    droop_w: float = 0.0
+    ceiling_w: float = inf
+    mode_var: float | None = None
     session: Session = Session.PLUGGED
 
     def step(self, dt_s: float, v_pu: float = 1.0, connected: bool = True) -> bool:
@@ -208,7 +212,10 @@ class Unit:
         p_w = self.p_set.value if self.p_set.enabled else self.own_w
         if self.p_cap.enabled:
             p_w = min(p_w, self.p_cap.value)
+        p_w = min(p_w + self.droop_w, self.ceiling_w)
         q_var = self.q_set.value if self.q_set.enabled else 0.0
+        if self.mode_var is not None:
+            q_var = self.mode_var
         lo_w, hi_w = self.battery.limits_w(dt_s)
         self.inverter.step(dt_s, p_w, q_var, lo_w, hi_w, v_pu)
         self.battery.step(dt_s, self.inverter.p_w)

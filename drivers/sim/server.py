@@ -155,6 +155,7 @@ def add_meter_itself(parser: argparse.ArgumentParser) -> None:
 
 def add_inverter_itself(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--v-nom", type=number(50, 1000), default=230.0)
+    parser.add_argument("--f-nom", type=float, choices=(50.0, 60.0), default=50.0, help="of its own grid functions")
     parser.add_argument("--s-max-va", type=number(1, 1e6), default=7400.0)
     parser.add_argument("--p-discharge-w", type=WATTS, default=7000.0)
     parser.add_argument("--p-charge-w", type=WATTS, default=7200.0)
@@ -222,7 +223,7 @@ def parser() -> argparse.ArgumentParser:
     parts = top.add_subparsers(required=True, metavar="grid | meter | inverter | pair")
     add_grid(parts.add_parser("grid", help="frequency, source voltage, feeder"))
     add_meter(parts.add_parser("meter", help="Eastron SDM630"))
-    add_inverter(parts.add_parser("inverter", help="SunSpec 1, 701, 702, 704, 713, and a car"))
+    add_inverter(parts.add_parser("inverter", help="SunSpec 1, 701 to 715, and a car"))
     add_pair(parts.add_parser("pair", help="both of them behind one port or on one serial line"))
     return top
 

@@ -2,8 +2,9 @@
 
 Image    holds the words of a chain of models from its base on; put and get by "model.point" in the point's unit,
          with the model's scale factor; None = not implemented.
-Source   SunSpec model definitions 1, 701, 702, 704, 713 (github.com/sunspec/models); lengths L 66, 153, 50, 65, 7.
-         Written from those tables, not from our driver's, so that one mistake cannot agree with itself.
+Names    points of groups by their place, counted from 0: 705.Crv.0.Pt.1.V is the second point of the first curve.
+Source   SunSpec model definitions 1, 701 ... 715 (github.com/sunspec/models). Written from those tables, not from our
+         driver's, so that one mistake cannot agree with itself.
 """
 
 from __future__ import annotations
@@ -35,7 +36,31 @@ PHASE = (
     "VL{0}L{1}:u16:V_SF VL{0}:u16:V_SF " + ENERGY.format("L{0}")
 )
 
-# name:type[:scale factor], in the order of the registers behind ID and L
+CURVES = 3  # of each curve model: the one in force, and two that can be written
+POINTS = {705: 6, 706: 4, 707: 5, 708: 5, 709: 5, 710: 5, 712: 8}  # a curve has room for; more than the standard needs
+
+
+def repeat(name: str, count: int, text: str) -> str:
+    """The points of `text` count times: name.0.point, name.1.point ..."""
+    return " ".join(f"{name}.{i}.{point}" for i in range(count) for point in text.split())
+
+
+def head(count: str, *factors: str) -> str:
+    """What stands before the curves of 705, 706 and 712, and without a reversion of 707 ... 710."""
+    reversion = "RvrtTms:u32 RvrtRem:u32 RvrtCrv:u16 " if count == "NCrv" else ""
+    own = " ".join(f"{name}_SF:sf" for name in factors)
+    return f"Ena:enum AdptCrvReq:u16 AdptCrvRslt:enum NPt:u16 {count}:u16 {reversion}{own} "
+
+
+def trip(model: int, axis: str, kind: str) -> str:
+    """707 ... 710: three curves a set, over voltage or frequency."""
+    curve = "ActPt:u16 " + repeat("Pt", POINTS[model], f"{axis}:{kind}:{axis}_SF Tms:u32:Tms_SF")
+    curves = " ".join(f"{name}.{point}" for name in ("MustTrip", "MayTrip", "MomCess") for point in curve.split())
+    return head("NCrvSet", axis, "Tms") + repeat("Crv", CURVES, f"ReadOnly:enum {curves}")
+
+
+# name:type[:scale factor], in the order of the registers behind ID and L; the models in the order of the chain, which
+# the standard leaves to the device: whoever expects 703 behind 702 has not walked it
 MODELS: dict[int, str] = {
     1: "Mn:str16 Md:str16 Opt:str8 Vr:str8 SN:str16 DA:u16 Pad:pad",
     701: "ACType:enum St:enum InvSt:enum ConnSt:enum Alrm:bits32 DERMode:bits32 "
@@ -68,6 +93,48 @@ MODELS: dict[int, str] = {
     "PFWInj.PF:u16:PF_SF PFWInj.Ext:enum PFWInjRvrt.PF:u16:PF_SF PFWInjRvrt.Ext:enum "
     "PFWAbs.PF:u16:PF_SF PFWAbs.Ext:enum PFWAbsRvrt.PF:u16:PF_SF PFWAbsRvrt.Ext:enum",
     713: "WHRtg:u16:WH_SF WHAvail:u16:WH_SF SoC:u16:Pct_SF SoH:u16:Pct_SF Sta:enum WH_SF:sf Pct_SF:sf",
+    703: "ES:enum ESVHi:u16:V_SF ESVLo:u16:V_SF ESHzHi:u32:Hz_SF ESHzLo:u32:Hz_SF ESDlyTms:u32 ESRndTms:u32 "
+    "ESRmpTms:u32 ESDlyRemTms:u32 V_SF:sf Hz_SF:sf",
+    705: head("NCrv", "V", "DeptRef", "RspTms")
+    + repeat(
+        "Crv",
+        CURVES,
+        "ActPt:u16 DeptRef:enum Pri:enum VRef:u16:V_SF VRefAuto:u16:V_SF VRefAutoEna:enum VRefAutoTms:u16 "
+        "RspTms:u32:RspTms_SF ReadOnly:enum " + repeat("Pt", POINTS[705], "V:u16:V_SF Var:s16:DeptRef_SF"),
+    ),
+    706: head("NCrv", "V", "DeptRef", "RspTms")
+    + repeat(
+        "Crv",
+        CURVES,
+        "ActPt:u16 DeptRef:enum RspTms:u32:RspTms_SF ReadOnly:enum "
+        + repeat("Pt", POINTS[706], "V:u16:V_SF W:s16:DeptRef_SF"),
+    ),
+    707: trip(707, "V", "u16"),
+    708: trip(708, "V", "u16"),
+    709: trip(709, "Hz", "u32"),
+    710: trip(710, "Hz", "u32"),
+    711: "Ena:enum AdptCtlReq:u16 AdptCtlRslt:enum NCtl:u16 RvrtTms:u32 RvrtRem:u32 RvrtCtl:u16 "
+    "Db_SF:sf K_SF:sf RspTms_SF:sf "
+    + repeat(
+        "Ctl",
+        CURVES,
+        "DbOf:u32:Db_SF DbUf:u32:Db_SF KOf:u16:K_SF KUf:u16:K_SF RspTms:u32:RspTms_SF PMin:s16 ReadOnly:enum",
+    ),
+    712: head("NCrv", "W", "DeptRef")
+    + repeat(
+        "Crv",
+        CURVES,
+        "ActPt:u16 DeptRef:enum Pri:enum ReadOnly:enum " + repeat("Pt", POINTS[712], "W:s16:W_SF Var:s16:DeptRef_SF"),
+    ),
+    714: "PrtAlrms:bits32 NPrt:u16 DCA:s16:DCA_SF DCW:s16:DCW_SF DCWhInj:u64:DCWH_SF DCWhAbs:u64:DCWH_SF "
+    "DCA_SF:sf DCV_SF:sf DCW_SF:sf DCWH_SF:sf Tmp_SF:sf "
+    + repeat(
+        "Prt",
+        1,
+        "PrtTyp:enum ID:u16 IDStr:str8 DCA:s16:DCA_SF DCV:u16:DCV_SF DCW:s16:DCW_SF DCWhInj:u64:DCWH_SF "
+        "DCWhAbs:u64:DCWH_SF Tmp:s16:Tmp_SF DCSta:enum DCAlrm:bits32",
+    ),
+    715: "LocRemCtl:enum DERHb:u32 ControllerHb:u32 AlarmReset:u16 OpCtl:enum",
 }
 
 

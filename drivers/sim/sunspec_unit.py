@@ -1,10 +1,11 @@
-"""The simulated inverter's face: a Unit behind the registers of SunSpec models 1, 701, 702, 704 and 713.
+"""The simulated inverter's face: a Unit behind the registers of SunSpec models 1 and 701 to 715.
 
-Signs    701.W, 704.WSet and VarSet: + = out of the inverter into the grid.
-Writes   only the set-points of 704 (WSet, VarSet and WMaxLimPct with their enables and reversions) and WRmp; a write
-         that touches a set-point's block restarts its reversion timer. "Not implemented" patterns leave a point alone.
+Signs    701.W, 704.WSet and VarSet, 714.DCW: + = out of the inverter into the grid.
+Writes   703, the set-points of 704, curve sets (sunspec_curves) and controls of 715; a write that touches a set-point's
+         block restarts its reversion timer. "Not implemented" patterns leave a point alone.
 States   InvSt 3 running · 7 standby: no car, or no grid (then ConnSt 0 and alarm GRID_DISCONNECT) · 1 sleeping: the car
-         has ended the session.
+         has ended the session · 0 off: stopped by 715.OpCtl.
+Heart    715.DERHb counts seconds while heart_beats; 715.LocRemCtl shows local.
 Errors   IllegalValueError: the master gets exception 3.
 """
 
@@ -14,6 +15,8 @@ from math import ceil, hypot, sqrt
 
 from drivers.sim.bar import Grid
 from drivers.sim.plant import Session, SetPoint, Unit
+from drivers.sim.sunspec_curves import SCALES as CURVE_SCALES
+from drivers.sim.sunspec_curves import OwnFunctions, writable
 from drivers.sim.sunspec_layout import Image
 
 SCALES = {  # hardly any is 0: whoever forgets one is wrong by a factor of 10 and notices
@@ -21,8 +24,10 @@ SCALES = {  # hardly any is 0: whoever forgets one is wrong by a factor of 10 an
     "702": {"W": 1, "PF": -3, "VA": 1, "Var": 1, "V": -1, "A": -2},
     "704": {"PF": -3, "WMaxLimPct": -1, "WSet": 1, "WSetPct": -1, "VarSet": 1, "VarSetPct": -1},
     "713": {"WH": 2, "Pct": -1},
+    "703": CURVE_SCALES[703],
+    "714": {"DCA": -2, "DCV": -1, "DCW": 1, "DCWH": 0, "Tmp": -1},
 }
-CONTROLS = {  # point -> values that are understood; None = any number
+CONTROLS: dict[str, dict[str, tuple[int, ...] | None]] = {  # point -> values that are understood; None = any number
     "WMaxLimPct": {"Ena": (0, 1), "": None, "Rvrt": None, "EnaRvrt": (0, 1), "RvrtTms": None},
     "WSet": {
         "Ena": (0, 1),
@@ -36,7 +41,7 @@ CONTROLS = {  # point -> values that are understood; None = any number
     },
     "VarSet": {
         "Ena": (0, 1),
-        "Mod": (1, 4),  # percent of VarMaxInj, vars
+        "Mod": (1, 3, 4),  # percent of VarMaxInj, percent of VAMax, vars
         "Pri": (0, 1),
         "": None,
         "Rvrt": None,
@@ -46,10 +51,29 @@ CONTROLS = {  # point -> values that are understood; None = any number
         "RvrtTms": None,
     },
 }
-WRITABLE = {f"704.{block}{end}": values for block, ends in CONTROLS.items() for end, values in ends.items()}
+POWER_FACTOR: dict[str, tuple[int, ...] | None] = {
+    "Ena": (0, 1),
+    "EnaRvrt": (0, 1),
+    "RvrtTms": None,
+    ".PF": None,
+    ".Ext": (0, 1),
+    "Rvrt.PF": None,
+    "Rvrt.Ext": (0, 1),
+}
+WRITABLE: dict[str, tuple[int, ...] | None] = {
+    f"704.{block}{end}": values for block, ends in CONTROLS.items() for end, values in ends.items()
+}
+WRITABLE |= {f"704.{side}{end}": values for side in ("PFWInj", "PFWAbs") for end, values in POWER_FACTOR.items()}
 WRITABLE["704.WRmp"] = None
-INV_RUNNING, INV_STANDBY, INV_SLEEPING = 3, 7, 1
+ENTER_SERVICE = {"ES": 1, "ESVHi": 105.0, "ESVLo": 91.7, "ESDlyTms": 300, "ESRndTms": 0, "ESRmpTms": 300}
+WRITABLE |= {f"703.{name}": None for name in (*ENTER_SERVICE, "ESHzHi", "ESHzLo")}
+WRITABLE["703.ES"] = (0, 1)
+WRITABLE |= writable()
+STOP, START, ENTER_STANDBY, EXIT_STANDBY = 0, 1, 2, 3
+WRITABLE |= {"715.ControllerHb": None, "715.AlarmReset": (1,), "715.OpCtl": (STOP, START, ENTER_STANDBY, EXIT_STANDBY)}
+INV_OFF, INV_SLEEPING, INV_RUNNING, INV_STANDBY = 0, 1, 3, 7
 GRID_DISCONNECT = 1 << 4
+CONTROL_MODES = 0b11_0111_1011_1111  # CtrlModes: all but dynamic reactive current, schedules and the like
 
 
 class IllegalValueError(Exception):
@@ -59,15 +83,21 @@ class IllegalValueError(Exception):
 class SunSpecUnit:
     """tick() moves the unit, render() brings its registers up to date, write() is what a master does."""
 
-    def __init__(self, unit: Unit, phases: int = 1, v_nom: float = 230.0) -> None:
+    def __init__(self, unit: Unit, phases: int = 1, v_nom: float = 230.0, f_nom_hz: float = 50.0) -> None:
         self.unit, self.phases, self.v_nom = unit, phases, v_nom
         self.image = Image()
         self.grid = Grid()
+        self.heart_beats, self.heart_s = True, 0.0
+        self.local = False
+        self.started, self.standby = True, False
+        self.dc_wh = {"DCWhInj": 0.0, "DCWhAbs": 0.0}
         self.energy = {"TotWhInj": 0.0, "TotWhAbs": 0.0, "TotVarhInj": 0.0, "TotVarhAbs": 0.0}
         self.ramp_w_s = unit.inverter.ramp_w_s
         self._constants()
         self._ratings()
         self._set_points()
+        self._controls(f_nom_hz)
+        self.own = OwnFunctions(self.image, unit, f_nom_hz)
         for block, set_point in self.blocks():
             self._read_block(block, set_point)
 
@@ -84,13 +114,27 @@ class SunSpecUnit:
     def connected(self) -> bool:
         return self.grid.f_hz > 0.0 and self.v_v > 0.0
 
+    @property
+    def operates(self) -> bool:
+        return self.connected and self.started and not self.standby
+
+    @property
+    def dc_w(self) -> float:
+        """What the battery gives (+) or takes."""
+        p_w, battery = self.unit.inverter.p_w, self.unit.battery
+        return p_w / battery.eta_discharge if p_w > 0.0 else p_w * battery.eta_charge
+
     def tick(self, dt_s: float, grid: Grid) -> None:
         self.grid = grid
-        if self.unit.step(dt_s, self.v_v / self.v_nom, self.connected):
+        self.heart_s += dt_s if self.heart_beats else 0.0
+        self.own.step(dt_s, self.v_v / self.v_nom, grid.f_hz)
+        if self.unit.step(dt_s, self.v_v / self.v_nom, self.operates):
             self._reverted()
         p_w, q_var, hours = self.unit.inverter.p_w, self.unit.inverter.q_var, dt_s / 3600.0
         for name, flow in (("TotWhInj", p_w), ("TotWhAbs", -p_w), ("TotVarhInj", q_var), ("TotVarhAbs", -q_var)):
             self.energy[name] += max(flow, 0.0) * hours
+        for name, flow in (("DCWhInj", self.dc_w), ("DCWhAbs", -self.dc_w)):
+            self.dc_wh[name] += max(flow, 0.0) * hours
 
     def render(self) -> None:
         self._measured()
@@ -101,6 +145,10 @@ class SunSpecUnit:
         plugged = unit.session is not Session.UNPLUGGED
         put("713.SoC", 100.0 * unit.battery.soc if plugged else None)
         put("713.WHAvail", unit.battery.energy_wh if plugged else None)
+        self._direct_current(plugged)
+        self.own.show()
+        put("715.LocRemCtl", int(self.local))
+        put("715.DERHb", int(self.heart_s))
 
     def write(self, at: int, values: list[int]) -> None:
         """Words from `at` on, counted from the chain's base. All or nothing."""
@@ -128,11 +176,23 @@ class SunSpecUnit:
             if touched & {f"704.{block}{end}" for end in CONTROLS[block]}:
                 self._read_block(block, set_point)
                 set_point.restart()
+        self.own.obey(touched)
+        self._control(touched)
         unit.inverter.q_first = self._raw("VarSetPri") == 1
         percent_s = self.image.get("704.WRmp")
         unit.inverter.ramp_w_s = self.ramp_w_s
         if percent_s:
             unit.inverter.ramp_w_s = min(self.ramp_w_s, percent_s / 100.0 * unit.inverter.p_discharge_w)
+
+    def _control(self, touched: set[str]) -> None:
+        """715.OpCtl."""
+        if "715.OpCtl" not in touched:
+            return
+        asked = self.image.get("715.OpCtl")
+        if asked in (STOP, START):
+            self.started = asked == START
+        else:
+            self.standby = asked == ENTER_STANDBY
 
     def _read_block(self, block: str, s: SetPoint) -> None:
         s.enabled = self._raw(f"{block}Ena") == 1
@@ -149,7 +209,9 @@ class SunSpecUnit:
             return block, inverter.p_discharge_w / 100.0
         if block == "WSet":
             return (block, 1.0) if self._raw("WSetMod") == 1 else ("WSetPct", inverter.p_discharge_w / 100.0)
-        return (block, 1.0) if self._raw("VarSetMod") == 4 else ("VarSetPct", inverter.q_max_var / 100.0)
+        if self._raw("VarSetMod") == 4:
+            return block, 1.0
+        return "VarSetPct", (inverter.s_max_va if self._raw("VarSetMod") == 3 else inverter.q_max_var) / 100.0
 
     def _reverted(self) -> None:
         """A timer ran out: the registers show what is in force now."""
@@ -188,26 +250,43 @@ class SunSpecUnit:
         for name, value in ratings.items():
             self.image.put(f"702.{name}Rtg", value)
             self.image.put(f"702.{name}", value)
-        self.image.put("702.CtrlModes", 0b111)  # maximum power, fixed W, fixed var
+        self.image.put("702.NorOpCatRtg", 1)  # B
+        self.image.put("702.AbnOpCatRtg", 2)  # III
+        self.image.put("702.CtrlModes", CONTROL_MODES)
         self.image.put("713.WHRtg", self.unit.battery.capacity_wh)
         self.image.put("713.SoH", 97.0)
         self.image.put("713.Sta", 0)
 
     def _set_points(self) -> None:
         """Factory state: nothing enabled, no timer, watts and vars, no cap."""
-        for name, values in WRITABLE.items():
+        for name in (n for n in WRITABLE if n.startswith("704.")):
+            values = WRITABLE[name]
             self.image.put(name, values[-1] if values and name.endswith("Mod") else 0)
+        for side in ("PFWInj", "PFWInjRvrt", "PFWAbs", "PFWAbsRvrt"):
+            self.image.put(f"704.{side}.PF", 1.0)
+        for side in ("PFWInj", "PFWAbs"):
+            self.image.put(f"704.{side}RvrtRem", 0)  # its reversion is stored and does nothing
         self.image.put("704.VarSetPri", 1)
         for name in ("704.WMaxLimPct", "704.WMaxLimPctRvrt"):
             self.image.put(name, 100.0)
         self.image.put("704.WRmp", None)
 
+    def _controls(self, f_nom_hz: float) -> None:
+        """Factory state of enter service (703), the port (714) and control (715)."""
+        enter_service = ENTER_SERVICE | {"ESHzHi": f_nom_hz + 0.1, "ESHzLo": f_nom_hz - 0.5, "ESDlyRemTms": 0}
+        values = {f"703.{name}": value for name, value in enter_service.items()}
+        values |= {"714.PrtAlrms": 0, "714.NPrt": 1, "714.Prt.0.PrtTyp": 2, "714.Prt.0.ID": 1, "714.Prt.0.DCAlrm": 0}
+        for name, value in (values | {"715.ControllerHb": 0, "715.AlarmReset": 0, "715.OpCtl": START}).items():
+            self.image.put(name, value)
+        self.image.text("714.Prt.0.IDStr", "CAR")
+
     def _states(self) -> None:
         put, session = self.image.put, self.unit.session
-        running = self.connected and session is Session.PLUGGED
-        asleep = self.connected and session is Session.ENDED
-        put("701.St", 1)
-        put("701.InvSt", INV_RUNNING if running else INV_SLEEPING if asleep else INV_STANDBY)
+        running = self.operates and session is Session.PLUGGED
+        asleep = self.operates and session is Session.ENDED
+        put("701.St", int(self.started))
+        resting = INV_STANDBY if self.started else INV_OFF
+        put("701.InvSt", INV_RUNNING if running else INV_SLEEPING if asleep else resting)
         put("701.ConnSt", int(self.connected))
         put("701.Alrm", 0 if self.connected else GRID_DISCONNECT)
 
@@ -229,3 +308,13 @@ class SunSpecUnit:
             put(f"701.VarL{phase + 1}", q_var / self.phases)
         for name, value in self.energy.items():
             put(f"701.{name}", value)
+
+    def _direct_current(self, plugged: bool) -> None:
+        """714: one port, the car's battery; its voltage rises with its charge."""
+        v_v = 350.0 + 80.0 * self.unit.battery.soc if plugged else 0.0
+        values = {"DCW": self.dc_w, "DCA": self.dc_w / v_v if v_v else 0.0, **self.dc_wh}
+        for name, value in values.items():
+            self.image.put(f"714.{name}", value)
+            self.image.put(f"714.Prt.0.{name}", value)
+        self.image.put("714.Prt.0.DCV", v_v)
+        self.image.put("714.Prt.0.DCSta", int(plugged))

@@ -1,7 +1,9 @@
-"""SunSpec inverters: find the models a device has, and compile them into a Plan.
+"""SunSpec inverters: find the models a device has, compile them into a Plan, bring curve sets into force.
 
 chain    walk the device's list of models; pure, given a function that reads words
 plan     models and their words -> Plan; pure
+points   a model with all its points, models 701 to 715 (models)
+adopt    a set of points through a free place into force
 wire     a small blocking Modbus TCP read, discover() and discover_in_child()
 """
 

@@ -1,4 +1,4 @@
-"""LINK UNIT REVERSION_S TIMEOUT_S TIMEOUT_MS MAP: the plan of a device as one JSON line."""
+"""LINK UNIT REVERSION_S TIMEOUT_S TIMEOUT_MS MAP COMMANDS_Q: the plan of a device as one JSON line."""
 
 import sys
 

@@ -66,6 +66,10 @@ class Device:
     def implements(self, model: int, name: str) -> bool:
         return self.has(model) and self.raw(model, name) != ABSENT[self.point(model, name).type]
 
+    def offers(self, model: int, name: str) -> bool:
+        """A point that a map of one's own may leave out."""
+        return self.has(model) and name in self.layout.models[model].points and self.implements(model, name)
+
     def exponent(self, model: int, name: str) -> int | None:
         """The power of ten of a point: 0 without a scale factor, None where the device leaves the factor out."""
         factor = self.point(model, name).factor

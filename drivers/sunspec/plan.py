@@ -3,6 +3,7 @@
 Reads    power, read-back and status in each poll; state of charge and limits in each n-th, so that they stay live.
 Status   RUNNING needs St on and InvSt running or throttled, CONNECTED needs ConnSt; any other value is not running.
 Writes   drivers.sunspec.writes. Scale factors are constant: they are folded into the rows.
+Life     our count in 715 ControllerHb; 715 DERHb must move and 704 WSetRvrtRem must run, else ALARM.
 Raises   DiscoveryError when the device cannot say what is needed, or cannot be commanded.
 """
 
@@ -18,13 +19,16 @@ from drivers.mapfile import load_map
 from drivers.registermap import Span, field_word, locate, plan_reads
 from drivers.sunspec.chain import Chain
 from drivers.sunspec.device import ABSENT, Device, check_layout, inspect, is_legacy, power_of_ten
-from drivers.sunspec.writes import setpoint_writes, start_writes, stop_writes
-from drivers.tables import TYPES, Decode, Flag, Plan, Read
+from drivers.sunspec.writes import WRITE_MULTIPLE, setpoint_writes, start_writes, stop_writes
+from drivers.tables import TYPES, Decode, Flag, Plan, Read, Watch, Write
 from drivers.writecontract import refresh_ms, timer_fault
 
 RUNNING, THROTTLED, FAULT = 3, 4, 6  # 701 InvSt
 ON, CONNECTED, LOCAL, WARNING, ERROR = 1, 1, 1, 1, 2  # 701 St, 701 ConnSt, 715 LocRemCtl, 713 Sta
 ALARM_BITS = 17  # 701 Alrm: ground fault ... manufacturer alarm
+LIFE_MS = 3000  # a count of seconds that has not moved for so long stands still
+# (model, point), whether it has to move; else it must not be 0
+SIGNS_OF_LIFE = {(715, "DERHb"): True, (704, "WSetRvrtRem"): False}
 
 
 def inverter_plan(
@@ -34,8 +38,12 @@ def inverter_plan(
     reversion_s: int,
     timeout_ms: int = 300,
     map_name: str = "sunspec-7xx",
+    commands_q: bool = True,
 ) -> Plan:
-    """Everything the bus needs for this device. words: the models' words by address, as fetched at discovery."""
+    """Everything the bus needs for this device. words: the models' words by address, as fetched at discovery.
+
+    commands_q: False where reactive power is the inverter's own function: then no set-point of ours stands against it.
+    """
     layout = load_map(map_name)
     check_layout(layout)
     device = inspect(layout, chain, words)
@@ -44,7 +52,7 @@ def inverter_plan(
         from drivers.sunspec.legacy import legacy_plan  # it builds on this module
 
         return legacy_plan(device, contract, unit, reversion_s, timeout_ms)
-    _check_controls(device)
+    _check_controls(device, commands_q)
     quantities = {q.name: p for q in device.layout.quantities.values() if (p := _source(device, q)) is not None}
     reads = _reads(device, quantities)
     return Plan(
@@ -52,9 +60,11 @@ def inverter_plan(
         reads=reads,
         decodes=tuple(_row(device, reads, device.layout.quantities[name], *at) for name, at in quantities.items()),
         flags=_status(device, reads),
-        start=start_writes(device, reversion_s),
-        setpoint=setpoint_writes(device, reversion_s),
-        stop=stop_writes(device, reversion_s),
+        start=start_writes(device, reversion_s, commands_q),
+        setpoint=setpoint_writes(device, reversion_s, commands_q),
+        stop=stop_writes(device, reversion_s, commands_q),
+        beat=_beat(device),
+        watches=_watches(device, reads),
         timeout_ms=timeout_ms,
         min_gap_ms=device.layout.min_gap_ms,
         min_write_interval_ms=contract.min_write_interval_ms,
@@ -75,7 +85,7 @@ def contract_of(device: Device, reversion_s: int) -> WriteContract:
     return contract
 
 
-def _check_controls(device: Device) -> None:
+def _check_controls(device: Device, commands_q: bool) -> None:
     """What must be there before anybody may command this device; all that is missing, one line each."""
     problems = [
         f"model 704: {name} is not implemented; without it {why}"
@@ -93,7 +103,7 @@ def _check_controls(device: Device) -> None:
         problems.append("model 701: neither InvSt nor St is implemented; one of them must say that the inverter runs")
     if not device.implements(701, "ConnSt"):
         problems.append("model 701: ConnSt is not implemented; it must say that the inverter is connected")
-    for name in ("PFWInjEna", "PFWAbsEna"):
+    for name in ("PFWInjEna", "PFWAbsEna") if commands_q else ():
         if device.raw(704, name) == 1:
             problems.append(
                 f"model 704: {name} = 1 (constant power factor) fights the reactive set-point; disable it there"
@@ -126,6 +136,7 @@ def _reads(device: Device, quantities: Mapping[str, tuple[int, str]]) -> tuple[R
         spans.append(_span(device, 713, "Sta"))
     if device.has(715):
         spans.append(_span(device, 715, "LocRemCtl"))
+    spans += [_span(device, *at) for at in SIGNS_OF_LIFE if device.offers(*at)]
     return plan_reads(device.layout.function, spans, device.layout.max_words)
 
 
@@ -155,6 +166,23 @@ def _status(device: Device, reads: Sequence[Read]) -> tuple[Flag, ...]:
         rows.append(at(713, "Sta", 0xFFFF, ERROR, bits.FAULT))
     if device.has(715):
         rows.append(at(715, "LocRemCtl", 0xFFFF, LOCAL, bits.LOCAL))
+    return tuple(rows)
+
+
+def _beat(device: Device) -> tuple[Write, ...]:
+    """Two words that the bus fills with its count."""
+    if not device.offers(715, "ControllerHb"):
+        return ()
+    return (Write(WRITE_MULTIPLE, device.address(715, "ControllerHb"), (0, 0)),)
+
+
+def _watches(device: Device, reads: Sequence[Read]) -> tuple[Watch, ...]:
+    target, rows = field_word(DeviceState, "status"), []
+    for at, moves in SIGNS_OF_LIFE.items():
+        if device.offers(*at):
+            kind = device.point(*at).type
+            read, word = locate(reads, device.address(*at), TYPES[kind])
+            rows.append(Watch(read, word, kind, moves, LIFE_MS, target, int(DeviceStatus.ALARM)))
     return tuple(rows)
 
 

@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from drivers.registermap import Plan, plan_from_json, plan_to_json
 from drivers.sunspec.chain import RefusedError, fetch, walk
 from drivers.sunspec.plan import inverter_plan
 
-READ_HOLDING = 3
+READ_HOLDING, WRITE_MULTIPLE = 3, 16
 CHILD_START_S = 20.0  # an interpreter on a busy Pi with a slow card
 EXCEPTIONS = {
     1: "illegal function", 2: "illegal address", 3: "illegal value", 4: "device failure", 6: "device busy",
@@ -59,13 +59,26 @@ class Reader:
         if self._clock() > self._deadline:
             raise BusError(f"{what}: no answer in time")
         fault, words = self._wire.read(self._unit, READ_HOLDING, address, count)
+        self._check(fault, what)
+        return words
+
+    def _check(self, fault: Fault, what: str) -> None:
         if fault is Fault.EXCEPTION:
             code = self._wire.stats().last_exception
             text = f"{what}: exception {code} ({EXCEPTIONS.get(code, 'unknown code')})"
             raise RefusedError(text) if code in NOTHING_THERE else BusError(text)
         if fault is not Fault.OK:
             raise BusError(f"{what}: {FAULTS.get(fault, 'the answer is not for this question; is this Modbus?')}")
-        return words
+
+
+class Port(Reader):
+    """A Reader that writes holding registers as well. write(address, words)."""
+
+    def write(self, address: int, words: Sequence[int]) -> None:
+        what = f"{self._where}: writing {len(words)} words at {address}"
+        if self._clock() > self._deadline:
+            raise BusError(f"{what}: no answer in time")
+        self._check(self._wire.write(self._unit, WRITE_MULTIPLE, address, list(words)), what)
 
 
 def discover(
@@ -75,14 +88,18 @@ def discover(
     timeout_s: float,
     timeout_ms: int = 300,
     map_name: str = "sunspec-7xx",
+    commands_q: bool = True,
 ) -> Plan:
-    """Walk the device's chain and compile its Plan. timeout_s bounds the whole of it; timeout_ms goes into the Plan."""
+    """Walk the device's chain and compile its Plan. timeout_s bounds the whole of it; timeout_ms goes into the Plan.
+
+    commands_q: False where reactive power is the inverter's own function.
+    """
     layout = load_map(map_name)
     reader = Reader(link, unit, timeout_s, timeout_ms)
     try:
         chain = walk(reader.read)
         words = fetch(reader.read, [m for m in chain.models if m.id in layout.models], layout.max_words)
-        return inverter_plan(chain, words, unit, reversion_s, timeout_ms, map_name)
+        return inverter_plan(chain, words, unit, reversion_s, timeout_ms, map_name, commands_q)
     except DiscoveryError as error:
         lines = "\n".join(f"{link} unit {unit}: {line}" for line in str(error).splitlines())
         raise DiscoveryError(lines) from error
@@ -97,12 +114,13 @@ def discover_in_child(
     timeout_s: float,
     timeout_ms: int = 300,
     map_name: str = "sunspec-7xx",
+    commands_q: bool = True,
 ) -> Plan:
     """discover() in a process of its own, which is ended when it takes longer than timeout_s and its start."""
     root = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join(p for p in (root, os.environ.get("PYTHONPATH")) if p)
-    arguments = [link_to_json(link), *map(str, (unit, reversion_s, timeout_s, timeout_ms)), map_name]
-    command = [sys.executable, "-m", "drivers.sunspec", *arguments]
+    arguments = map(str, (unit, reversion_s, timeout_s, timeout_ms, map_name, int(commands_q)))
+    command = [sys.executable, "-m", "drivers.sunspec", link_to_json(link), *arguments]
     environment = {**os.environ, "PYTHONPATH": path}
     where, limit_s = f"{link} unit {unit}", timeout_s + CHILD_START_S
     try:
@@ -145,10 +163,11 @@ DRIVER_ERRORS: dict[str, type[DriverError]] = {c.__name__: c for c in DriverErro
 
 
 def main(arguments: list[str]) -> int:
-    """The child: link unit reversion_s timeout_s timeout_ms map."""
-    link, unit, reversion_s, timeout_s, timeout_ms, map_name = arguments
+    """The child: link unit reversion_s timeout_s timeout_ms map commands_q."""
+    link, unit, reversion_s, timeout_s, timeout_ms, map_name, commands_q = arguments
+    numbers = int(unit), int(reversion_s), float(timeout_s), int(timeout_ms)
     try:
-        plan = discover(link_from_json(link), int(unit), int(reversion_s), float(timeout_s), int(timeout_ms), map_name)
+        plan = discover(link_from_json(link), *numbers, map_name, commands_q == "1")
     except DriverError as error:
         kind = next(name for name, c in DRIVER_ERRORS.items() if isinstance(error, c))
         print(json.dumps({"error": kind, "text": str(error)}))

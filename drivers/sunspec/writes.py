@@ -51,28 +51,28 @@ Q = Axis(
 )
 
 
-def start_writes(device: Device, reversion_s: int) -> tuple[Write, ...]:
+def start_writes(device: Device, reversion_s: int, commands_q: bool = True) -> tuple[Write, ...]:
     """Reversion values and timers, without touching a set-point or an enable."""
     writes: list[Write] = []
-    for axis in _axes(device):
+    for axis in _axes(device, commands_q):
         n = axis.name
         writes.append(_frame(device, (f"{n}Rvrt",), {f"{n}Rvrt": 0}))
         writes.append(_timer(device, axis, ENABLED, reversion_s))
     return tuple(writes)
 
 
-def setpoint_writes(device: Device, reversion_s: int) -> tuple[Write, ...]:
+def setpoint_writes(device: Device, reversion_s: int, commands_q: bool = True) -> tuple[Write, ...]:
     """P, its enable, Q, its enable."""
     writes: list[Write] = []
-    for axis in _axes(device):
+    for axis in _axes(device, commands_q):
         writes.append(_block(device, axis, reversion_s, encoded=True))
         writes.append(_enable(device, axis, ENABLED))
     return tuple(writes)
 
 
-def stop_writes(device: Device, reversion_s: int) -> tuple[Write, ...]:
+def stop_writes(device: Device, reversion_s: int, commands_q: bool = True) -> tuple[Write, ...]:
     """Power to 0 before anything is given up; Q is handed back first, P last."""
-    axes = _axes(device)
+    axes = _axes(device, commands_q)
     zero = [_block(device, axis, reversion_s, encoded=False) for axis in axes]
     hand_back = [
         w for axis in reversed(axes) for w in (_timer(device, axis, DISABLED, 0), _enable(device, axis, DISABLED))
@@ -80,9 +80,9 @@ def stop_writes(device: Device, reversion_s: int) -> tuple[Write, ...]:
     return (*zero, *hand_back)
 
 
-def _axes(device: Device) -> tuple[Axis, ...]:
-    """Q only where the device takes it and says how it is scaled."""
-    takes_q = device.implements(MODEL, "VarSetEna") and device.exponent(MODEL, "VarSet") is not None
+def _axes(device: Device, commands_q: bool) -> tuple[Axis, ...]:
+    """Q only where it is ours to command, and the device takes it and says how it is scaled."""
+    takes_q = commands_q and device.implements(MODEL, "VarSetEna") and device.exponent(MODEL, "VarSet") is not None
     return (P, Q) if takes_q else (P,)
 
 

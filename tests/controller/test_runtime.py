@@ -504,7 +504,7 @@ MORNINGS = [
 def test_when_the_car_must_be_ready(tmp_path: Path, wall_h: float, synchronized: bool, in_h: float, why: str) -> None:
     told: list[tuple[int, int]] = []
     run = runtime.Runtime(hand(tmp_path, departures=[7 * 3600, 31 * 3600]))
-    run.loop = SimpleNamespace(order=lambda *order: told.append(order))
+    run.loop = SimpleNamespace(order=lambda *order: told.append(order))  # type: ignore[assignment]  # all it needs
     now_ns = 500 * HOUR_NS
     for drift_ns in (0, 10_000_000):  # the wall clock is corrected a little
         run.tell_departure(round(wall_h * HOUR_NS) + drift_ns, now_ns, synchronized)

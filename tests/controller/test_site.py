@@ -390,7 +390,7 @@ FIVE_LINES = [
     "site.yaml:15: p_rated_w = 50e3 is not a number: YAML reads it as text, write all digits (50000, not 50e3); "
     "allowed: 100 ... 1000000 W (1547-2018 10.3)",
     "site.yaml:17: k_of = 0.5 is outside 0.02 ... 0.05 pu/pu (1547-2018 6.5.2.7 Table 24)",
-    "site.yaml:18: unknown key 'k_off'; known: db_of_hz, db_uf_hz, enable, k_of, k_uf, refresh_s, t_response_s",
+    "site.yaml:18: unknown key 'k_off'; known: db_of_hz, db_uf_hz, enable, k_of, k_uf, owner, refresh_s, t_response_s",
 ]
 
 

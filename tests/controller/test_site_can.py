@@ -121,7 +121,8 @@ def test_a_wrong_map_is_not_waited_for(tmp_path: Path) -> None:
 
 def hand(folder: Path) -> Handed:
     site = load_site(write(folder, (CAN, "can: can-none")))
-    return launch.hand_over(site, False, can_plan("infypower-beg", 0, 10, 200, 300), stamp())
+    plan = can_plan("infypower-beg", 0, 10, 200, 300)
+    return launch.hand_over(site, False, plan, load_map(site.meter.map), stamp())
 
 
 def test_the_core_waits_for_its_interface_and_feeds_the_watchdog(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ GROUPS: dict[str, type[Any]] = get_type_hints(Settings)
 # one object for every draw, built once: 150 strategies a case cost ten times as much as the draws
 WHERE = st.floats(-0.5, 1.5)
 COIN = st.booleans()
+MOSTLY_OURS = ("controller", "controller", "controller", "inverter")  # a function that is not ours has nothing to show
 
 
 def between(draw: Draw, low: float, high: float) -> float:
@@ -122,14 +123,19 @@ def q_range(mode: str, chosen: dict[str, Any]) -> tuple[float, float]:
     return (-rating.q_absorb_pu, rating.q_inject_pu) if chosen["reactive"].mode == mode else (-1.0, 1.0)
 
 
+def tie_freq_droop(draw: Draw, chosen: dict[str, Any], mode: str | None) -> dict[str, Any]:
+    return {"owner": one_of(draw, MOSTLY_OURS)}
+
+
 def tie_reactive(draw: Draw, chosen: dict[str, Any], mode: str | None) -> dict[str, Any]:
     modes = ("constant_pf", "volt_var", "watt_var", "constant_q", "off")
-    return {"mode": mode or one_of(draw, modes)}
+    return {"mode": mode or one_of(draw, modes), "owner": one_of(draw, MOSTLY_OURS)}
 
 
 def tie_volt_watt(draw: Draw, chosen: dict[str, Any], mode: str | None) -> dict[str, Any]:
     v1 = between(draw, 1.05, 1.09)
-    return {"v1_pu": v1, "v2_pu": between(draw, min(max(v1 + 0.01, 1.06), 1.10), 1.10)}
+    v2 = between(draw, min(max(v1 + 0.01, 1.06), 1.10), 1.10)
+    return {"v1_pu": v1, "v2_pu": v2, "owner": one_of(draw, MOSTLY_OURS)}
 
 
 def tie_power_factor(draw: Draw, chosen: dict[str, Any], mode: str | None) -> dict[str, Any]:
@@ -225,6 +231,7 @@ def tie_limits(draw: Draw, chosen: dict[str, Any], mode: str | None) -> dict[str
 
 
 TIES: dict[str, Callable[[Draw, dict[str, Any], str | None], dict[str, Any]]] = {
+    "freq_droop": tie_freq_droop,
     "reactive": tie_reactive,
     "volt_watt": tie_volt_watt,
     "power_factor": tie_power_factor,

@@ -29,6 +29,7 @@ from drivers.registermap import (
     plan_reads,
     plan_to_json,
 )
+from drivers.tables import Watch
 
 # fmt: off
 NEAR, FAR = [(0, 2, 1), (10, 2, 1)], [(0, 2, 1), (50, 2, 1)]  # (address, words, every)
@@ -309,6 +310,8 @@ FULL = Plan(
     quantum_q_var=1.5,
     write_budget_per_day=90,
     quiet_ms=11_000,
+    beat=(Write(16, 30, (0, 0)),),
+    watches=(Watch(0, 4, "u32", True, 3000, 12, 8),),
 )
 
 

@@ -32,9 +32,10 @@ class Droop:
         """Table 23: side of the dead band (its edges belong to it) and the change of power in pu of rated."""
         cfg = self.cfg
         over_hz, under_hz = self.f_nom_hz + cfg.db_of_hz, self.f_nom_hz - cfg.db_uf_hz
-        if cfg.enable and f_hz > over_hz:
+        ours = cfg.enable and cfg.owner == "controller"
+        if ours and f_hz > over_hz:
             return 1, -((f_hz - over_hz) / (self.f_nom_hz * cfg.k_of))
-        if cfg.enable and f_hz < under_hz:
+        if ours and f_hz < under_hz:
             return -1, (under_hz - f_hz) / (self.f_nom_hz * cfg.k_uf)
         return 0, 0.0
 

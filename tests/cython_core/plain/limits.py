@@ -29,7 +29,8 @@ class Apparent:
 
     def settle(self, p_w: float, q_var: float, s_va: float, rec: Any) -> tuple[float, float]:
         asked_w, asked_var = p_w, q_var
-        if self.cfg.mode == "constant_pf":  # 5.3.2: the factor is held, P and Q shrink together
+        ours = self.cfg.owner == "controller"
+        if ours and self.cfg.mode == "constant_pf":  # 5.3.2: the factor is held, P and Q shrink together
             p_w, q_var = self.on_their_line(p_w, q_var, s_va)
             asked_var = q_var
             q_var = self.capable(q_var, p_w, s_va)

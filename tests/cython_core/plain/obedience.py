@@ -32,6 +32,8 @@ class Obedience:
         self.window_ns = nanoseconds(safe.mismatch_after_s)
         self.held_ns = nanoseconds(max(5.0 * safe.t_device_s, 1.0))
         self.out_w, self.in_w = rating.p_rated_w, rating.p_charge_rated_w
+        owners = [group.owner for group in (settings.freq_droop, settings.volt_watt) if group.enable]
+        self.power_is_ours = "inverter" not in owners  # else the inverter's own function moves it
 
     def told(self, p_w: float, silent: bool, t_ns: int) -> None:
         if self.window_ns == 0:
@@ -54,7 +56,12 @@ class Obedience:
         self.read_back(said, t_echo_ns, band)
         if self.strangers >= 2:
             rec.reasons |= OVERWRITTEN
-        powers = [meter_w] + ([said.p_w] if said.valid & D_P else [0.0])
+        if self.power_is_ours:
+            self.look_at_power([meter_w] + ([said.p_w] if said.valid & D_P else [0.0]), band, t_ns, rec)
+        if self.stopped:
+            rec.reasons |= POWER_MISMATCH
+
+    def look_at_power(self, powers: list[float], band: Band, t_ns: int, rec: Any) -> None:
         too_much = any(self.too_much(p_w, band) for p_w in powers)
         if not (too_much or any(self.too_little(p_w, band) for p_w in powers)):
             self.odd_since_ns = 0
@@ -63,8 +70,6 @@ class Obedience:
         elif t_ns - self.odd_since_ns >= self.window_ns:
             rec.reasons |= POWER_MISMATCH
             self.stopped = self.stopped or too_much
-        if self.stopped:
-            rec.reasons |= POWER_MISMATCH
 
     def read_back(self, said: Any, t_echo_ns: int, band: Band) -> None:
         if said.t_ns <= self.read_ns or not said.valid & D_P_SET or not finite(said.p_set_readback_w):

@@ -257,7 +257,7 @@ class VoltWatt:
     def step(self, v_pu: float, demand_pu: float, p_now_pu: float, k: int) -> None:
         """The lag is on min(demand, limit) and begins at the power that flows when the limit begins to bind."""
         limit_pu = self.limit(v_pu)
-        if not self.cfg.enable:
+        if not self.cfg.enable or self.cfg.owner == "inverter":
             self.limiting = False
             return
         if not self.limiting:

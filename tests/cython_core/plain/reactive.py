@@ -84,7 +84,8 @@ class Reactive:
 
     def configure(self, settings: Any, period_s: float) -> None:
         cfg = settings.reactive
-        self.mode, self.number, self.reason = cfg.mode, MODES.index(cfg.mode), REASON_OF[cfg.mode]
+        self.mode = cfg.mode if cfg.owner == "controller" else "off"
+        self.number, self.reason = MODES.index(self.mode), REASON_OF[self.mode]
         self.transition_s = cfg.transition_s
         self.ramp_pu_s = settings.limits.ramp_pu_s
         for function in (self.power_factor, self.volt_var, self.watt_var, self.const_var):

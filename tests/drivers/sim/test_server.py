@@ -118,7 +118,8 @@ def test_the_chain_is_found_by_walking_it(simulation: Simulation) -> None:
     while (header := holding(inverter, at, 2))[0] != 0xFFFF:
         found.append(tuple(header))
         at += 2 + header[1]
-    assert found == [(1, 66), (701, 153), (702, 50), (704, 65), (713, 7)]
+    assert [model for model, _ in found] == [1, 701, 702, 704, 713, 703, *range(705, 713), 714, 715]
+    assert at == 40000 + 1393
 
 
 # fmt: off
@@ -126,7 +127,7 @@ REFUSED = [
     # part        function                   at              count or words  code  why
     ("inverter",  "read_input_registers",    40000,          2,              1,    "holding registers only"),
     ("inverter",  "read_holding_registers",  39999,          2,              2,    "before the base"),
-    ("inverter",  "read_holding_registers",  40354,          2,              2,    "behind the end marker"),
+    ("inverter",  "read_holding_registers",  41394,          2,              2,    "behind the end marker"),
     ("inverter",  "write_registers",         W_SET_ENA + 11, [1, 2],         2,    "WSetRvrtRem is read-only"),
     ("inverter",  "write_registers",         W_SET_ENA,      [2],            3,    "an enable is 0 or 1"),
     ("inverter",  "write_registers",         W_SET_ENA + 2,  [0],            3,    "half of WSet"),

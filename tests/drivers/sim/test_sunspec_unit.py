@@ -14,7 +14,7 @@ from drivers.sim.plant import Battery, Inverter, Session, Unit
 from drivers.sim.sunspec_layout import Image
 from drivers.sim.sunspec_unit import IllegalValueError, SunSpecUnit
 
-M701, M702, M704, M713, END = 70, 225, 277, 344, 353
+M701, M702, M704, M713 = 70, 225, 277, 344
 W_SET_ENA, W_SET_MOD, W_SET, W_SET_RVRT, W_SET_ENA_RVRT, W_SET_RVRT_TMS, W_SET_RVRT_REM = (
     M704 + offset for offset in (22, 23, 24, 26, 30, 31, 33)
 )
@@ -46,8 +46,12 @@ def test_the_chain_has_the_lengths_of_the_standard() -> None:
     while words[at] != 0xFFFF:
         chain.append((at, words[at], words[at + 1]))
         at += 2 + words[at + 1]
-    assert chain == [(2, 1, 66), (M701, 701, 153), (M702, 702, 50), (M704, 704, 65), (M713, 713, 7)]
-    assert (at, words[at:]) == (END, [0xFFFF, 0])
+    assert chain[:5] == [(2, 1, 66), (M701, 701, 153), (M702, 702, 50), (M704, 704, 65), (M713, 713, 7)]
+    # three sets each; points: 705 six, 706 four, 707 to 710 five, 712 eight; one port in 714
+    lengths = {703: 17, 705: 13 + 3 * 22, 706: 13 + 3 * 13, 707: 7 + 3 * 49, 708: 7 + 3 * 49, 709: 7 + 3 * 64,
+               710: 7 + 3 * 64, 711: 12 + 3 * 10, 712: 12 + 3 * 20, 714: 18 + 25, 715: 7}  # fmt: skip
+    assert {model: length for _, model, length in chain[5:]} == lengths
+    assert words[at:] == [0xFFFF, 0]
 
 
 # fmt: off
@@ -85,9 +89,9 @@ PATTERNS = [
     ("701.LLV",        [0xFFFF],                    "no line voltage on one phase"),
     ("701.TotWhInjL1", [0xFFFF] * 4,                "uint64"),
     ("701.ThrotSrc",   [0xFFFF, 0xFFFF],            "bitfield32"),
-    ("702.NorOpCatRtg", [0xFFFF],                   "enum16"),
+    ("704.WRmpRef",    [0xFFFF],                    "enum16"),
     ("702.S_SF",       [0x8000],                    "scale factor"),
-    ("704.PFWInjEna",  [0xFFFF],                    "a function this unit has not"),
+    ("704.AntiIslEna", [0xFFFF],                    "a switch this unit has not"),
     ("701.MnAlrmInfo", [0] * 32,                    "string"),
 ]
 # fmt: on

@@ -1,0 +1,9 @@
+from collections.abc import Sequence
+
+from cython_core.records import Command
+from drivers.tables import Plan
+
+class Heart:
+    def __init__(self, plan: Plan) -> None: ...
+    def judge(self, t_ns: int, answers: Sequence[bytes], is_told: bool) -> dict[int, int]: ...
+    def beat(self, command: Command, now_ns: int) -> tuple[int, int] | None: ...
