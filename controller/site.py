@@ -35,7 +35,7 @@ from controller.sitedata import (
     place,
 )
 from controller.siteinverter import inverter_faults, limits_of, with_lag
-from controller.sitemaps import device_map, follows, meter_faults
+from controller.sitemaps import device_map, follows, meter_faults, unproven
 from controller.sitewires import ways_of, wire_faults
 from controller.timing import reachable, unmet
 from controller.wiretime import with_rounds
@@ -193,7 +193,8 @@ class Reader:
             origins=self.origins,
         )
         self.cross_check(site)
-        for message, *keys in (*meter_faults(site, device), *inverter_faults(site, inverter_device)):
+        found = (*unproven(site, device, inverter_device), *meter_faults(site, device))
+        for message, *keys in (*found, *inverter_faults(site, inverter_device)):
             self.add(message, *keys)
         return site
 

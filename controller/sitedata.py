@@ -18,7 +18,7 @@ from drivers.yamlkeys import choice, file_path, flag, integer, keys_of, nested, 
 
 SCHEMA = 1
 NAME = r"[a-z0-9][a-z0-9-]{0,31}"
-RISKS = ("real-power", "slow-response", "no-own-timer")
+RISKS = ("real-power", "slow-response", "no-own-timer", "unproven-map")
 PROFILE_NAME = r"[A-Za-z0-9._-]+"
 
 

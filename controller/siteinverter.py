@@ -11,11 +11,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from controller.sitedata import InverterSite, Site
+from drivers.can.canmap import CanMap
 from drivers.devicemap import DeviceMap
 from drivers.sunspec.device import is_legacy
 from drivers.writecontract import timer_fault
 
 NO_TIMER = "no-own-timer"  # the word of i_accept
+OWN_FUNCTIONS = ("freq_droop", "volt_watt", "reactive")  # which an inverter may have as well
 
 
 def with_lag(inverter: InverterSite, device: DeviceMap) -> InverterSite:
@@ -34,10 +36,12 @@ def limits_of(device: DeviceMap) -> dict[str, float]:
 
 def inverter_faults(site: Site, device: DeviceMap | None) -> Iterator[tuple[str, ...]]:
     """(message, key, ...) of what this inverter cannot do for this site."""
-    contract = device.writes if device else None
-    if device is None or contract is None:
+    if device is None:
         return
-    name = site.inverter.map
+    yield from power_faults(site, device)
+    contract, name = device.writes, site.inverter.map
+    if contract is None:
+        return
     fault = timer_fault(contract, site.inverter.reversion_s)
     if fault:
         yield f"{fault}, the timer of map = {name}", "inverter.reversion_s"
@@ -48,7 +52,6 @@ def inverter_faults(site: Site, device: DeviceMap | None) -> Iterator[tuple[str,
             f"trip outside of it there, then add `{NO_TIMER}` to i_accept; until then use start_mode: shadow",
             "start_mode",
         )
-    yield from power_faults(site, device)
 
 
 def power_faults(site: Site, device: DeviceMap) -> Iterator[tuple[str, ...]]:
@@ -66,6 +69,14 @@ def power_faults(site: Site, device: DeviceMap) -> Iterator[tuple[str, ...]]:
             "reactive.mode",
             "inverter.map",
         )
+    for group in OWN_FUNCTIONS:
+        if getattr(s, group).owner == "inverter" and (not device.models or is_legacy(device)):
+            yield (
+                f"owner = inverter of {group}, but map = {name} has no grid functions of its own that can be read and "
+                "set (SunSpec 705 to 712): use `owner: controller`",
+                f"{group}.owner",
+                "inverter.map",
+            )
     if device.inverter and "p_w" not in device.inverter.registers and site.meter.location != "inverter":
         yield (
             f"map = {name} cannot say the inverter's power: the meter must stand at its terminals "
@@ -75,6 +86,8 @@ def power_faults(site: Site, device: DeviceMap) -> Iterator[tuple[str, ...]]:
 
 
 def takes_reactive(device: DeviceMap) -> bool:
+    if isinstance(device, CanMap):
+        return any(put.source == "q_var" for frame in device.sends.setpoint for put in frame.puts.values())
     return device.inverter.takes("q_var") is not None if device.inverter else not is_legacy(device)
 
 

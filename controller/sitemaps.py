@@ -73,6 +73,22 @@ def meter_faults(site: Site, device: DeviceMap | None) -> list[tuple[str, ...]]:
     return [] if device is None else [*coarse_faults(site, device), *site_limit_faults(site, device)]
 
 
+def unproven(site: Site, *devices: DeviceMap | None) -> list[tuple[str, ...]]:
+    """(message, key, ...) for each map that nobody has seen to be right, where real power hangs on it."""
+    if site.start_mode != "live" or "unproven-map" in site.accepted:
+        return []
+    return [
+        (
+            f"map = {device.device} is proven by documents alone, and start_mode = live moves real power: compare its "
+            "numbers and signs with the device's display in shadow, then add `unproven-map` to i_accept, or write "
+            "`proven: bench` into a copy of the map",
+            f"{device.kind}.map",
+        )
+        for device in devices
+        if device and device.proven == "document"
+    ]
+
+
 def coarse_faults(site: Site, device: DeviceMap) -> list[tuple[str, ...]]:
     """(message, key, ...) for each function of frequency that the meter's steps are too coarse for."""
     name, step_hz = site.meter.map, device.registers["f_hz"].step
@@ -92,6 +108,7 @@ def coarse_faults(site: Site, device: DeviceMap) -> list[tuple[str, ...]]:
         )
         for group, key, acts, off in OF_FREQUENCY
         if getattr(getattr(site.settings, group), key) == acts
+        and getattr(getattr(site.settings, group), "owner", "controller") == "controller"
     ]
 
 

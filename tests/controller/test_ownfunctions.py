@@ -26,7 +26,7 @@ SITE = """\
 schema: 1
 name: own
 start_mode: {mode}
-i_accept: [real-power, slow-response]
+i_accept: [real-power, slow-response, unproven-map]
 runtime_dir: {folder}/run
 state_dir: {folder}/state
 meter: {{map: eastron-sdm630, host: 127.0.0.1, port: 1, location: inverter, phases: L1, refresh_ms: 100}}

@@ -351,7 +351,7 @@ CONTRADICTIONS = [
     ("departure: {ready_by: '07:30', timezone: UTC}\n", 24, "departure needs settings.default_wish.capacity_wh,"),
     ("telemetry:\n  live_s: 5\n", 25,                "live_s = 5 is outside 0.1 ... 2 s"),
     ("telemetry: 5\n", 24,                           "telemetry needs its keys below it, indented"),
-    ("i_accept:\n  - real-power\n  - fire\n", 26,    "i_accept = fire is not one of real-power | slow-response"),
+    ("i_accept:\n  - real-power\n  - fire\n", 26,    "i_accept = fire is not one of real-power | slow-response |"),
 ]
 # fmt: on
 
@@ -423,7 +423,7 @@ def test_a_file_that_is_no_site_file(tmp_path: Path, raw: bytes, text: str) -> N
 
 
 def test_a_site_is_written_and_read_back(tmp_path: Path) -> None:
-    mqtt = "telemetry:\n  mqtt:\n    host: broker.example\ni_accept: [real-power]\n"
+    mqtt = "telemetry:\n  mqtt:\n    host: broker.example\ni_accept: [real-power, unproven-map]\n"
     site = site_of(tmp_path, changed("start_mode: shadow", "start_mode: live") + mqtt)
     moved = replace(site, runtime_dir=tmp_path / "run", meter=replace(site.meter, port=15020))
     again = site_of(tmp_path, site_text(moved))

@@ -19,6 +19,7 @@ from controller.sitewrite import site_text
 from drivers.base import MapError
 from drivers.can.dbc import can_plan
 from drivers.can.link import CanLink
+from drivers.mapfile import load_map
 from tests.controller.test_runtime import core
 
 SITE = """schema: 1

@@ -34,7 +34,7 @@ settings:
     p_rated_w: 7000
     p_charge_rated_w: 7000
 """
-LIVE = "start_mode: live\ni_accept: [real-power]"
+LIVE = "start_mode: live\ni_accept: [real-power, unproven-map]"
 
 
 def site_of(folder: Path, text: str) -> Site:

@@ -16,7 +16,7 @@ from tests.controller.test_site import changed, site_of, write
 from tests.drivers.sunspec_words import serve
 from tests.drivers.test_sunspec_meter import chain_of, model_203
 
-LIVE = ("start_mode: shadow", "start_mode: live\ni_accept: real-power")
+LIVE = ("start_mode: shadow", "start_mode: live\ni_accept: [real-power, unproven-map]")
 NO_DROOP = ("freq_droop:\n    k_of: 0.04", "freq_droop:\n    enable: false")
 TRIP = "  frequency_trip:\n    owner: controller\n  enter_service:\n    owner: controller\n"
 

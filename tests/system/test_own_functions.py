@@ -29,7 +29,7 @@ SITE = """\
 schema: 1
 name: own
 start_mode: live
-i_accept: [real-power, slow-response]
+i_accept: [real-power, slow-response, unproven-map]
 runtime_dir: {folder}/run
 state_dir: {folder}/state
 meter: {{map: eastron-sdm630, host: 127.0.0.1, port: {meter}, location: inverter, phases: L1, poll_ms: 50,

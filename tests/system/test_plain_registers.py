@@ -62,7 +62,7 @@ def frames(d: Device) -> list[str]:
 
 
 def test_a_charger_is_started_commanded_and_handed_back(tmp_path: Path) -> None:
-    with site(tmp_path, "live", "[real-power, slow-response]") as (family, d):
+    with site(tmp_path, "live", "[real-power, slow-response, unproven-map]") as (family, d):
         family.wait_until(lambda: d.words[526] == 1400, "charging", READY_S)  # + = charge here
         family.stop(("controller",))
         assert (d.words[526], d.words[81]) == (0, 0)
