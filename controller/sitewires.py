@@ -10,6 +10,7 @@ from drivers.can.canmap import CanMap
 from drivers.mapfile import load_map
 from drivers.modbus.link import SerialLink
 
+HOST_KEYS = ("port", "udp")
 SERIAL_KEYS = ("baud", "parity", "stop_bits", "rs485")
 SERIAL_UNITS = range(1, 248)  # Modbus over serial line v1.02, section 2.2
 
@@ -31,8 +32,7 @@ def ways_of(wire: WireSite) -> dict[str, str]:
 def unused_keys(wire: WireSite) -> tuple[str, ...]:
     """The keys that say nothing about this kind of wire."""
     way = next(iter(ways_of(wire)), "host")
-    network = ("port", "udp")
-    return {"host": SERIAL_KEYS, "serial": network, "can": (*network, *SERIAL_KEYS)}[way]
+    return {"host": SERIAL_KEYS, "serial": HOST_KEYS, "can": (*HOST_KEYS, *SERIAL_KEYS)}[way]
 
 
 def faults_of(role: str, wire: WireSite, origins: Mapping[str, Origin]) -> Iterator[tuple[str, ...]]:
@@ -45,7 +45,7 @@ def faults_of(role: str, wire: WireSite, origins: Mapping[str, Origin]) -> Itera
         return
     for key in unused_keys(wire):
         if f"{role}.{key}" in origins:
-            owner = "host" if key == "port" else "serial"
+            owner = "host" if key in HOST_KEYS else "serial"
             yield f"{key} belongs to {owner}; this wire has none", f"{role}.{key}"
     if isinstance(wire, InverterSite):
         yield from map_faults(wire)

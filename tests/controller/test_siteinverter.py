@@ -201,4 +201,4 @@ def test_the_sites_own_map_is_looked_for(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(launch, "discover_in_child", find)
     site = site_of(tmp_path, changed(inverter("sunspec-12x")))
     assert launch.find_inverter(site, threading.Event()) == "plan"  # type: ignore[comparison-overlap]  # what find said
-    assert asked[1:] == [1, 12, 5.0, 300, "sunspec-12x"]
+    assert asked[1:] == [1, 12, 5.0, 300, "sunspec-12x", True]

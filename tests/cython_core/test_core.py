@@ -147,7 +147,7 @@ def test_no_wish_is_source_minus_1_and_no_order_permits() -> None:
 
 
 def test_pack_gives_one_word_a_field() -> None:
-    assert len(pack(Order())) == 4 * 8
+    assert len(pack(Order())) == 5 * 8
     assert len(pack(StepRecord())) == STEP.itemsize
 
 
