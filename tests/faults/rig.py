@@ -1,8 +1,8 @@
-"""The fault language: one site of real processes in one folder, with verbs to break it and readers to see what it did.
+"""One site of real processes in one folder, a fault proxy before each device; verbs to break it, readers to look.
 
     with Rig(folder) as rig:
         rig.start()
-        rig.fault("nan", for_s=3)                 # the meter: nan | silent | frozen
+        rig.fault("meter.nan", for_s=3)           # docs/faults.md
         rig.kill("telemetry"); rig.restart("telemetry")
         rig.wait_for(lambda: rig.newest().mode == Mode.SAFE, 10, "the safe mode")
 
@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from controller.injector import Injector
 from controller.journal import read_journal
 from controller.processes import Family, ProcessError
 from controller.replay import Replay, replay
@@ -34,8 +35,10 @@ from cython_core.bulk import STEP, from_bytes
 from cython_core.realtime.ring import RingReader
 from cython_core.records import Reason, State
 from drivers.sim.bar import Bar
-from drivers.sim.metering import FAULTS, MeterFault
-from drivers.sim.plant import Session
+from drivers.sim.clock import Clock
+from drivers.sim.faultscript import parse
+from drivers.sim.faultwords import Face, InverterFace, MeterFace
+from drivers.sim.proxy import Proxy, TcpProxy
 
 Records = NDArray[Any]
 PARTS = ("grid", "meter", "inverter", "broker", "bridge", "telemetry", "controller")
@@ -49,6 +52,8 @@ CHOICES: dict[str, Any] = {
     "profile": "ieee1547-2018-cat-b-iii",
     "v_nom_v": 240,
     "reversion_s": 3,
+    "inverter_timeout_ms": 200,
+    "degraded_charge_w": 1400,
     "frozen_after_s": 5,
     "dead_band_hz": 0.036,
 }
@@ -61,13 +66,13 @@ runtime_dir: {folder}/run
 state_dir: {folder}/state
 meter: {{map: eastron-sdm630, host: 127.0.0.1, port: {meter}, location: inverter, phases: L1,
          poll_ms: 50, timeout_ms: 100, refresh_ms: 100}}
-inverter: {{map: sunspec-7xx, host: 127.0.0.1, port: {inverter}, poll_ms: 100, timeout_ms: 200,
+inverter: {{map: sunspec-7xx, host: 127.0.0.1, port: {inverter}, poll_ms: 100, timeout_ms: {inverter_timeout_ms},
             reversion_s: {reversion_s}, lag_ms: 300}}
 settings:
   rating: {{v_nom_v: {v_nom_v}, p_rated_w: 7000, p_charge_rated_w: 7000, s_rated_va: 7000}}
   limits: {{ramp_pu_s: 0.2}}
   default_wish: {{charge_w: 1400, soc_target_pu: 0.8}}
-  fail_safe: {{frozen_after_s: {frozen_after_s}}}
+  fail_safe: {{frozen_after_s: {frozen_after_s}, degraded_charge_w: {degraded_charge_w}}}
   freq_droop: {{db_uf_hz: {dead_band_hz}, db_of_hz: {dead_band_hz}}}
 telemetry:
   live_s: 1
@@ -90,6 +95,15 @@ class Rig:
         assert set(choices) <= set(CHOICES), choices
         self.choices = CHOICES | choices
         self.ports = {name: free_port() for name in ("meter", "inverter", "broker")}
+        faces: dict[str, Face] = {"meter": MeterFace(), "inverter": InverterFace()}
+        self.proxies: dict[str, Proxy] = {}
+        self.reached: dict[str, int] = {}  # where the controller finds each device: at its proxy
+        for name, face in faces.items():
+            proxy = TcpProxy({name: face}, self.ports[name])
+            proxy.start()
+            self.proxies[name], self.reached[name] = proxy, proxy.port
+        self.clock: Clock | None = None
+        self.injector = Injector(self)
         self.runs: dict[int, Records] = {}  # epoch -> its steps
         self._reader: RingReader | None = None
         self._broker: Broker | None = None
@@ -99,7 +113,8 @@ class Rig:
 
     def start(self, *parts: str) -> None:
         """These parts (all), in order; with the controller among them until it is in service and its ramp over."""
-        self.site.write_text(SITE.format(name=NAME, folder=self.folder, **self.ports, **self.choices))
+        ports = self.ports | self.reached
+        self.site.write_text(SITE.format(name=NAME, folder=self.folder, **ports, **self.choices))
         for part in parts or PARTS:
             self.restart(part)
         if "controller" in (parts or PARTS):
@@ -143,9 +158,7 @@ class Rig:
             self._broker.process.wait()
             self._broker = None
             return
-        process = self.family.members.pop(part)
-        process.kill()
-        process.wait()
+        self.family.kill(part)
         (self.folder / f"{part}.port").unlink(missing_ok=True)
 
     def stop(self, *parts: str) -> None:
@@ -159,21 +172,32 @@ class Rig:
 
     # ---- verbs ----
 
-    def fault(self, meter: str, for_s: float | None = None) -> None:
-        """Put a fault on the meter: for a time, or until mended()."""
-        self.bar.set("meter_fault", FAULTS[meter])
+    def fault(self, text: str, for_s: float | None = None) -> None:
+        """Put faults in force, in the words of docs/faults.md: for a time, or until mended()."""
+        for action in parse(f"at 0s: {text}", "rig"):
+            self.injector.begin(action)
         if for_s is not None:
             self.run_for(for_s)
             self.mended()
 
     def mended(self) -> None:
-        self.bar.set("meter_fault", MeterFault.NONE)
+        """End every fault that stands; what was killed stays so."""
+        self.injector.release()
 
-    def unplug(self) -> None:
-        self.bar.set("session", Session.UNPLUGGED)
+    def freeze(self, part: str) -> None:
+        self.family.freeze(part)
 
-    def plug(self) -> None:
-        self.bar.set("session", Session.PLUGGED)
+    def thaw(self, part: str) -> None:
+        self.family.thaw(part)
+
+    def with_clock(self) -> None:
+        """Before start(): the parts get a wall clock that can jump."""
+        self.clock = Clock(self.folder / "clock")
+        self.family.environment = self.clock.environment()
+
+    def step_clock(self, seconds: float) -> None:
+        assert self.clock is not None, "with_clock() comes before start()"
+        self.clock.step(seconds)
 
     def play(self) -> None:
         """Let the grid's trace run; until then its first row stands."""
@@ -271,6 +295,8 @@ class Rig:
         for part in ("controller", "telemetry", "bridge", "broker", "inverter", "meter", "grid"):
             if part in self.family.members or (part == "broker" and self._broker is not None):
                 self.kill(part)
+        for proxy in self.proxies.values():
+            proxy.stop()
         self.bar.close()
 
 
