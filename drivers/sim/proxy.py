@@ -21,6 +21,7 @@ import tty
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import count
+from random import SystemRandom
 from struct import pack
 from time import monotonic
 
@@ -33,6 +34,7 @@ HOST = "127.0.0.1"
 CONNECT_S = 1.0
 ANSWER_S = 10.0  # a bound for a broken build, not a figure
 BYTES = 4096
+PORTS = (10000, 30000)  # below those that Linux takes for connections
 
 
 class ProxyError(Exception):
@@ -225,8 +227,8 @@ class TcpProxy(Proxy):
     def __init__(self, faces: Mapping[str, Face], to: int, port: int = 0, seed: int = 1) -> None:
         super().__init__(faces, TcpFraming(), seed)
         self.to = to
-        self.port = port or free_port()
-        self.listener = socket.create_server((HOST, self.port))
+        self.listener = listening(port)
+        self.port = int(self.listener.getsockname()[1])
         self.selector.register(self.listener, selectors.EVENT_READ, self._accept)
 
     def _accept(self) -> None:
@@ -312,10 +314,23 @@ class SerialProxy(Proxy):
 
 
 def free_port() -> int:
-    """A port asked for by its number stays ours while nobody listens on it; one that the system chose does not."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+    """One that the system gives to nobody by itself: it stays free for a server that is started anew.
+
+    A port asked for by its number stays ours while nobody listens on it, too; one that the system chose does not.
+    """
+    while True:
+        port = SystemRandom().randrange(*PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((HOST, port))
+            return port
+
+
+def listening(port: int) -> socket.socket:
+    """On this port; 0: on any, which somebody else may take while we try."""
+    while port == 0:
+        with contextlib.suppress(OSError):
+            return socket.create_server((HOST, free_port()))
+    return socket.create_server((HOST, port))
 
 
 def received(fd: int) -> bytes | None:

@@ -14,7 +14,7 @@ from drivers.sim.faultscript import Action
 from drivers.sim.faultwords import Face
 from drivers.sim.rawframe import READS, Frame, Framing, read_answer
 
-AGAIN_S = 0.005  # a duplicate comes as an answer of its own
+AGAIN_S = 0.005  # what comes besides an answer comes as an answer of its own
 Chunks = list[tuple[float, bytes]]  # (seconds from now, what is sent then)
 
 
@@ -94,9 +94,8 @@ def spoiled_time(fault: Standing, chunks: Chunks) -> Chunks:
     if fault.fault == "duplicate":
         return [*chunks, *((later_s + AGAIN_S, raw) for later_s, raw in chunks)]
     if fault.fault == "reorder":
-        whole = b"".join(raw for _, raw in chunks)
         if not fault.held:
-            fault.held.append(whole)
+            fault.held.append(b"".join(raw for _, raw in chunks))
             return []
-        return [(chunks[0][0] if chunks else 0.0, whole + fault.held.pop())]
+        return [*chunks, (chunks[-1][0] + AGAIN_S, fault.held.pop())]
     return chunks
