@@ -85,11 +85,13 @@ class Now:
 class Demo:
     """start(), then watch() until it is played, then finish(); stop() at the end, whatever happened.
 
-    It is the House of its injector. proxied: a fault proxy stands before each device even without a script.
+    It is the House of its injector. site: whose numbers are used; default: the demonstration's own for this grid.
+    proxied: a fault proxy stands before each device even without a script.
     """
 
-    def __init__(self, plan: Plan, folder: Path, proxied: bool = False) -> None:
+    def __init__(self, plan: Plan, folder: Path, site: Site | None = None, proxied: bool = False) -> None:
         self.plan, self.folder = plan, folder.resolve()
+        self.site = site or load_site(Path(f"demo-{plan.trace.f_nom_hz:.0f}hz"))
         self.folder.mkdir(parents=True, exist_ok=True)
         self.family = Family(self.folder / "logs")
         self.broker: Broker | None = None
@@ -115,8 +117,7 @@ class Demo:
     def start_house(self, say: Callable[[str], None]) -> None:
         """Start everything, the controller last."""
         if any(action.target == "clock" for action in self.plan.script):
-            self.clock = Clock(self.folder / "clock")
-            self.family.environment = self.clock.environment()
+            self.with_clock()
         say("starting the simulated grid, meter and inverter")
         self.start_devices()
         self.start_broker(say)
@@ -129,10 +130,15 @@ class Demo:
         self.injector.start()
         self.restart("controller")
 
+    def with_clock(self) -> None:
+        """What is started from now on gets a wall clock that can jump. Raises ClockError."""
+        self.clock = Clock(self.folder / "clock")
+        self.family.environment = self.clock.environment()
+
     def start_devices(self) -> None:
         plan, bar = self.plan, ("--bar", str(self.folder / "grid.bar"))
         times = ("--start-s", f"{plan.start_s:g}", "--duration-s", f"{plan.duration_s:g}")
-        v_nom = ("--v-nom", f"{self.template().settings.rating.v_nom_v:g}")
+        v_nom = ("--v-nom", f"{self.site.settings.rating.v_nom_v:g}")
         faulty, extra = FAULTS.get(plan.fault, ("", ()))
         server = "drivers.sim.server"
         self.family.start("grid", server, "grid", *bar, *plan.trace_args, *times, *v_nom)
@@ -192,19 +198,14 @@ class Demo:
 
     # ---- its site ----
 
-    def template(self) -> Site:
-        """The demonstration's site that comes with the program, for this grid."""
-        return load_site(Path(f"demo-{self.plan.trace.f_nom_hz:.0f}hz"))
-
     def write_site(self) -> None:
         """The site with the ports in use and this run's folders."""
-        site = self.template()
         mqtt = MqttSite(host="127.0.0.1", port=self.broker_port, keepalive_s=5)
         site = replace(
-            site,
-            meter=replace(site.meter, host="127.0.0.1", port=self.ports["meter"]),
-            inverter=replace(site.inverter, host="127.0.0.1", port=self.ports["inverter"]),
-            telemetry=replace(site.telemetry, mqtt=mqtt, store=None),
+            self.site,
+            meter=replace(self.site.meter, host="127.0.0.1", port=self.ports["meter"]),
+            inverter=replace(self.site.inverter, host="127.0.0.1", port=self.ports["inverter"]),
+            telemetry=replace(self.site.telemetry, mqtt=mqtt, store=None),
             runtime_dir=self.folder / "run",
             state_dir=self.folder / "state",
         )

@@ -145,6 +145,11 @@ class Injector:
         """What stands now, for a reader."""
         return "; ".join(action.text for action in self.standing)
 
+    def mend(self) -> None:
+        """End all that stands; what was killed is started again."""
+        for action in list(self.standing):
+            self.end(action)
+
     def release(self) -> None:
         """Mend what stands and forget the rest; processes that were killed stay so."""
         self.due.clear()

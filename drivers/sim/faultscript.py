@@ -44,7 +44,7 @@ class Value:
         return f"{self.name} of {self.low:g} ... {self.high:g} {self.unit}".rstrip()
 
 
-LATE = Value("a time", r"(\d+(?:\.\d+)?)(ms|s|min|h)", "s", 0.001, 60.0)
+LATE = Value("a time", r"(\d+(?:\.\d+)?)(ms|s|min|h)", "s", 0.0001, 60.0)
 JUMP = Value("a time with its sign", r"([+-]\d+(?:\.\d+)?)(ms|s|min|h)", "s", -LONGEST_S, LONGEST_S)
 CODE = Value("a Modbus exception", r"(\d+)", "", 1, 11)
 POWER = Value("a power", r"([+-]?\d+(?:\.\d+)?)W", "W", -100_000, 100_000)

@@ -2,7 +2,7 @@
 
 Face     where a device's values lie, and of which type. MeterFace: Eastron SDM630, float32. InverterFace: the
          simulator's SunSpec models, integers with "not implemented" patterns.
-Errors   none: a fault that a device cannot have leaves its answers as they are.
+Errors   none: has() says which faults a device cannot show.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from drivers.sim.plant import Unit
 from drivers.sim.sunspec_layout import TYPES
 from drivers.sim.sunspec_unit import SunSpecUnit
 
-INV_FAULT, LOCAL = 6, 1  # 701.InvSt, 715.LocRemCtl
+FIXED = {"soc_glitch": ("713.SoC", None), "fault": ("701.InvSt", 6), "local": ("715.LocRemCtl", 1)}  # None: the value
 PARTS = {"701.W": "p", "701.Var": "p", "713.SoC": "soc"}  # of the inverter
 HUGE = 1e9
 
@@ -37,6 +37,10 @@ class Face(Protocol):
     """What the proxy needs to know of a device's registers."""
 
     unit: int
+
+    def has(self, fault: str) -> bool:
+        """False when there is no register in which it would show."""
+        ...
 
     def altered(self, fault: str, part: str, value: float, at: int, words: list[int]) -> list[int]:
         """The words that a read at `at` shows while the fault lasts."""
@@ -65,6 +69,9 @@ class MeterFace:
     def __init__(self, unit: int = 1) -> None:
         self.unit = unit
 
+    def has(self, _fault: str) -> bool:
+        return True
+
     def altered(self, fault: str, part: str, _value: float, at: int, words: list[int]) -> list[int]:
         return put(self._new(fault, part, at, words), at, words)
 
@@ -88,6 +95,9 @@ class InverterFace:
             name: Spot(BASE + p.at, p.words, PARTS.get(name, ""), p.type) for name, p in self.image.points.items()
         }
 
+    def has(self, fault: str) -> bool:
+        return fault not in FIXED or FIXED[fault][0] in self.spots
+
     def words_of(self, name: str, value: float) -> tuple[Spot, list[int]]:
         """A point as this device shows that value."""
         self.image.put(name, value)
@@ -100,14 +110,10 @@ class InverterFace:
         return spot.at, words
 
     def altered(self, fault: str, part: str, value: float, at: int, words: list[int]) -> list[int]:
-        fixed = {
-            "soc_glitch": ("713.SoC", value),
-            "fault": ("701.InvSt", INV_FAULT),
-            "local": ("715.LocRemCtl", LOCAL),
-        }.get(fault)
-        if fixed is None:
+        if fault not in FIXED:
             return put(self._new(fault, part, at, words), at, words)
-        return put(iter([self.words_of(*fixed)]) if fixed[0] in self.spots else iter(()), at, words)
+        name, shows = FIXED[fault]
+        return put(iter([self.words_of(name, value if shows is None else shows)]), at, words)
 
     def _new(self, fault: str, part: str, at: int, words: list[int]) -> Iterator[tuple[Spot, list[int]]]:
         for name, belongs in PARTS.items():

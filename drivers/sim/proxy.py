@@ -132,6 +132,8 @@ class Proxy:
     def _refuse_what_cannot_be(self, action: Action) -> None:
         if action.target not in self.faces:
             raise ProxyError(f"{action.place}: '{action.text}': no {action.target} on this wire")
+        if not self.faces[action.target].has(action.fault):
+            raise ProxyError(f"{action.place}: '{action.text}': this {action.target} has no register that shows it")
 
     # ---- frames ----
 

@@ -25,7 +25,7 @@ from tests.faults.owed import (
     Wire,
 )
 from tests.faults.rig import CHARGE_W, P_RATED_W, RAMP_PU_S, Records
-from tests.faults.watch import Watch
+from tests.faults.watch import SMALL_W, Watch
 
 DEGRADED_W = 700.0
 RAMP_W_S = RAMP_PU_S * P_RATED_W
@@ -146,7 +146,8 @@ def inverter_gone(w: Watch) -> None:
 def inverter_echoes(w: Watch) -> None:
     inverter_lost(w)
     stale = w.steps[w.steps["fresh_d"] == Freshness.STALE]
-    assert np.all(stale["p_cmd_w"] == -CHARGE_W), "writes are echoed: the wish goes on"
+    # between two refreshes the echo may look old for a step: the change of that step is written, and echoed
+    assert np.all(np.abs(stale["p_cmd_w"] + CHARGE_W) < SMALL_W), "writes are echoed: the wish goes on"
 
 
 def both_gone(w: Watch) -> None:
