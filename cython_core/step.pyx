@@ -12,7 +12,7 @@ Priority IEEE 1547-2018 4.7: permit and trip, ride-through, then active power (d
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytearray cimport PyByteArray_FromStringAndSize
-from libc.math cimport NAN, isfinite
+from libc.math cimport NAN, fabs, isfinite
 from libc.stdint cimport int64_t
 from libc.string cimport memcpy, memset
 
@@ -57,12 +57,23 @@ cdef int commandable(const device_state_t* device, step_record_t* rec) noexcept 
     return 1
 
 
+cdef double nearer_0(double a_w, double b_w) noexcept nogil:
+    return a_w if fabs(a_w) <= fabs(b_w) else b_w
+
+
 cdef double present_w(const core_state_t* st, const settings_t* cfg, const inputs_t* inputs) noexcept nogil:
-    if st.device.valid & D_P and isfinite(st.device.p_w):
-        return st.device.p_w
-    if inputs.meter.valid & M_P and isfinite(inputs.meter.p_w) and not cfg.site_limits.enable:
-        return inputs.meter.p_w                         # not when that meter sees the whole house
-    return 0.0
+    """What device and meter say, the one nearer to 0: a wrong scale or sign must not become the first command."""
+    cdef int said = st.device.valid & D_P and isfinite(st.device.p_w)
+    # not when that meter sees the whole house
+    cdef int seen = inputs.meter.valid & M_P and isfinite(inputs.meter.p_w) and not cfg.site_limits.enable
+    cdef double p_w = 0.0
+    if said and seen:
+        p_w = nearer_0(st.device.p_w, inputs.meter.p_w)
+    elif said:
+        p_w = st.device.p_w
+    elif seen:
+        p_w = inputs.meter.p_w
+    return p_w
 
 
 cdef double present_q_pu(const core_state_t* st, const settings_t* cfg) noexcept nogil:

@@ -202,11 +202,12 @@ class Reference:
         return True
 
     def present(self) -> tuple[float, float]:
-        said, rec, p_w, q_pu = self.said, self.rec, 0.0, 0.0
-        if said.valid & w.D_P and finite(said.p_w):
-            p_w = said.p_w
-        elif rec.m_valid & w.M_P and finite(rec.m_p_w) and not self.site.enable:
-            p_w = rec.m_p_w  # a meter at the house connection sees the whole house
+        """Of device and meter the power nearer to 0; a meter at the house connection sees the whole house."""
+        said, rec, q_pu = self.said, self.rec, 0.0
+        known = [said.p_w] if said.valid & w.D_P and finite(said.p_w) else []
+        if rec.m_valid & w.M_P and finite(rec.m_p_w) and not self.site.enable:
+            known.append(rec.m_p_w)
+        p_w = min(known, key=abs, default=0.0)
         if said.valid & w.D_Q and finite(said.q_var):
             q_pu = clip(said.q_var / self.rating.s_rated_va, -1.0, 1.0)
         return p_w, q_pu
