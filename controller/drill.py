@@ -28,6 +28,7 @@ from drivers.sim.proxy import ProxyError
 RECOVERY_S = 15.0
 SAFE_RAMP_S = 10.0  # whole meter lost: to the safe power within this
 LOOK_S = 0.05
+BUSY_S = 0.3  # a poll or a look that a busy machine delays
 SETTLE_S = 1.0  # of the plant: dead time and lag
 SMALL_PU = 0.01
 SLOW_POLLS = 10  # the state of charge is asked in each tenth round
@@ -38,7 +39,8 @@ Steps = NDArray[Any]
 CASES = """\
 meter.delay 30ms; meter.delay 5s; meter.drip 1ms; meter.drip 100ms; meter.silent; meter.exception 4; meter.truncate
 meter.garbage; meter.wrong_id; meter.wrong_unit; meter.duplicate; meter.reorder; meter.freeze; meter.reset; meter.refuse
-meter.half_open; meter.nan; meter.nan f; meter.nan v; meter.nan p; meter.out_of_range; meter.scale10; meter.inf
+meter.half_open; meter.nan; meter.nan f; meter.nan v; meter.nan p; meter.out_of_range; meter.scale10; meter.scale10 p
+meter.inf
 inverter.delay 30ms; inverter.delay 5s; inverter.drip 100ms; inverter.silent; inverter.silent reads
 inverter.silent writes; inverter.exception 4; inverter.exception writes 6; inverter.truncate; inverter.garbage
 inverter.wrong_id; inverter.wrong_unit; inverter.duplicate; inverter.reorder; inverter.freeze; inverter.reset
@@ -121,6 +123,7 @@ class Limits:
     own_timer_s: float
     ramp_s: float
     poll_s: float
+    mismatch_s: float  # 0: off
 
     @classmethod
     def of(cls, site: Site) -> Limits:
@@ -132,21 +135,26 @@ class Limits:
             held_s=max(meter.held_ms, inverter.held_ms) / 1e3,
             meter_lost_s=meter.lost_ms / 1e3,
             inverter_lost_s=inverter.lost_ms / 1e3,
-            in_flight_s=(slowest_ms + 2 * site.period_ms) / 1e3,
+            in_flight_s=(slowest_ms + 2 * site.period_ms) / 1e3 + BUSY_S,
             own_timer_s=site.inverter.reversion_s + SETTLE_S,
             ramp_s=wish.charge_w / (limits.ramp_pu_s * site.settings.rating.p_rated_w),
             poll_s=poll_ms(site.inverter) / 1e3,
+            mismatch_s=site.settings.fail_safe.mismatch_after_s,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """safe_s: seconds until it is in force, None: not yet. still: nothing may grow stale meanwhile."""
+    """safe_s: seconds until it is in force, None: not yet. still: nothing may grow stale meanwhile.
+
+    latches: it stays when the fault is over, until the controller is started anew.
+    """
 
     owed: str
     limit_s: Callable[[Limits], float]
     safe_s: Callable[[Case], float | None]
     still: bool = False
+    latches: bool = False
 
 
 def bits(reasons: Reason) -> Callable[[Steps], Any]:
@@ -201,6 +209,10 @@ ANSWERS: dict[str, Answer] = {
     "full": Answer(
         "no more charging", lambda t: SLOW_POLLS * t.poll_s + t.in_flight_s + t.ramp_s, to_zero(Reason.SOC_LIMIT)
     ),
+    "told and stopped": Answer(
+        "told, then 0 W by ramp", lambda t: t.mismatch_s + t.in_flight_s + t.ramp_s, to_zero(Reason.POWER_MISMATCH),
+        latches=True,
+    ),
     "overwritten": Answer(
         "our set-point again", lambda t: (t.own_timer_s - SETTLE_S) / 3 + t.in_flight_s + LOOK_S,
         lambda case: case.again_ours_s, still=True,
@@ -234,10 +246,19 @@ def meter_answer(action: Action, site: Site) -> str:
     if action.fault in ABSORBED or in_time(action, site.meter.timeout_ms):
         return "goes on"
     if action.fault in VALUES:
-        return {"f": "f gone", "v": "V gone", "p": "goes on"}.get(action.part, "meter gone")
+        if action.part == "p":
+            return unlike(action, site)
+        return {"f": "f gone", "v": "V gone"}.get(action.part, "meter gone")
     if action.fault == "freeze":
         return "frozen" if site.settings.fail_safe.frozen_after_s else "goes on"
     return "meter gone"
+
+
+def unlike(action: Action, site: Site) -> str:
+    """A power that is ten times the commanded one, or absurd. What is no number at all is not known, and not needed."""
+    judged = site.settings.fail_safe.mismatch_after_s > 0.0 and action.part in ("", "p")
+    absurd = action.fault == "out_of_range" and action.target == "inverter"  # of the meter its map drops it
+    return "told and stopped" if judged and (absurd or action.fault == "scale10") else "goes on"
 
 
 def inverter_answer(action: Action, site: Site) -> str:
@@ -248,7 +269,9 @@ def inverter_answer(action: Action, site: Site) -> str:
         return "overwritten"
     if fault == "soc_glitch":
         return "full" if action.value / 100.0 >= site.settings.limits.soc_max_pu else "goes on"
-    if fault in ABSORBED | VALUES | {"freeze"} or in_time(action, site.inverter.timeout_ms):
+    if fault in VALUES:
+        return unlike(action, site)
+    if fault in ABSORBED or fault == "freeze" or in_time(action, site.inverter.timeout_ms):
         return "goes on"
     if action.part == "writes":
         return "own timer" if fault in ("silent", "exception") else "goes on"
@@ -272,6 +295,8 @@ def one(demo: Demo, action: Action) -> Result:
         limit_s += site.settings.fail_safe.frozen_after_s
     if action.target == "clock" and demo.clock is None:
         return Result(action.text, answer.owed, limit_s, None, None, "needs a C compiler (cc)", played=False)
+    if action.fault == "overwrite":
+        wait_for_write(demo, site.inverter.reversion_s)
     case = Case(demo)
     try:
         demo.injector.begin(action)
@@ -280,11 +305,21 @@ def one(demo: Demo, action: Action) -> Result:
     while (safe_s := answer.safe_s(case)) is None and case.elapsed_s < limit_s + 1.0 + limits.held_s:
         case.look()
     demo.injector.mend()
+    if answer.latches:
+        demo.kill("controller")
+        demo.restart("controller")
     why = complaint(case, answer, safe_s, limit_s)
     recovery_s = recovery(demo)
     if recovery_s is None:
         why = why or f"not calm again within {RECOVERY_S:g} s"
     return Result(action.text, answer.owed, limit_s, safe_s, recovery_s, why)
+
+
+def wait_for_write(demo: Demo, limit_s: float) -> None:
+    """Until we have just written: another master's set-point then stands until our next refresh, and can be seen."""
+    writes, begin_s = demo.bar.get("writes"), time.monotonic()
+    while demo.bar.get("writes") == writes and time.monotonic() < begin_s + limit_s:
+        demo.rest(LOOK_S)
 
 
 def complaint(case: Case, answer: Answer, safe_s: float | None, limit_s: float) -> str:

@@ -1,7 +1,8 @@
 """The answers that section 6 of the design owes for a fault: when each is in force, by when it must be, what holds.
 
 safe_s   seconds from the fault until the answer is in force; None: not yet. limit_s: by when it must be.
-holds    AssertionError when the steps of the fault's time say something else. at_once: power may step to 0.
+holds    AssertionError when the steps of the fault's time say something else. at_once: power may step to 0. latches: it
+         stays when the fault is over, until the controller is started anew.
 The unit charges with 1400 W, degraded with 700 W at most; the grid is quiet.
 """
 
@@ -17,6 +18,7 @@ from tests.faults.owed import (
     FROZEN_S,
     LOOK_S,
     LOST_AFTER_S,
+    MISMATCH_S,
     PERIOD_S,
     REVERSION_S,
     SAFE_RAMP_S,
@@ -40,6 +42,7 @@ class Answer:
     limit_s: Callable[[Watch], float]
     holds: Callable[[Watch], None]
     at_once: bool = False
+    latches: bool = False
 
 
 # ---- pieces ----
@@ -184,6 +187,11 @@ def overwritten_s(w: Watch) -> float | None:
     return back[0] if back else None
 
 
+def foreign_s(w: Watch) -> float | None:
+    """When the plant rests again, after it has followed the other master."""
+    return w.at_rest_s() if any(p_w > 0.0 for _, p_w, _ in w.plant) else None
+
+
 ANSWERS: dict[str, Answer] = {
     "goes on": Answer("held at most; nothing moves", absorbed_s, lambda _w: 0.0, goes_on),
     "f gone": Answer(
@@ -263,6 +271,19 @@ ANSWERS: dict[str, Answer] = {
     ),
     "controller gone": Answer(
         "the inverter's own timer brings it to 0 W", Watch.at_rest_s, lambda _w: OWN_TIMER_S, lambda _w: None
+    ),
+    "foreign": Answer(
+        "another master's set-point is named; the inverter's own timer ends it",
+        foreign_s,
+        lambda w: w.inverter.in_flight_s + OWN_TIMER_S,
+        writes_fail,
+    ),
+    "told and stopped": Answer(
+        "an inverter that does not do what it is told is named and brought to 0 by ramp",
+        lambda w: w.first_s(lambda s: (s["reasons"] & Reason.POWER_MISMATCH != 0) & (s["p_cmd_w"] == 0.0)),
+        lambda w: MISMATCH_S + seen_s(w) + CHARGE_W / RAMP_W_S + LOOK_S,
+        lambda w: assert_between(w, -CHARGE_W, 0.0),
+        latches=True,
     ),
     "frozen": Answer(
         "frozen for max(20 refreshes, 5 s), then as a meter that is gone",

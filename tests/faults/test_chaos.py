@@ -27,8 +27,8 @@ DEVICE_FAULTS = (
     "delay 30ms", "delay 250ms", "delay 2s", "drip 1ms", "drip 20ms", "silent", "exception 4", "exception 6",
     "truncate", "garbage", "wrong_id", "wrong_unit", "duplicate", "reorder", "freeze", "reset", "refuse", "half_open",
 )  # fmt: skip
-METER_VALUES = ("nan", "nan f", "nan v", "inf", "out_of_range", "out_of_range f", "scale10", "scale10 v")
-# not here: a power that is shown ten times too large is believed when the controller takes over
+METER_VALUES = ("nan", "nan f", "nan v", "inf", "out_of_range", "out_of_range f", "scale10 f", "scale10 v")
+# not here: a power unlike the commanded one, which stops the unit until it is started anew
 INVERTER_ONLY = ("silent reads", "silent writes", "exception writes 6", "nan p", "nan soc", "soc_glitch 100%", "fault",
                  "unplug", "asleep")  # fmt: skip
 FAULTS = tuple(f"{target}.{fault}" for target in ("meter", "inverter") for fault in DEVICE_FAULTS) + tuple(

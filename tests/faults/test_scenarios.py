@@ -21,6 +21,7 @@ BAD = Reason.F_INVALID | Reason.V_INVALID | LOST
 GONE = Reason.DEVICE_STALE | Reason.DEVICE_LOST
 ALL = GONE | Reason.F_LOST
 NONE, SAID, FULL, FROZEN = Reason(0), Reason.NOT_RUNNING, Reason.SOC_LIMIT, Reason.METER_FROZEN | LOST
+LIAR, FOREIGN = Reason.POWER_MISMATCH, Reason.OVERWRITTEN
 F_BAD, V_BAD = Reason.F_INVALID | Reason.F_LOST, Reason.V_INVALID | Reason.V_LOST
 # fmt: off
 METER = [
@@ -54,7 +55,7 @@ METER = [
     ("meter.out_of_range v",               "V gone",          V_BAD,  "the same"),
     ("meter.scale10 v",                    "V gone",          V_BAD,  "the same"),
     ("meter.nan p",                        "goes on",         NONE,   "the inverter knows its own power"),
-    ("meter.scale10 p",                    "goes on",         NONE,   "the same"),
+    ("meter.scale10 p",                    "told and stopped", LIAR, "far beyond what is commanded"),
     ("meter.freeze",                       "frozen",          FROZEN, "bit by bit the same"),
     ("meter.reset",                        "meter gone",      LOST,   "a connection for each request"),
     ("meter.reset 200ms",                  "goes on",         NONE,   "a moment"),
@@ -78,8 +79,8 @@ INVERTER = [
     ("inverter.drip 0.3ms",                "goes on",         NONE,   "120 bytes in 40 ms"),
     ("inverter.drip 20ms",                 "inverter unheard",GONE,   "120 bytes in 2.4 s"),
     ("inverter.nan p",                     "goes on",         NONE,   "power is not needed to command"),
-    ("inverter.out_of_range p",            "goes on",         NONE,   "the same"),
-    ("inverter.scale10 p",                 "goes on",         NONE,   "the same"),
+    ("inverter.out_of_range p",            "told and stopped", LIAR, "far beyond what is commanded"),
+    ("inverter.scale10 p",                 "told and stopped", LIAR, "far beyond what is commanded"),
     ("inverter.nan soc",                   "goes on",         NONE,   "unknown: charge until the car stops"),
     ("inverter.soc_glitch 0%",             "goes on",         NONE,   "empty: charging is what is done"),
     ("inverter.soc_glitch 100%",           "full",            FULL,   "full: never charge on"),
@@ -96,6 +97,7 @@ INVERTER = [
     ("inverter.fault",                     "no command",      SAID,   "it says so itself"),
     ("inverter.unplug",                    "car gone",        SAID,   "no car"),
     ("inverter.asleep",                    "car gone",        SAID,   "the car has opened its contactors"),
+    ("inverter.silent writes; inverter.overwrite 3000W", "foreign", FOREIGN, "until its own timer: we are not heard"),
     ("inverter.overwrite 3000W",           "overwritten",     NONE,   "another master, once"),
 ]
 BOTH = [

@@ -74,6 +74,11 @@ class Watch:
         if action in self.rig.injector.standing:
             self.rig.injector.end(action)
 
+    def restart(self) -> None:
+        """The controller, with SIGKILL: what it has latched is forgotten."""
+        self.rig.kill("controller")
+        self.rig.restart("controller")
+
     def recover(self) -> float:
         """Seconds from the fault's end to the calm, by ramp and from where the unit stood."""
         self.rig.wait_for(self.is_calm, RECOVERY_S + 5.0, "the calm after the fault")
