@@ -30,7 +30,7 @@ from cython_core.functions.signals cimport approach, clip
 from cython_core.functions.volt_watt cimport volt_watt_step
 from cython_core.limits cimport holdable, inside_capability, inside_circle, limits_found, share_circle, shrink_both
 from cython_core.limits cimport slow_span
-from cython_core.obedience cimport obedience_step, obedience_told
+from cython_core.obedience cimport BESIDES, TIMES, obedience_step, obedience_told
 from cython_core.reactive cimport MODE_CONSTANT_PF, MODE_CONSTANT_Q, MODE_VOLT_VAR, MODE_WATT_VAR
 from cython_core.reactive cimport reactive_q, reactive_release, reactive_start, reactive_step, reactive_t
 from cython_core.spans cimport hard_span, ramped_span, soc_known
@@ -57,23 +57,16 @@ cdef int commandable(const device_state_t* device, step_record_t* rec) noexcept 
     return 1
 
 
-cdef double nearer_0(double a_w, double b_w) noexcept nogil:
-    return a_w if fabs(a_w) <= fabs(b_w) else b_w
-
-
 cdef double present_w(const core_state_t* st, const settings_t* cfg, const inputs_t* inputs) noexcept nogil:
-    """What device and meter say, the one nearer to 0: a wrong scale or sign must not become the first command."""
-    cdef int said = st.device.valid & D_P and isfinite(st.device.p_w)
+    """What the inverter says, unless the meter beside it knows of far less: a wrong scale must not be commanded."""
     # not when that meter sees the whole house
     cdef int seen = inputs.meter.valid & M_P and isfinite(inputs.meter.p_w) and not cfg.site_limits.enable
-    cdef double p_w = 0.0
-    if said and seen:
-        p_w = nearer_0(st.device.p_w, inputs.meter.p_w)
-    elif said:
-        p_w = st.device.p_w
-    elif seen:
-        p_w = inputs.meter.p_w
-    return p_w
+    cdef double meter_w = inputs.meter.p_w if seen else 0.0
+    if not (st.device.valid & D_P and isfinite(st.device.p_w)):
+        return meter_w
+    if seen and fabs(st.device.p_w) > TIMES * fabs(meter_w) + BESIDES * cfg.limits.p_rated_w:
+        return meter_w
+    return st.device.p_w
 
 
 cdef double present_q_pu(const core_state_t* st, const settings_t* cfg) noexcept nogil:

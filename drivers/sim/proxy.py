@@ -151,7 +151,8 @@ class Proxy:
             return
         pair.near_held += data
         for request in self.framing.requests(pair.near_held):
-            self._ask(pair, request)
+            if pair.near >= 0:  # the one before may have been answered with a reset
+                self._ask(pair, request)
 
     def _ask(self, pair: Pair, request: Frame) -> None:
         """To the device, unless a fault stands in the way."""

@@ -77,12 +77,13 @@ def test_the_meter_stands_in_for_an_inverter_that_does_not_say_its_power() -> No
 
 # fmt: off
 UNLIKE = [
-    # device_w   meter_w    first_w   why: the one nearer to 0
-    (-8000.0,    -800.0,    -800.0,   "the inverter's scale is wrong"),
-    (9000.0,     -800.0,    -800.0,   "its value is absurd"),
+    # device_w   meter_w    first_w   why: the inverter's word, up to 5 x the meter's and a tenth of 10 kW
+    (-8000.0,    -800.0,    -800.0,   "8000 > 4000 + 1000: a wrong scale"),
+    (9000.0,     -800.0,    -800.0,   "an absurd value"),
+    (-5000.0,    -800.0,    -5000.0,  "5000 = 4000 + 1000: it may be moving"),
     (-800.0,     -8000.0,   -800.0,   "the meter's scale is wrong"),
-    (-800.0,     800.0,     -800.0,   "one of the signs is wrong; the inverter's word counts"),
-    (-800.0,     0.0,       0.0,      "towards 0 is never wrong"),
+    (-800.0,     800.0,     -800.0,   "one of the signs is wrong"),
+    (-800.0,     0.0,       -800.0,   "the meter is later"),
 ]
 # fmt: on
 

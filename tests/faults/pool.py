@@ -144,7 +144,7 @@ def play_start(watch: Watch, actions: Sequence[Action]) -> Outcome:
     epochs, writes, watch.t0_ns = len(rig.runs), rig.bar.get("writes"), time.monotonic_ns()
     watch.actions = actions
     rig.restart("controller")
-    watch.process = None  # another one
+    watch.process, watch.restarted = None, True  # another one, whose launcher looks for its devices first
     rig.run_for(START_WATCH_S)
     assert rig.bar.get("writes") == writes, "no set-point before every input is fresh"
     if len(rig.runs) > epochs:

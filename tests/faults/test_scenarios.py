@@ -2,7 +2,7 @@
 
 The answers are those of the design's section 6 (answers.py); by when each is owed is computed in owed.py from its
 formulas and the rig's numbers. In every row besides: no bad answer moves power out of its bounds, no jump, calm again
-within 15 s of the fault's end and by ramp, no process ends, no descriptor and no thread is left.
+within 15 s of the fault's end (but for a start) and by ramp, no process ends, no descriptor and no thread is left.
 """
 
 from __future__ import annotations
