@@ -7,12 +7,12 @@ within 15 s of the fault's end (but for a start) and by ramp, no process ends, n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
 from cython_core.records import Reason
-from tests.faults.pool import Outcome, Pool, Scenario
+from tests.faults.pool import Pool, Scenario
 
 pytestmark = pytest.mark.system
 
@@ -158,10 +158,8 @@ def pool(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.mark.parametrize("scenario", ROWS)
-def test_what_is_owed(pool: Pool, scenario: Scenario, record_property: Callable[[str, object], None]) -> None:
-    outcome: Outcome = pool.of(scenario)
-    for name in ("safe_s", "limit_s", "recovery_s"):
-        record_property(name, round(getattr(outcome, name), 3))
+def test_what_is_owed(pool: Pool, scenario: Scenario) -> None:
+    print(pool.of(scenario))
 
 
 def test_there_are_enough_of_them() -> None:
