@@ -7,6 +7,8 @@ code and the last line it wrote.
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -23,9 +25,10 @@ class ProcessError(Exception):
 
 @dataclass
 class Family:
-    """Processes of this program, all Python."""
+    """Processes of this program, all Python. environment: what they get besides our own."""
 
     logs: Path
+    environment: dict[str, str] = field(default_factory=dict)
     members: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def start(self, name: str, *command: str) -> None:
@@ -34,7 +37,7 @@ class Family:
         with (self.logs / f"{name}.log").open("ab") as log:
             self.members[name] = subprocess.Popen(
                 [sys.executable, "-m", *command], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                start_new_session=True, preexec_fn=die_with_parent,
+                start_new_session=True, env={**os.environ, **self.environment}, preexec_fn=die_with_parent,
             )  # fmt: skip
 
     def last_line(self, name: str) -> str:
@@ -57,6 +60,20 @@ class Family:
             if time.monotonic() > deadline:
                 raise ProcessError(f"{what}: not after {limit_s:g} s; see {self.logs}")
             time.sleep(0.05)
+
+    def kill(self, name: str) -> None:
+        """SIGKILL; returns when it is gone, and forgotten."""
+        process = self.members.pop(name)
+        process.kill()
+        process.wait()
+
+    def freeze(self, name: str) -> None:
+        """SIGSTOP: it lives and does nothing."""
+        self.members[name].send_signal(signal.SIGSTOP)
+
+    def thaw(self, name: str) -> None:
+        """It goes on."""
+        self.members[name].send_signal(signal.SIGCONT)
 
     def stop(self, names: Sequence[str] = (), limit_s: float = 20.0) -> None:
         """SIGTERM to these (all, last started first), wait, then SIGKILL. Members that have ended are forgotten.

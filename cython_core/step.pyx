@@ -12,7 +12,7 @@ Priority IEEE 1547-2018 4.7: permit and trip, ride-through, then active power (d
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytearray cimport PyByteArray_FromStringAndSize
-from libc.math cimport NAN, isfinite
+from libc.math cimport NAN, fabs, isfinite
 from libc.stdint cimport int64_t
 from libc.string cimport memcpy, memset
 
@@ -30,7 +30,7 @@ from cython_core.functions.signals cimport approach, clip
 from cython_core.functions.volt_watt cimport volt_watt_step
 from cython_core.limits cimport holdable, inside_capability, inside_circle, limits_found, share_circle, shrink_both
 from cython_core.limits cimport slow_span
-from cython_core.obedience cimport obedience_step, obedience_told
+from cython_core.obedience cimport BESIDES, TIMES, obedience_step, obedience_told
 from cython_core.reactive cimport MODE_CONSTANT_PF, MODE_CONSTANT_Q, MODE_VOLT_VAR, MODE_WATT_VAR
 from cython_core.reactive cimport reactive_q, reactive_release, reactive_start, reactive_step, reactive_t
 from cython_core.spans cimport hard_span, most_charging_w, ramped_span, soc_known
@@ -58,11 +58,15 @@ cdef int commandable(const device_state_t* device, step_record_t* rec) noexcept 
 
 
 cdef double present_w(const core_state_t* st, const settings_t* cfg, const inputs_t* inputs) noexcept nogil:
-    if st.device.valid & D_P and isfinite(st.device.p_w):
-        return st.device.p_w
-    if inputs.meter.valid & M_P and isfinite(inputs.meter.p_w) and not cfg.site_limits.enable:
-        return inputs.meter.p_w                         # not when that meter sees the whole house
-    return 0.0
+    """What the inverter says, unless the meter beside it knows of far less: a wrong scale must not be commanded."""
+    # not when that meter sees the whole house
+    cdef int seen = inputs.meter.valid & M_P and isfinite(inputs.meter.p_w) and not cfg.site_limits.enable
+    cdef double meter_w = inputs.meter.p_w if seen else 0.0
+    if not (st.device.valid & D_P and isfinite(st.device.p_w)):
+        return meter_w
+    if seen and fabs(st.device.p_w) > TIMES * fabs(meter_w) + BESIDES * cfg.limits.p_rated_w:
+        return meter_w
+    return st.device.p_w
 
 
 cdef double present_q_pu(const core_state_t* st, const settings_t* cfg) noexcept nogil:

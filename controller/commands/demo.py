@@ -7,7 +7,6 @@ import json
 import shutil
 import signal
 import sys
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,6 +16,9 @@ from controller.errors import InputError
 from controller.processes import ProcessError
 from controller.report.make import as_json
 from controller.telemetry.broker import BrokerError
+from drivers.sim.clock import ClockError
+from drivers.sim.faultscript import Action, ScriptError, parse
+from drivers.sim.proxy import ProxyError
 from drivers.sim.scenario import TraceError, load_builtin, load_trace
 
 BUILTIN = "gb_2019-08-09"
@@ -27,11 +29,12 @@ FRAME_S = 0.25
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """[--trace FILE] [--start S] [--duration S] [--fault NAME] [--folder DIR] [--plain] [--json]"""
+    """[--trace FILE] [--start S] [--duration S] [--fault NAME] [--faults FILE] [--folder DIR] [--plain] [--json]"""
     parser.add_argument("--trace", type=Path, help="CSV t_s,f_hz[,v_pu]; default: the GB event of 2019-08-09")
     parser.add_argument("--start", type=float, help="second of the trace to begin with")
     parser.add_argument("--duration", type=float, default=60.0, help="seconds to play (default 60)")
     parser.add_argument("--fault", choices=sorted(FAULT_TEXT), help="inject a fault: the verdict must be fail")
+    parser.add_argument("--faults", type=Path, metavar="FILE", help="play these faults; see docs/faults.md")
     parser.add_argument("--folder", type=Path, help="where to keep the run; default v2g-demo/<time>")
     parser.add_argument("--plain", action="store_true", help="one line a second instead of the picture")
     parser.add_argument("--json", action="store_true", help="print the verdict as JSON on stdout")
@@ -50,7 +53,21 @@ def plan_of(args: argparse.Namespace) -> Plan:
         raise InputError(f"--start {start_s:g} is outside 0 ... {trace.duration_s:g} s, the length of the trace")
     where = ("--trace", str(args.trace.resolve())) if args.trace else ("--scenario", BUILTIN)
     duration_s = min(args.duration, trace.duration_s - start_s)
-    return Plan(trace, where, args.trace.name if args.trace else TITLE, start_s, duration_s, args.fault or "")
+    script = script_of(args.faults) if args.faults else ()
+    if late := [action for action in script if action.at_s >= duration_s]:
+        raise InputError(f"{late[0].place}: at {late[0].at_s:g} s, but only {duration_s:g} s are played")
+    title = args.trace.name if args.trace else TITLE
+    return Plan(trace, where, title, start_s, duration_s, args.fault or "", script)
+
+
+def script_of(path: Path) -> tuple[Action, ...]:
+    """The faults of a file. Raises InputError."""
+    try:
+        return parse(path.read_text(encoding="utf-8-sig"), str(path))
+    except UnicodeDecodeError:
+        raise InputError(f"{path}:1: is not UTF-8 text; allowed: lines like `at 12s: meter.freeze 3s`") from None
+    except ScriptError as error:
+        raise InputError(str(error)) from None
 
 
 class View:
@@ -77,11 +94,13 @@ class View:
             return
         broker = self.demo.broker.name if self.demo.broker is not None else "no broker"
         plan = self.demo.plan
+        title = f"{plan.title}, FAULT {now.faults}" if now.faults else plan.title
         snapshot = self.live_module.build(
-            now.history, now.info, now.telemetry, now.elapsed_s, plan.duration_s, plan.title, broker
+            now.history, now.info, now.telemetry, now.elapsed_s, plan.duration_s, title, broker
         )
         if self.live is None:
-            print(self.live_module.plain_line(snapshot), file=sys.stderr, flush=True)
+            fault = f"  FAULT {now.faults}" if now.faults else ""
+            print(self.live_module.plain_line(snapshot) + fault, file=sys.stderr, flush=True)
         else:
             width = min(shutil.get_terminal_size().columns, 160)
             self.live.update(self.live_module.render(snapshot, width), refresh=True)
@@ -91,12 +110,12 @@ class View:
         if self.live is None:
             while not self.demo.is_over():
                 self.show(self.demo.now())
-                time.sleep(1.0)
+                self.demo.rest(1.0)
             return
         with self.live:
             while not self.demo.is_over():
                 self.show(self.demo.now())
-                time.sleep(FRAME_S)
+                self.demo.rest(FRAME_S)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -111,13 +130,15 @@ def run(args: argparse.Namespace) -> int:
         demo.play()
         view.run()
         judged, report = demo.finish(view.say)
-    except (ProcessError, BrokerError) as error:
+    except (ProcessError, BrokerError, ClockError, ProxyError) as error:
         print(f"v2g demo: {error}", file=sys.stderr)
         return 3
     finally:
         demo.stop()
+    faults = [action.text for action in plan.script]
     if args.json:
-        print(json.dumps(as_json(judged, report)))
+        print(json.dumps(as_json(judged, report) | ({"faults": faults} if faults else {})))
     else:
-        print("\n".join([*lines(judged), f"report: {report}"]))
+        played = [f"faults played: {'; '.join(faults)}"] if faults else []
+        print("\n".join([*played, *lines(judged), f"report: {report}"]))
     return 0 if judged.verdict.passed else 1

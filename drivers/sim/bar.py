@@ -3,7 +3,7 @@
 Words    WORDS, each a double; one writer each, written and read whole (aligned 8 bytes), so there is no lock. All
          zero is a valid start: nothing runs yet. Times are seconds of CLOCK_MONOTONIC.
 Knobs    those named so may be turned by anybody while the simulation runs:
-             bar = Bar(path); bar.play(); bar.set("session", Session.UNPLUGGED); bar.set("meter_fault", MeterFault.NAN)
+             bar = Bar(path); bar.play(); bar.set("session", Session.UNPLUGGED)
 Errors   BarError when the file is not a bar of this layout.
 """
 
@@ -53,9 +53,8 @@ WORDS = (
     "writes",  # accepted from a master
     # meter
     "meter_s",  # heartbeat
-    "meter_fault",  # knob
 )
-VERSION = 2.0
+VERSION = 3.0
 SILENT_S = 1.0  # a part whose heartbeat is older is off: its process was stopped
 
 

@@ -1,6 +1,6 @@
 """Where the simulator's registers are served: Modbus TCP on a port, or Modbus RTU on a serial line.
 
-Both     several devices behind one endpoint; a device may be silent: its requests are taken, not answered.
+Both     several devices behind one endpoint.
 RTU      ids that nobody here has are left to others on the line.
 Errors   StartError, one line: a busy port, a serial port that cannot be opened.
 """
@@ -19,8 +19,6 @@ from pymodbus.server import ModbusSerialServer, ModbusTcpServer
 from pymodbus.server.base import ModbusBaseServer
 from pymodbus.simulator import SimDevice
 
-Silent = Callable[[int], bool]  # of a unit id
-
 
 class StartError(Exception):
     """The process cannot start: whoever wrote the command line must act."""
@@ -29,7 +27,7 @@ class StartError(Exception):
 class Endpoint(Protocol):
     """What serve() of process.py needs of either kind."""
 
-    def server(self, devices: Sequence[SimDevice], silent: Silent) -> ModbusBaseServer:
+    def server(self, devices: Sequence[SimDevice]) -> ModbusBaseServer:
         """Not listening yet. Call it inside the event loop."""
         ...
 
@@ -47,9 +45,9 @@ class TcpEndpoint:
     host: str
     port: int  # 0: any free one
 
-    def server(self, devices: Sequence[SimDevice], silent: Silent) -> ModbusTcpServer:
+    def server(self, devices: Sequence[SimDevice]) -> ModbusTcpServer:
         self.must_be_free()
-        return ModbusTcpServer(list(devices), address=(self.host, self.port), trace_pdu=deaf(silent))
+        return ModbusTcpServer(list(devices), address=(self.host, self.port))
 
     def found(self, server: ModbusBaseServer, /) -> str:
         listener = server.transport
@@ -77,7 +75,7 @@ class SerialEndpoint:
     parity: str
     stop_bits: int
 
-    def server(self, devices: Sequence[SimDevice], silent: Silent) -> ModbusSerialServer:
+    def server(self, devices: Sequence[SimDevice]) -> ModbusSerialServer:
         self.must_open()
         ours = {device.id for device in devices}
         return ModbusSerialServer(
@@ -86,7 +84,7 @@ class SerialEndpoint:
             baudrate=self.baud,
             parity=self.parity,
             stopbits=self.stop_bits,
-            trace_pdu=deaf(lambda unit: unit not in ours or silent(unit)),
+            trace_pdu=deaf_but_to(ours),
         )
 
     def found(self, _server: ModbusBaseServer, /) -> str:
@@ -102,10 +100,10 @@ class SerialEndpoint:
         return StartError(f"{self.path}: {reason}; allowed: a --serial port that is there and that nobody else uses")
 
 
-def deaf(to: Silent) -> Callable[[bool, ModbusPDU], ModbusPDU]:
-    """A trace for pymodbus that loses the requests for such a unit."""
+def deaf_but_to(units: set[int]) -> Callable[[bool, ModbusPDU], ModbusPDU]:
+    """A trace for pymodbus that loses the requests for all other units."""
 
     def trace(sending: bool, pdu: ModbusPDU) -> ModbusPDU:
-        return pdu if sending or not to(pdu.dev_id) else None  # type: ignore[return-value]  # None: there was no request
+        return pdu if sending or pdu.dev_id in units else None  # type: ignore[return-value]  # None: there was no request
 
     return trace

@@ -10,7 +10,7 @@ from pymodbus.constants import ExcCodes
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 from drivers.sim.bar import Bar
-from drivers.sim.metering import FAULTS, Meter, MeterFault, Reading
+from drivers.sim.metering import Meter, Reading
 from drivers.sim.sdm630 import MAX_WORDS, SIZE, registers
 
 READ_INPUT = 4
@@ -23,19 +23,11 @@ class MeterProcess:
         self.args, self.bar = args, bar
         self.meter = Meter(refresh_s=args.refresh_s, latency_s=args.latency_s, seed=args.seed)
         self.words = registers(Reading())
-        self.planned = FAULTS[args.fault]
-        self.in_window = False
-        bar.set("meter_fault", MeterFault.NONE)
 
     def tick(self, dt_s: float) -> None:
-        self._turn_knob()
-        self.meter.fault = MeterFault(int(self.bar.get("meter_fault")))
         if self.meter.step(dt_s, self._truth()):
             self.words = registers(self.meter.shown, self.args.phases)
         self.bar.set("meter_s", monotonic())
-
-    def is_silent(self, unit: int) -> bool:
-        return unit == self.args.unit and self.meter.fault is MeterFault.SILENT
 
     def device(self) -> SimDevice:
         cells = SimData(0, values=[0] * SIZE, datatype=DataType.REGISTERS, readonly=True)
@@ -62,15 +54,3 @@ class MeterProcess:
             p_w, q_var = (sum(values) for values in zip(*phases, strict=True))
             return Reading(grid.f_hz, *grid.v_v, p_w, q_var, phases=phases)
         return Reading(grid.f_hz, *grid.v_v, *self.bar.unit_power())
-
-    def _turn_knob(self) -> None:
-        """Set the fault on entering its window and clear it on leaving, so that a hand on the knob is not overruled."""
-        if self.planned is MeterFault.NONE:
-            return
-        first = self.args.fault_from_s
-        since = self.bar.get("t_s") - (first or 0.0)
-        playing = first is None or self.bar.get("play_s") > 0.0
-        inside = playing and 0.0 <= since < self.args.fault_for_s
-        if inside != self.in_window:
-            self.bar.set("meter_fault", self.planned if inside else MeterFault.NONE)
-        self.in_window = inside

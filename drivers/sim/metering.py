@@ -9,21 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field, replace
-from enum import IntEnum
-from math import nan
 from random import Random
-
-
-class MeterFault(IntEnum):
-    """What can be wrong with a meter."""
-
-    NONE = 0
-    NAN = 1  # answers, but every quantity is "not a number"
-    SILENT = 2  # accepts the connection and never answers
-    FROZEN = 3  # repeats its last registers for ever
-
-
-FAULTS = {fault.name.lower(): fault for fault in MeterFault}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +30,6 @@ class Reading:
     phases: tuple[tuple[float, float], ...] = field(default=(), kw_only=True)
 
 
-DEAD = Reading(*[nan] * 10)
 RESOLUTION = {"f_hz": 0.001, "v1_v": 0.01, "v2_v": 0.01, "v3_v": 0.01, "p_w": 1.0, "q_var": 1.0}
 # Standard deviations. Real registers never repeat bit by bit for long; a simulated one that did would look frozen.
 NOISE = {"f_hz": 0.0003, "v1_v": 0.02, "v2_v": 0.02, "v3_v": 0.02, "p_w": 1.0, "q_var": 1.0}
@@ -60,7 +45,6 @@ class Meter:
     noise: dict[str, float] = field(default_factory=lambda: dict(NOISE))
     seed: int = 1
     shown: Reading = field(default_factory=Reading)
-    fault: MeterFault = MeterFault.NONE
     t_s: float = 0.0
     due_s: float = 0.0
     energy: Reading = field(default_factory=Reading)
@@ -81,10 +65,7 @@ class Meter:
             return False
         while self.due_s <= self.t_s + 1e-9:  # a late step skips refreshes, it does not catch up
             self.due_s += self.refresh_s
-        was = self._was()
-        if self.fault in (MeterFault.FROZEN, MeterFault.SILENT):
-            return False
-        self.shown = DEAD if self.fault is MeterFault.NAN else self._look(was)
+        self.shown = self._look(self._was())
         return True
 
     def _was(self) -> Reading:

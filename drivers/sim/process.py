@@ -17,7 +17,7 @@ from time import monotonic
 from pymodbus.constants import ExcCodes
 from pymodbus.simulator import SimDevice
 
-from drivers.sim.endpoint import Endpoint, Silent, StartError
+from drivers.sim.endpoint import Endpoint, StartError
 
 Tick = Callable[[float], None]
 Action = Callable[[int, int, int, int, list[int], list[int] | list[bool] | None], Awaitable[ExcCodes | None]]
@@ -44,10 +44,9 @@ async def serve(
     tick: Tick,
     period_s: float,
     parent: int,
-    silent: Silent = lambda _unit: False,
 ) -> None:
-    """Serve the devices' registers beside run(). While silent(unit), its requests are taken, not answered."""
-    server = endpoint.server(devices, silent)
+    """Serve the devices' registers beside run()."""
+    server = endpoint.server(devices)
     if port_file:
         port_file.unlink(missing_ok=True)  # of an earlier run: nobody must connect there
     tick(0.0)

@@ -15,8 +15,8 @@ Start    in any order. grid holds the scenario's first row until drivers.sim.bar
          one endpoint. A port file appears, whole, once its process listens; of a serial line its path stands there.
 End      SIGTERM or SIGINT: exit 0 at once; the same when the parent (--parent PID, default whoever started it) is gone.
          Ctrl-C reaches a whole process group: start these with start_new_session=True to stop them in an order.
-Faults   meter: --fault nan|silent|frozen [--fault-from-s --fault-for-s, scenario time], --latency-s 3 for a late one;
-         inverter: --gain 0.5 (half the slope), --sign -1 (the wrong way round). While it runs: drivers.sim.bar.
+Faults   meter: --latency-s 3 for a late one; inverter: --gain 0.5 (half the slope), --sign -1 (the wrong way round).
+         All others stand in front of it: drivers.sim.proxy.
 Exit     0, or 2 with one line: an option, a trace, a bar or a port cannot be used. Prints nothing else.
 """
 
@@ -36,11 +36,10 @@ from pathlib import Path  # noqa: E402
 from pymodbus.simulator import SimDevice  # noqa: E402
 
 from drivers.sim.bar import Bar, BarError  # noqa: E402
-from drivers.sim.endpoint import Endpoint, SerialEndpoint, Silent, StartError, TcpEndpoint  # noqa: E402
+from drivers.sim.endpoint import Endpoint, SerialEndpoint, StartError, TcpEndpoint  # noqa: E402
 from drivers.sim.grid_process import GridProcess  # noqa: E402
 from drivers.sim.inverter_process import InverterProcess  # noqa: E402
 from drivers.sim.meter_process import MeterProcess  # noqa: E402
-from drivers.sim.metering import FAULTS  # noqa: E402
 from drivers.sim.plant import Session  # noqa: E402
 from drivers.sim.process import Tick, run, serve  # noqa: E402
 from drivers.sim.scenario import TraceError  # noqa: E402
@@ -148,9 +147,6 @@ def add_meter_itself(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--refresh-s", type=number(0.001, 60), default=0.1, help="of the registers")
     parser.add_argument("--latency-s", type=SECONDS, default=0.0, help="registers show what was true this long ago")
     parser.add_argument("--seed", type=int, default=1, help="of the noise")
-    parser.add_argument("--fault", choices=sorted(FAULTS), default="none")
-    parser.add_argument("--fault-from-s", type=SECONDS, help="scenario time; default: from the start")
-    parser.add_argument("--fault-for-s", type=SECONDS, default=86400.0)
 
 
 def add_inverter_itself(parser: argparse.ArgumentParser) -> None:
@@ -190,7 +186,7 @@ def endpoint(args: argparse.Namespace) -> Endpoint:
 
 def main_meter(args: argparse.Namespace) -> None:
     meter = MeterProcess(args, Bar(args.bar))
-    serving(args, [meter.device()], meter.tick, meter.is_silent)
+    serving(args, [meter.device()], meter.tick)
 
 
 def main_inverter(args: argparse.Namespace) -> None:
@@ -209,13 +205,11 @@ def main_pair(args: argparse.Namespace) -> None:
         inverter.tick(dt_s)
         meter.tick(dt_s)
 
-    serving(args, [meter.device(), inverter.device()], tick, meter.is_silent)
+    serving(args, [meter.device(), inverter.device()], tick)
 
 
-def serving(
-    args: argparse.Namespace, devices: list[SimDevice], tick: Tick, silent: Silent = lambda _unit: False
-) -> None:
-    asyncio.run(serve(devices, endpoint(args), args.port_file, tick, args.period_s, args.parent, silent))
+def serving(args: argparse.Namespace, devices: list[SimDevice], tick: Tick) -> None:
+    asyncio.run(serve(devices, endpoint(args), args.port_file, tick, args.period_s, args.parent))
 
 
 def parser() -> argparse.ArgumentParser:

@@ -203,10 +203,13 @@ class Reference:
 
     def present(self) -> tuple[float, float]:
         said, rec, p_w, q_pu = self.said, self.rec, 0.0, 0.0
+        # a meter at the house connection sees the whole house
+        seen = rec.m_valid & w.M_P and finite(rec.m_p_w) and not self.site.enable
+        if seen:
+            p_w = rec.m_p_w
         if said.valid & w.D_P and finite(said.p_w):
-            p_w = said.p_w
-        elif rec.m_valid & w.M_P and finite(rec.m_p_w) and not self.site.enable:
-            p_w = rec.m_p_w  # a meter at the house connection sees the whole house
+            far_less = seen and abs(said.p_w) > 5.0 * abs(rec.m_p_w) + 0.1 * self.rating.p_rated_w
+            p_w = rec.m_p_w if far_less else said.p_w
         if said.valid & w.D_Q and finite(said.q_var):
             q_pu = clip(said.q_var / self.rating.s_rated_va, -1.0, 1.0)
         return p_w, q_pu

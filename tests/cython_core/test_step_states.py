@@ -76,6 +76,26 @@ def test_the_meter_stands_in_for_an_inverter_that_does_not_say_its_power() -> No
 
 
 # fmt: off
+UNLIKE = [
+    # device_w   meter_w    first_w   why: the inverter's word, up to 5 x the meter's and a tenth of 10 kW
+    (-8000.0,    -800.0,    -800.0,   "8000 > 4000 + 1000: a wrong scale"),
+    (9000.0,     -800.0,    -800.0,   "an absurd value"),
+    (-5000.0,    -800.0,    -5000.0,  "5000 = 4000 + 1000: it may be moving"),
+    (-800.0,     -8000.0,   -800.0,   "the meter's scale is wrong"),
+    (-800.0,     800.0,     -800.0,   "one of the signs is wrong"),
+    (-800.0,     0.0,       -800.0,   "the meter is later"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("device_w", "meter_w", "first_w", "why"), UNLIKE, ids=[c[-1] for c in UNLIKE])
+def test_a_start_where_inverter_and_meter_disagree(device_w: float, meter_w: float, first_w: float, why: str) -> None:
+    unit = Unit(wish_w=-800.0)
+    unit.device_p_w = device_w
+    assert abs(unit.step(meter_p_w=meter_w).p_cmd_w - first_w) <= STEP_W, why
+
+
+# fmt: off
 NOT_YET = [
     # inputs                               why
     ({"f_hz": NAN},                        "no frequency"),

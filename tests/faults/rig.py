@@ -1,8 +1,8 @@
-"""The fault language: one site of real processes in one folder, with verbs to break it and readers to see what it did.
+"""One site of real processes in one folder, a fault proxy before each device; verbs to break it, readers to look.
 
     with Rig(folder) as rig:
         rig.start()
-        rig.fault("nan", for_s=3)                 # the meter: nan | silent | frozen
+        rig.fault("meter.nan", for_s=3)           # docs/faults.md
         rig.kill("telemetry"); rig.restart("telemetry")
         rig.wait_for(lambda: rig.newest().mode == Mode.SAFE, 10, "the safe mode")
 
@@ -24,24 +24,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from controller.injector import Injector
 from controller.journal import read_journal
 from controller.processes import Family, ProcessError
 from controller.replay import Replay, replay
-from controller.telemetry.broker import Broker, free_port, start_broker
+from controller.telemetry.broker import Broker, start_broker
 from controller.telemetry.store import read_points
 from controller.telemetry.wire import Arrival
 from cython_core.bulk import STEP, from_bytes
 from cython_core.realtime.ring import RingReader
 from cython_core.records import Reason, State
 from drivers.sim.bar import Bar
-from drivers.sim.metering import FAULTS, MeterFault
-from drivers.sim.plant import Session
+from drivers.sim.clock import Clock
+from drivers.sim.faultscript import parse
+from drivers.sim.faultwords import Face, InverterFace, MeterFace
+from drivers.sim.proxy import Proxy, SerialProxy, TcpProxy, free_port
 
 Records = NDArray[Any]
 PARTS = ("grid", "meter", "inverter", "broker", "bridge", "telemetry", "controller")
 READY_S = 40.0  # a bound for a broken build, not a figure
 QUIET_GRID = "t_s,f_hz\n0,60\n600,60\n"
 NAME = "rig"
+BAUD = 115200
 P_RATED_W, CHARGE_W, RAMP_PU_S = 7000.0, 1400.0, 0.2
 
 # of the site file; v_nom_v of the simulated devices too
@@ -49,7 +53,8 @@ CHOICES: dict[str, Any] = {
     "profile": "ieee1547-2018-cat-b-iii",
     "v_nom_v": 240,
     "reversion_s": 3,
-    "frozen_after_s": 5,
+    "inverter_timeout_ms": 200,
+    "fail_safe": "frozen_after_s: 5",
     "dead_band_hz": 0.036,
 }
 SITE = """\
@@ -59,15 +64,15 @@ start_mode: demo
 profile: {profile}
 runtime_dir: {folder}/run
 state_dir: {folder}/state
-meter: {{map: eastron-sdm630, host: 127.0.0.1, port: {meter}, location: inverter, phases: L1,
+meter: {{map: eastron-sdm630, {meter}, location: inverter, phases: L1,
          poll_ms: 50, timeout_ms: 100, refresh_ms: 100}}
-inverter: {{map: sunspec-7xx, host: 127.0.0.1, port: {inverter}, poll_ms: 100, timeout_ms: 200,
+inverter: {{map: sunspec-7xx, {inverter}, poll_ms: 100, timeout_ms: {inverter_timeout_ms},
             reversion_s: {reversion_s}, lag_ms: 300}}
 settings:
   rating: {{v_nom_v: {v_nom_v}, p_rated_w: 7000, p_charge_rated_w: 7000, s_rated_va: 7000}}
   limits: {{ramp_pu_s: 0.2}}
   default_wish: {{charge_w: 1400, soc_target_pu: 0.8}}
-  fail_safe: {{frozen_after_s: {frozen_after_s}}}
+  fail_safe: {{{fail_safe}}}
   freq_droop: {{db_uf_hz: {dead_band_hz}, db_of_hz: {dead_band_hz}}}
 telemetry:
   live_s: 1
@@ -78,10 +83,11 @@ telemetry:
 class Rig:
     """start(), break things, look, stop(). The unit charges with 1400 W when nothing is wrong.
 
-    trace: what the grid plays after play(), as the text of a CSV. choices: of CHOICES.
+    trace: what the grid plays after play(), as the text of a CSV. serial: each device on a line of its own. choices: of
+    CHOICES.
     """
 
-    def __init__(self, folder: Path, trace: str = QUIET_GRID, **choices: Any) -> None:
+    def __init__(self, folder: Path, trace: str = QUIET_GRID, serial: bool = False, **choices: Any) -> None:
         self.folder = folder.resolve()
         self.folder.mkdir(parents=True, exist_ok=True)
         self.family = Family(self.folder / "logs")
@@ -90,16 +96,38 @@ class Rig:
         assert set(choices) <= set(CHOICES), choices
         self.choices = CHOICES | choices
         self.ports = {name: free_port() for name in ("meter", "inverter", "broker")}
+        self.proxies: dict[str, Proxy] = {}
+        self.ends: dict[str, tuple[str, ...]] = {}  # where each device serves, as options
+        self.wires: dict[str, str] = {}  # where the controller finds it: at its proxy
+        faces: dict[str, Face] = {"meter": MeterFace(), "inverter": InverterFace()}
+        for name, face in faces.items():
+            self._join(name, face, serial)
+        self.clock: Clock | None = None
+        self.injector = Injector(self)
         self.runs: dict[int, Records] = {}  # epoch -> its steps
         self._reader: RingReader | None = None
         self._broker: Broker | None = None
         (self.folder / "grid.csv").write_text(trace)
 
+    def _join(self, name: str, face: Face, serial: bool) -> None:
+        """A device's wire with its proxy."""
+        proxy: TcpProxy | SerialProxy
+        if serial:
+            proxy = SerialProxy({name: face})
+            self.ends[name] = ("--serial", proxy.far, "--baud", str(BAUD))
+            self.wires[name] = f"serial: {proxy.near}, baud: {BAUD}"
+        else:
+            proxy = TcpProxy({name: face}, self.ports[name])
+            self.wires[name] = f"host: 127.0.0.1, port: {proxy.port}"
+        proxy.start()
+        self.proxies[name] = proxy
+
     # ---- life of the parts ----
 
     def start(self, *parts: str) -> None:
         """These parts (all), in order; with the controller among them until it is in service and its ramp over."""
-        self.site.write_text(SITE.format(name=NAME, folder=self.folder, **self.ports, **self.choices))
+        chosen = self.choices | self.wires
+        self.site.write_text(SITE.format(name=NAME, folder=self.folder, broker=self.ports["broker"], **chosen))
         for part in parts or PARTS:
             self.restart(part)
         if "controller" in (parts or PARTS):
@@ -123,7 +151,8 @@ class Rig:
     def _command(self, part: str) -> tuple[str, ...]:
         port_file = str(self.folder / f"{part}.port")
         bar = ("--bar", str(self.folder / "bar"))
-        listen = (*bar, "--port", str(self.ports.get(part, 0)), "--port-file", port_file)
+        ends = self.ends.get(part) or ("--port", str(self.ports.get(part, 0)))
+        listen = (*bar, *ends, "--port-file", port_file)
         v_nom = ("--v-nom", str(self.choices["v_nom_v"]))
         server, cli, site = "drivers.sim.server", "controller.cli", (str(self.site), "--parent-death")
         return {
@@ -143,9 +172,7 @@ class Rig:
             self._broker.process.wait()
             self._broker = None
             return
-        process = self.family.members.pop(part)
-        process.kill()
-        process.wait()
+        self.family.kill(part)
         (self.folder / f"{part}.port").unlink(missing_ok=True)
 
     def stop(self, *parts: str) -> None:
@@ -159,21 +186,32 @@ class Rig:
 
     # ---- verbs ----
 
-    def fault(self, meter: str, for_s: float | None = None) -> None:
-        """Put a fault on the meter: for a time, or until mended()."""
-        self.bar.set("meter_fault", FAULTS[meter])
+    def fault(self, text: str, for_s: float | None = None) -> None:
+        """Put faults in force, in the words of docs/faults.md: for a time, or until mended()."""
+        for action in parse(f"at 0s: {text}", "rig"):
+            self.injector.begin(action)
         if for_s is not None:
             self.run_for(for_s)
             self.mended()
 
     def mended(self) -> None:
-        self.bar.set("meter_fault", MeterFault.NONE)
+        """End every fault that stands; what was killed stays so."""
+        self.injector.release()
 
-    def unplug(self) -> None:
-        self.bar.set("session", Session.UNPLUGGED)
+    def freeze(self, part: str) -> None:
+        self.family.freeze(part)
 
-    def plug(self) -> None:
-        self.bar.set("session", Session.PLUGGED)
+    def thaw(self, part: str) -> None:
+        self.family.thaw(part)
+
+    def with_clock(self) -> None:
+        """Before start(): the parts get a wall clock that can jump."""
+        self.clock = Clock(self.folder / "clock")
+        self.family.environment = self.clock.environment()
+
+    def step_clock(self, seconds: float) -> None:
+        assert self.clock is not None, "with_clock() comes before start()"
+        self.clock.step(seconds)
 
     def play(self) -> None:
         """Let the grid's trace run; until then its first row stands."""
@@ -211,6 +249,10 @@ class Rig:
             if not replaced:
                 return self.runs[epoch]
             self._reader = None
+
+    def forget(self) -> None:
+        """Drop all steps but the last second's: a long run would be copied at every look."""
+        self.runs = {epoch: found[-100:] for epoch, found in self.runs.items()}
 
     def newest(self) -> Any:
         """The newest step, a structured row."""
@@ -268,9 +310,15 @@ class Rig:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """SIGKILL to all that runs."""
         for part in ("controller", "telemetry", "bridge", "broker", "inverter", "meter", "grid"):
             if part in self.family.members or (part == "broker" and self._broker is not None):
                 self.kill(part)
+        for proxy in self.proxies.values():
+            proxy.stop()
         self.bar.close()
 
 

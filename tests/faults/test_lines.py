@@ -55,6 +55,28 @@ def test_an_option_that_cannot_be_met(tmp_path: Path, arguments: tuple[str, ...]
     assert (done.returncode, done.stdout, done.stderr) == (2, "", line + "\n"), why
 
 
+# fmt: off
+SCRIPTS = [
+    # text                        line                                                            why
+    (None,                        "faults.txt: No such file or directory",                        "no such script"),
+    ("at 1s: meter.oops\n",       "faults.txt:1: 'meter.oops'; allowed: meter.delay, meter.drip, ", "no such fault"),
+    ("at 70s: meter.nan\n",       "faults.txt:1: at 70 s, but only 60 s are played",              "behind the end"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("text", "line", "why"), SCRIPTS, ids=[c[-1] for c in SCRIPTS])
+def test_a_fault_script_that_cannot_be_played(tmp_path: Path, text: str | None, line: str, why: str) -> None:
+    if text is not None:
+        (tmp_path / "faults.txt").write_text(text)
+    before = sorted(tmp_path.iterdir())
+    done = v2g("demo", "--faults", "faults.txt", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, ""), why
+    assert line in done.stderr
+    assert done.stderr.count("\n") == 1, "one clear line"
+    assert sorted(tmp_path.iterdir()) == before, "nothing was started, nothing written"
+
+
 @pytest.mark.parametrize("command", ["check", "run", "telemetry", "bridge"])
 def test_five_mistakes_in_a_site_file_are_five_lines(tmp_path: Path, command: str) -> None:
     (tmp_path / "site.yaml").write_text(FIVE)

@@ -21,8 +21,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cython_core.realtime.ring import RingReader
-from drivers.sim.bar import Bar
-from drivers.sim.metering import MeterFault
 from tests.faults.rig import ProcessError, Rig
 from tests.soak.checks import Sample
 from tests.soak.report import MIB, Finding, as_json, judge, lines, table
@@ -43,10 +41,13 @@ def trace(minutes: float) -> str:
     return "\n".join(["t_s,f_hz", *rows, ""])
 
 
-def disturb(bar: Bar, t_s: float) -> None:
+def disturb(rig: Rig, t_s: float) -> None:
     """The meter's silence: its connection is given up and made anew."""
     silent = SILENT_S[0] <= t_s % CYCLE_S < SILENT_S[1]
-    bar.set("meter_fault", MeterFault.SILENT if silent else MeterFault.NONE)
+    if silent and not rig.injector.standing:
+        rig.fault("meter.silent")
+    elif not silent:
+        rig.mended()
 
 
 def looks(begin_s: float, minutes: float) -> Iterator[tuple[float, bool]]:
@@ -80,7 +81,7 @@ class Soak:
         """Until its time is over, or a process has ended by itself."""
         try:
             for t_s, another_minute in looks(self.begin_s, minutes):
-                disturb(self.rig.bar, t_s)
+                disturb(self.rig, t_s)
                 self.steps.look()
                 if not self.samples or t_s >= self.samples[-1].t_s + SAMPLE_S:
                     self.rig.family.check()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
+from pathlib import Path
 
 import pytest
 
-from tests.faults.demos import Play, Played
+from tests.faults.demos import Play, Played, run, v2g
 
 GAPS = {"Longest telemetry gap, by source time", "Longest telemetry gap, by arrival"}
 OFFSET = "Power against command before an event"  # the fault is there before the event as well
@@ -63,3 +65,42 @@ def test_the_report_names_the_injected_fault(played: Played) -> None:
     fault = re.search(r"Injected fault: (\w+)", (played.folder / "report.html").read_text())
     assert fault is not None
     assert fault[1] in {c[0] for c in FAULTS}
+
+
+# ---- a script of faults ----
+
+SCRIPT = """\
+at start: meter.silent 1s
+at 2s: meter.nan f 2s; inverter.delay 30ms 1s
+at 5s: broker.down 1s; clock.step -1h
+"""
+
+
+def test_a_fault_script_is_played_named_and_computed_again(tmp_path: Path) -> None:
+    """8 s from 57 s on: 3 s of quiet, then the event. What view, verdict and report say of the faults."""
+    (tmp_path / "faults.txt").write_text(SCRIPT)
+    options = ("--faults", str(tmp_path / "faults.txt"), "--start", "57", "--duration", "8")
+    played = run(Play(options), tmp_path / "demo")
+    texts = [text.strip() for line in SCRIPT.splitlines() for text in line.partition(": ")[2].split(";")]
+    assert played.verdict["faults"] == texts
+    assert played.verdict["replay"].startswith("identical")
+    assert "  FAULT meter.nan f 2s; inverter.delay 30ms 1s" in played.err
+    page = (played.folder / "report.html").read_text()
+    assert re.findall(r"Injected fault: (before the start|at \d s): (\S+)", page) == [
+        ("before the start", "meter.silent"), ("at 2 s", "meter.nan"), ("at 2 s", "inverter.delay"),
+        ("at 5 s", "broker.down"), ("at 5 s", "clock.step"),
+    ]  # fmt: skip
+    assert played.left == ()
+
+
+def test_a_drill_of_four_faults(tmp_path: Path) -> None:
+    """All four are answered; a script takes the place of all faults, and of its times."""
+    (tmp_path / "faults.txt").write_text(
+        "at 0s: meter.nan f; inverter.overwrite 3000W\nat 9s: process.kill controller; clock.step +1h\n"
+    )
+    done = v2g("drill", "--faults", "faults.txt", "--json", cwd=tmp_path)
+    results = {r["fault"]: r for r in json.loads(done.stdout)}
+    assert list(results) == ["meter.nan f", "inverter.overwrite 3000W", "process.kill controller", "clock.step +1h"]
+    assert all(r["passed"] for r in results.values()), done.stdout
+    assert done.returncode == 0
+    assert results["process.kill controller"]["safe_s"] > 1.0, "the inverter's own timer, not we"

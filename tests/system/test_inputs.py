@@ -35,7 +35,6 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
 def rig(running: Rig) -> Rig:
     """The one rig of this module, mended and calm."""
     running.mended()
-    running.plug()
     running.wait_for(running.is_calm, LIMIT_S, "a calm unit")
     return running
 
@@ -44,11 +43,11 @@ def rig(running: Rig) -> Rig:
 
 # fmt: off
 METER = [
-    # fault     names itself by     why
-    ("nan",     Reason.F_INVALID,   "answers, and every quantity is not a number"),
-    ("silent",  Reason(0),          "takes the connection and never answers"),
-    ("frozen",  Reason.METER_FROZEN, "repeats its last answer bit by bit, which this map can tell"),
-    ("killed",  Reason(0),          "nobody listens on its port"),
+    # fault           names itself by     why
+    ("meter.nan",     Reason.F_INVALID,   "answers, and every quantity is not a number"),
+    ("meter.silent",  Reason(0),          "takes the connection and never answers"),
+    ("meter.freeze",  Reason.METER_FROZEN, "repeats its last answer bit by bit, which this map can tell"),
+    ("killed",        Reason(0),          "nobody listens on its port"),
 ]
 # fmt: on
 
@@ -131,7 +130,7 @@ def assert_ramps_within(records: Records, limit_s: float) -> None:
 
 def test_a_meter_that_is_late_for_a_moment_is_held_and_nothing_moves(rig: Rig) -> None:
     before = rig.n()
-    rig.fault("silent", for_s=0.6)
+    rig.fault("meter.silent", for_s=0.6)
     rig.wait_for(rig.is_calm, LIMIT_S, "a fresh frequency")
     seen = since(rig, before)
     assert stood(seen) & Reason.F_HELD
@@ -144,14 +143,14 @@ def test_a_meter_that_is_late_for_a_moment_is_held_and_nothing_moves(rig: Rig) -
 def test_an_unplugged_car_is_0_in_one_step_and_comes_back_by_ramp(rig: Rig) -> None:
     """This inverter has no words for the car: without one it says that it does not run."""
     before = rig.n()
-    rig.unplug()
+    rig.fault("inverter.unplug")
     rig.wait_for(lambda: rig.newest()["reasons"] & Reason.NOT_RUNNING, LIMIT_S, "the word of the inverter")
     seen = since(rig, before)
     unplugged = seen["reasons"] & Reason.NOT_RUNNING != 0
     assert np.all(seen["p_cmd_w"][unplugged] == 0.0)
     assert np.all(seen["p_cmd_w"][~unplugged] == -CHARGE_W), "a step, not a ramp: there is nothing to feed"
     n = rig.n()
-    rig.plug()
+    rig.mended()
     rig.wait_for(rig.is_calm, LIMIT_S, "service again")
     assert_starts_from_present_power(since(rig, n))
     assert_no_jump(since(rig, n))
@@ -178,7 +177,7 @@ def test_a_droop_answer_is_frozen_while_held_and_ramps_away_while_stale(rig: Rig
     rig.play()
     rig.wait_for(lambda: rig.newest()["dp_w"] > 0.99 * DIP_W, LIMIT_S, "the droop answer")
     before = rig.n()
-    rig.fault("silent")
+    rig.fault("meter.silent")
     rig.wait_for(lambda: rig.newest()["mode"] == Mode.SAFE, LIMIT_S, "the safe mode")
     seen = since(rig, before)
     last_fresh = int(np.flatnonzero(seen["fresh_f"] == Freshness.FRESH)[-1])
@@ -227,7 +226,7 @@ def test_no_broker_is_one_line_and_the_controller_runs_and_records(tmp_path: Pat
 def test_no_meter_at_the_start_nothing_is_written_until_it_speaks(tmp_path: Path) -> None:
     with Rig(tmp_path / "rig") as rig:
         rig.start("grid", "meter", "inverter")
-        rig.fault("silent")
+        rig.fault("meter.silent")
         rig.restart("controller")
         rig.wait_for(lambda: len(rig.records()) > 300, LIMIT_S, "3 s of steps")
         found = rig.records()

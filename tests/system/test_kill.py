@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
 
 from cython_core.records import Mode, Reason, State
 from tests.faults.checks import assert_no_jump, assert_nothing_lost, assert_starts_from_present_power, assert_whole
+from tests.faults.owed import LOOK_S, UNIT_LAG_S
 from tests.faults.rig import CHARGE_W, CHOICES, P_RATED_W, Rig
 
 SMALL_W = 0.01 * P_RATED_W
@@ -76,6 +80,52 @@ def test_controller_killed_and_at_once_restarted_takes_over_without_a_jump(tmp_p
         assert_no_jump(records)
         measured_w = records["d_p_w"][np.isfinite(records["d_p_w"])]
         assert np.all(np.abs(measured_w + CHARGE_W) < SMALL_W), "the car has not noticed"
+
+
+# ---- the controller, at random moments ----
+
+DEVICES = ("grid", "meter", "inverter")
+LATEST_KILL_S = 6.0  # after its start: it looks for devices, waits, ramps for 1 s, and is in service
+
+
+@pytest.mark.parametrize(
+    "kills", [pytest.param(10, id="10"), pytest.param(50, marks=pytest.mark.nightly, id="50, at night")]
+)
+def test_controller_killed_at_random_moments(tmp_path: Path, kills: int) -> None:
+    """Two rigs beside each other, a seed each; a failure names its seed and moment."""
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(lambda seed: kill_again_and_again(tmp_path / f"seed{seed}", seed, kills // 2), (1, 2)))
+
+
+def kill_again_and_again(folder: Path, seed: int, kills: int) -> None:
+    random = Random(seed)
+    with Rig(folder) as rig:
+        rig.start(*DEVICES)
+        for i in range(kills):
+            rig.restart("controller")
+            moment_s = random.uniform(0.0, LATEST_KILL_S)
+            try:
+                one_kill(rig, moment_s)
+            except AssertionError as error:
+                raise AssertionError(f"seed {seed}, kill {i} after {moment_s:.3f} s: {error}") from error
+        rig.restart("controller")
+        rig.wait_for(rig.is_calm, LONG_S, "service after the last one")
+
+
+def one_kill(rig: Rig, moment_s: float) -> None:
+    """What it did until then began where the unit stood and went by ramp; then its inverter rests in time."""
+    bar, epochs = rig.bar, len(rig.runs)
+    assert abs(bar.get("p_w")) < SMALL_W, "at rest from the kill before"
+    rig.run_for(moment_s)
+    rig.kill("controller")
+    killed_s = time.monotonic()
+    records = rig.records()
+    if len(rig.runs) > epochs and np.any(records["mode"] != Mode.SILENT):
+        assert_starts_from_present_power(records)
+        assert_no_jump(records)
+    rig.wait_for(lambda: bar.get("p_left_s") == 0.0, REVERSION_S + LOOK_S, "the inverter's own timer")
+    rig.wait_for(lambda: abs(bar.get("p_w")) < SMALL_W, UNIT_LAG_S + LOOK_S, "0 W")
+    assert time.monotonic() - killed_s <= REVERSION_S + UNIT_LAG_S + 2 * LOOK_S
 
 
 # ---- what stands behind the ring ----

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from math import isnan
 from statistics import fmean, pstdev
 from typing import Any
 
 import pytest
 
-from drivers.sim.metering import Meter, MeterFault, Reading
+from drivers.sim.metering import Meter, Reading
 
 EXACT: dict[str, float] = {}
 
@@ -81,37 +80,12 @@ def test_energies_count_each_direction_for_itself() -> None:
     assert (e.export_wh, e.import_wh, e.export_varh, e.import_varh) == pytest.approx((2.0, 0.5, 0.1, 0.2))
 
 
-@pytest.mark.parametrize("fault", [MeterFault.FROZEN, MeterFault.SILENT])
-def test_frozen_and_silent_keep_the_registers(fault: MeterFault) -> None:
-    m = Meter(refresh_s=0.01)
-    before = run(m, 0.5)[-1]
-    m.fault = fault
-    assert set(run(m, 0.5)) == {before}
-    assert len(m.past) < 5  # nothing piles up meanwhile
-
-
-def test_nan_is_in_every_quantity_and_goes_away() -> None:
-    m = meter(refresh_s=0.01)
-    m.fault = MeterFault.NAN
-    m.step(0.01, Reading(50.0, 230.0))
-    assert isnan(m.shown.f_hz)
-    assert isnan(m.shown.v1_v)
-    assert isnan(m.shown.p_w)
-    m.fault = MeterFault.NONE
-    m.step(0.01, Reading(50.0, 230.0))
-    assert (m.shown.f_hz, m.shown.v1_v) == (50.0, 230.0)
-
-
 def test_the_whole_is_the_sum_of_the_phases_that_are_shown() -> None:
     m = Meter(refresh_s=0.01)
     m.step(0.01, Reading(50.0, 230.0, 230.0, 230.0, p_w=-3000.0, phases=((-5000.0, 0.0), (2000.0, 0.0), (0.0, 0.0))))
     powers = [p_w for p_w, _ in m.shown.phases]
     assert powers == pytest.approx([-5000.0, 2000.0, 0.0], abs=10.0)
     assert m.shown.p_w == pytest.approx(sum(powers))
-    m.fault = MeterFault.NAN
-    m.step(0.01, Reading(phases=((1.0, 0.0),) * 3))
-    assert isnan(m.shown.p_w)
-    assert m.shown.phases == ()  # every phase shows a part of nothing
 
 
 def test_a_late_step_skips_refreshes_and_does_not_catch_up() -> None:

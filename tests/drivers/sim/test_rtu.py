@@ -14,7 +14,6 @@ from pymodbus.exceptions import ModbusIOException
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 from drivers.sim.endpoint import SerialEndpoint
-from drivers.sim.metering import MeterFault
 from tests.drivers.sim.conftest import Simulation, until
 from tests.drivers.sim.test_server import STEADY, W_SET_ENA, trace
 from tests.peers.cable import cable
@@ -82,23 +81,21 @@ def test_parity_is_asked_for() -> None:
     """A terminal like the ones here has none, so what pymodbus is told is all that can be seen."""
 
     async def asked() -> tuple[int, str, int]:
-        found = SerialEndpoint("/dev/null", 19200, "E", 2).server([METER_DEVICE], lambda _unit: False).comm_params
+        found = SerialEndpoint("/dev/null", 19200, "E", 2).server([METER_DEVICE]).comm_params
         return found.baudrate, found.parity, found.stopbits
 
     assert asyncio.run(asked()) == (19200, "E", 2)
 
 
 def test_a_pair_on_one_line(simulation: Simulation, ends: tuple[str, str]) -> None:
-    """Each by its id. An id that nobody has stays silent, and so does a silent meter: not the inverter beside it."""
+    """Each by its id. An id that nobody has stays silent."""
     simulation.grid("--trace", trace(simulation.folder, STEADY))
     start(simulation, "pair", ends[0], "--inverter-unit", str(INVERTER))
     with client(ends[1]) as master:
         until(lambda: frequency(master) == pytest.approx(50.02, abs=0.01), "the trace's frequency")
         assert master.read_holding_registers(40000, count=1, device_id=INVERTER).registers == [0x5375]
         assert master.read_holding_registers(0, count=1, device_id=METER).exception_code == 1
-    simulation.bar.set("meter_fault", MeterFault.SILENT)
     with client(ends[1], timeout_s=0.3) as master:
-        until(lambda: is_silent(master, METER), "the fault")
         assert is_silent(master, NOBODY)
     with client(ends[1]) as master:
         assert master.read_holding_registers(40000, count=1, device_id=INVERTER).registers == [0x5375]

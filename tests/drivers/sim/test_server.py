@@ -9,15 +9,12 @@ import struct
 import subprocess
 import sys
 from collections.abc import Iterator
-from math import isnan
 from pathlib import Path
 
 import pytest
 from pymodbus.client import ModbusTcpClient
-from pymodbus.exceptions import ModbusIOException
 
 from drivers.sim.bar import Bar
-from drivers.sim.metering import MeterFault
 from drivers.sim.plant import Session
 from drivers.sim.scenario import ALLOWED
 from tests.drivers.sim.conftest import Simulation, until
@@ -176,46 +173,6 @@ def test_a_swinging_grid_falls_to_its_steady_state(simulation: Simulation) -> No
     simulation.grid("--swing", "--h-s", "0.2", "--governor-s", "0.05", "--damping-pu", "2", "--imbalance-at-s", "0")
     simulation.bar.play()
     until(lambda: simulation.bar.get("f_hz") == pytest.approx(50 - 2.5 / 22, abs=1e-4), "the steady state")
-
-
-def test_the_meters_faults_come_and_go(simulation: Simulation) -> None:
-    simulation.grid("--trace", trace(simulation.folder, STEADY))
-    meter = simulation.serve("meter", "--refresh-s", "0.02")
-    bar = simulation.bar
-    until(lambda: floats(meter, 70, 1)[0] > 49, "a frequency")
-    bar.set("meter_fault", MeterFault.NAN)
-    until(lambda: isnan(floats(meter, 70, 1)[0]), "a float that is not a number")
-    assert all(isnan(x) for x in floats(meter, 0, 1) + floats(meter, 52, 1))
-    bar.set("meter_fault", MeterFault.FROZEN)
-    until(lambda: isnan(floats(meter, 70, 1)[0]), "the same again")
-    bar.set("meter_fault", MeterFault.NONE)
-    until(lambda: floats(meter, 70, 1)[0] > 49, "a frequency again")
-
-
-def test_a_silent_meter_takes_the_connection_and_says_nothing(simulation: Simulation) -> None:
-    meter = simulation.serve("meter", "--fault", "silent")
-    port = int((simulation.folder / "meter.port").read_text())
-    impatient = ModbusTcpClient("127.0.0.1", port=port, timeout=0.3, retries=0)
-    assert impatient.connect()  # type: ignore[no-untyped-call]
-    with pytest.raises(ModbusIOException):
-        impatient.read_input_registers(70, count=2)
-    impatient.close()  # type: ignore[no-untyped-call]
-    simulation.bar.set("meter_fault", MeterFault.NONE)
-    beat = simulation.bar.get("meter_s")
-    until(lambda: simulation.bar.get("meter_s") > beat + 0.05, "some ticks")
-    assert floats(meter, 70, 1) == [0.0]  # no grid was started
-
-
-def test_faults_in_scenario_time(simulation: Simulation) -> None:
-    simulation.grid("--trace", trace(simulation.folder, STEADY))
-    simulation.serve("meter", "--fault", "frozen", "--fault-from-s", "0.2", "--fault-for-s", "0.2")
-    bar = simulation.bar
-    assert bar.get("meter_fault") == MeterFault.NONE
-    bar.play()
-    until(lambda: bar.get("meter_fault") == MeterFault.FROZEN, "the fault")
-    assert bar.get("t_s") >= 0.2
-    until(lambda: bar.get("meter_fault") == MeterFault.NONE, "its end")
-    assert bar.get("t_s") >= 0.4
 
 
 def test_unplugging_the_car(simulation: Simulation) -> None:

@@ -1,0 +1,160 @@
+"""Plays a fault script on a simulated house: spoils its wires, its car, its broker, its clock and our own processes.
+
+    injector = Injector(house, parse(text, "faults.txt"))
+    injector.start()                     # before the controller is started: what stands at `start`
+    injector.play(); injector.rest(10.0) # from here on times count; rest() waits, and does what is due meanwhile
+    injector.release()                   # mend all, before the house is stopped
+
+Only the surroundings of the controller and its life are touched, never what is inside it.
+Errors   ProxyError: a wire cannot have the fault. BrokerError, ProcessError: something does not start again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import count
+from typing import Protocol
+
+from drivers.sim.bar import Bar
+from drivers.sim.faultscript import START_S, Action
+from drivers.sim.plant import Session
+from drivers.sim.proxy import Proxy
+
+SESSIONS = {"unplug": Session.UNPLUGGED, "asleep": Session.ENDED}
+
+
+class House(Protocol):
+    """What an injector needs of a simulated house. A part is one of PROCESSES, or "broker"."""
+
+    @property
+    def bar(self) -> Bar: ...
+
+    @property
+    def proxies(self) -> Mapping[str, Proxy]:
+        """By target: "meter", "inverter"."""
+        ...
+
+    def kill(self, part: str) -> None: ...
+
+    def restart(self, part: str) -> None: ...
+
+    def freeze(self, part: str) -> None:
+        """SIGSTOP."""
+        ...
+
+    def thaw(self, part: str) -> None: ...
+
+    def step_clock(self, seconds: float) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Due:
+    """Something to do at a time of CLOCK_MONOTONIC."""
+
+    t_s: float
+    order: int
+    action: Action
+    begins: bool
+
+
+class Injector:
+    """One script on one house. A script may be empty: then begin() and end() are called by hand."""
+
+    def __init__(self, house: House, script: Iterable[Action] = ()) -> None:
+        self.house, self.script = house, tuple(script)
+        self.due: list[Due] = []
+        self.order = count()
+        self.standing: list[Action] = []
+
+    # ---- one fault ----
+
+    def begin(self, action: Action) -> None:
+        """Put it in force; what happens once has then happened."""
+        house = self.house
+        match action.target:
+            case "meter" | "inverter" if action.fault in SESSIONS:
+                house.bar.set("session", SESSIONS[action.fault])
+            case "meter" | "inverter":
+                house.proxies[action.target].begin(action)
+            case "broker":
+                house.kill("broker")
+            case "clock":
+                house.step_clock(action.value)
+            case "process":
+                (house.kill if action.fault == "kill" else house.freeze)(action.part)
+        if action.verb.lasts:
+            self.standing.append(action)
+
+    def end(self, action: Action) -> None:
+        """Mend it."""
+        self.standing.remove(action)
+        house = self.house
+        match action.target:
+            case "meter" | "inverter" if action.fault in SESSIONS:
+                house.bar.set("session", Session.PLUGGED)
+            case "meter" | "inverter":
+                house.proxies[action.target].end(action)
+            case "broker":
+                house.restart("broker")
+            case "process":
+                (house.restart if action.fault == "kill" else house.thaw)(action.part)
+
+    # ---- a script ----
+
+    def start(self) -> None:
+        """What is there before the controller; its duration counts from now."""
+        for action in self.script:
+            if action.at_s == START_S:
+                self._plan(action, time.monotonic())
+        self.advance()
+
+    def play(self) -> None:
+        """From now on times count."""
+        for action in self.script:
+            if action.at_s != START_S:
+                self._plan(action, time.monotonic() + action.at_s)
+
+    def _plan(self, action: Action, t_s: float) -> None:
+        self.due.append(Due(t_s, next(self.order), action, True))
+        if action.for_s is not None:
+            self.due.append(Due(t_s + action.for_s, next(self.order), action, False))
+        self.due.sort()
+
+    def advance(self) -> float | None:
+        """Do what is due; the time of what comes next."""
+        while self.due and self.due[0].t_s <= time.monotonic():
+            due = self.due.pop(0)
+            (self.begin if due.begins else self.end)(due.action)
+        return self.due[0].t_s if self.due else None
+
+    def rest(self, seconds: float) -> None:
+        """Wait so long; what becomes due meanwhile is done at its time."""
+        until = time.monotonic() + seconds
+        while True:
+            next_s = self.advance()
+            left_s = min(until, until if next_s is None else next_s) - time.monotonic()
+            if left_s > 0.0:
+                time.sleep(left_s)
+            elif until <= time.monotonic():
+                return
+
+    @property
+    def words(self) -> str:
+        """What stands now, for a reader."""
+        return "; ".join(action.text for action in self.standing)
+
+    def mend(self) -> None:
+        """End all that stands; what was killed is started again."""
+        for action in list(self.standing):
+            self.end(action)
+
+    def release(self) -> None:
+        """Mend what stands and forget the rest; processes that were killed stay so."""
+        self.due.clear()
+        for action in list(self.standing):
+            if action.fault == "kill" or action.target == "broker":
+                self.standing.remove(action)
+            else:
+                self.end(action)
