@@ -91,7 +91,7 @@ class Case:
         demo.family.check()
         demo.read()
         p_w, p_set_w = demo.bar.get("p_w"), demo.bar.get("p_set_w")
-        resting = abs(p_w) < SMALL_PU * self.site.settings.rating.p_rated_w
+        resting = abs(p_w) < SMALL_PU * self.site.settings.rating.p_rated_w and p_set_w == 0.0  # to stay there
         self.at_rest_since_s = (self.at_rest_since_s or self.elapsed_s) if resting else None
         self.was_overwritten |= p_set_w > 0.0
         if self.was_overwritten and p_set_w < 0.0:
@@ -347,4 +347,6 @@ def recovery(demo: Demo) -> float | None:
 def is_calm(demo: Demo, since_s: float) -> bool:
     newest = demo.history[-1]
     young = newest["t_ns"] > since_s * 1e9
-    return bool(young and newest["state"] == State.IN_SERVICE and not int(newest["reasons"]) & ~ORDINARY)
+    follows_w = abs(demo.bar.get("p_w") - newest["p_cmd_w"])
+    follows = follows_w < SMALL_PU * demo.site.settings.rating.p_rated_w
+    return bool(young and follows and newest["state"] == State.IN_SERVICE and not int(newest["reasons"]) & ~ORDINARY)
