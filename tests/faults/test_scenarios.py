@@ -95,6 +95,7 @@ INVERTER = [
     ("inverter.exception writes 6",        "own timer",       NONE,   "it refuses every set-point"),
     ("inverter.delay writes 250ms",        "goes on",         NONE,   "it hears them; only the echo is late"),
     ("inverter.fault",                     "no command",      SAID,   "it says so itself"),
+    ("inverter.local",                     "no command",      SAID,   "somebody at the inverter has taken control"),
     ("inverter.unplug",                    "car gone",        SAID,   "no car"),
     ("inverter.asleep",                    "car gone",        SAID,   "the car has opened its contactors"),
     ("inverter.silent writes; inverter.overwrite 3000W", "foreign", FOREIGN, "until its own timer: we are not heard"),
