@@ -21,6 +21,7 @@ BAD = Reason.F_INVALID | Reason.V_INVALID | LOST
 GONE = Reason.DEVICE_STALE | Reason.DEVICE_LOST
 ALL = GONE | Reason.F_LOST
 NONE, SAID, FULL, FROZEN = Reason(0), Reason.NOT_RUNNING, Reason.SOC_LIMIT, Reason.METER_FROZEN | LOST
+LOCAL = Reason.LOCAL_CONTROL
 LIAR, FOREIGN = Reason.POWER_MISMATCH, Reason.OVERWRITTEN
 F_BAD, V_BAD = Reason.F_INVALID | Reason.F_LOST, Reason.V_INVALID | Reason.V_LOST
 # fmt: off
@@ -95,7 +96,7 @@ INVERTER = [
     ("inverter.exception writes 6",        "own timer",       NONE,   "it refuses every set-point"),
     ("inverter.delay writes 250ms",        "goes on",         NONE,   "it hears them; only the echo is late"),
     ("inverter.fault",                     "no command",      SAID,   "it says so itself"),
-    ("inverter.local",                     "no command",      SAID,   "somebody at the inverter has taken control"),
+    ("inverter.local",                     "no command",      LOCAL,  "somebody at the inverter has taken control"),
     ("inverter.unplug",                    "car gone",        SAID,   "no car"),
     ("inverter.asleep",                    "car gone",        SAID,   "the car has opened its contactors"),
     ("inverter.silent writes; inverter.overwrite 3000W", "foreign", FOREIGN, "until its own timer: we are not heard"),
