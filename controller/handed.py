@@ -50,6 +50,7 @@ class Handed:
     wish_sources: list[int]
     box_bytes: int
     alarms: list[tuple[int, str, str]]
+    hand_back_s: float  # the longest that the inverter may take to give control back
     departures: list[int]  # Unix seconds, rising
 
     def __init__(self, **values: object) -> None:

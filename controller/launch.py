@@ -68,6 +68,7 @@ NO_INVERTER = "V2G-INVERTER-NOT-FOUND"
 FIND_S = 5.0
 FIND_AGAIN_S = 2.0
 AT_REST_PU = 0.02
+HAND_BACK_S = 2.0  # at least
 T_NS = [f.name for f in fields(StepRecord)].index("t_ns")
 # -S: nothing that a .pth file of some other package starts runs in the core; its own packages lie in ROOT
 CORE = (
@@ -213,9 +214,18 @@ def hand_over(site: Site, writes: bool, inverter_plan: Plan | CanPlan, meter: De
         wishes=str(wishes),
         wish_sources=[int(s) for s in WishSource if s is not WishSource.DEFAULT],
         box_bytes=BOX_BYTES,
+        hand_back_s=hand_back_s(inverter_plan),
         departures=departures(site.departure.ready_by, site.departure.timezone, time.time()) if site.departure else [],
         alarms=[(int(Reason[name]), code, REASON_TEXT[Reason[name]]) for name, code in CODES.items()],
     )
+
+
+def hand_back_s(plan: Plan | CanPlan) -> float:
+    """Every stop write and every read behind them, each tried twice, with the rests that the device wants."""
+    if isinstance(plan, CanPlan):
+        return HAND_BACK_S
+    asked = len(plan.reads) + sum(3 if w.verify else 1 for w in plan.stop)
+    return max(HAND_BACK_S, asked * (2 * plan.timeout_ms + plan.min_gap_ms) / 1000)
 
 
 def left_behind(ring: Path, within_s: float) -> bytes:

@@ -37,7 +37,6 @@ EXIT_OK, EXIT_USER, EXIT_DEVICE = 0, 2, 3
 WATCH_S = 0.25
 SECOND_NS = 1_000_000_000
 STOP_LIMIT_S = 15.0
-HAND_BACK_S = 2.0
 
 
 def quoted(text: str) -> str:
@@ -172,7 +171,7 @@ class Runtime:
             time.sleep(0.05)
         newest = self.ring.newest()
         commanded = newest is not None and newest.mode != SILENT  # else nothing of ours is in force there
-        if self.handed.writes and commanded and not self.inverter.hand_back(HAND_BACK_S):
+        if self.handed.writes and commanded and not self.inverter.hand_back(self.handed.hand_back_s):
             say("WARNING", "V2G-NOT-HANDED-BACK the inverter did not confirm; its own timer brings it to 0 W")
         self.halt()
 

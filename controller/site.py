@@ -165,8 +165,8 @@ class Reader:
         inverter_device = self.device_map("inverter", inverter)
         meter = self.with_refresh(meter, device)
         inverter = self.with_lag(inverter, inverter_device)
-        if meter and inverter and device and not self.problems:
-            meter, inverter = self.with_rounds(meter, inverter, device)
+        if meter and inverter and device and inverter_device and not self.problems:
+            meter, inverter = self.with_rounds(meter, inverter, device, inverter_device)
         derived = follows(meter, inverter, device) if meter and inverter and device else {}
         if inverter_device:
             derived["limits"] = limits_of(inverter_device)
@@ -241,11 +241,11 @@ class Reader:
         return settled
 
     def with_rounds(
-        self, meter: MeterSite, inverter: InverterSite, device: DeviceMap
+        self, meter: MeterSite, inverter: InverterSite, device: DeviceMap, inverter_device: DeviceMap
     ) -> tuple[MeterSite, InverterSite]:
         """The time on the wire; what the map cannot serve is told."""
         try:
-            return with_rounds(meter, inverter, device)
+            return with_rounds(meter, inverter, device, inverter_device)
         except MapError as error:
             self.add(str(error), "meter.map", "meter")
             return meter, inverter

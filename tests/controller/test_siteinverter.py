@@ -10,6 +10,7 @@ import pytest
 
 from controller import cli, launch
 from controller.site import Site, SiteError, load_site
+from drivers.inverterplan import register_plan
 from drivers.mapfile import load_map
 from drivers.registermap import Plan
 from drivers.tables import Read
@@ -63,6 +64,31 @@ def test_the_maps_settling_time_is_the_lag_unless_it_was_measured(tmp_path: Path
     assert site.inverter.lag_ms == 2500
     assert str(site.origins["inverter.lag_ms"]) == "map"
     assert site_of(tmp_path, changed(("poll_ms: 500", "lag_ms: 900"))).inverter.lag_ms == 900
+
+
+# fmt: off
+ROUNDS = [
+    # map             wire                  round ms  set-point ms  why
+    ("wallbox-quasar1", "host: 192.168.1.60", 100.0,    50.0,         "50 ms of rest beside each request, two a round"),
+    ("infypower-beg",   "can: can0",          150.0,    150.0,        "three questions, three frames, 50 ms apart"),
+    ("sunspec-7xx",     "host: 192.168.1.60", 0.0,      0.0,          "on TCP it wants no rest"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("name", "wire", "round_ms", "write_ms", "why"), ROUNDS, ids=[row[-1] for row in ROUNDS])
+def test_what_its_wire_costs(tmp_path: Path, name: str, wire: str, round_ms: float, write_ms: float, why: str) -> None:
+    text = changed(inverter(name), ("host: 192.168.1.60", wire), ("reversion_s: 12", "reversion_s: 10"))
+    found = site_of(tmp_path, text).inverter
+    assert (found.round_ms, found.write_ms) == (round_ms, write_ms), why
+
+
+def test_the_time_to_hand_back_follows_from_the_stop_writes() -> None:
+    """SolaX rests 1 s between requests: one stop write and as many reads as its plan has, each tried twice."""
+    plan = register_plan(load_map("solax-hybrid"), 1, 20, 300)
+    expected_s = (len(plan.reads) + len(plan.stop)) * (2 * 0.3 + 1.0)
+    assert launch.hand_back_s(plan) == pytest.approx(max(2.0, expected_s))
+    assert launch.hand_back_s(Plan(1, (Read(3, 0, 1),), ())) == 2.0
 
 
 OWN = """\
