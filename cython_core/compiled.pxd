@@ -28,6 +28,7 @@ cdef struct settings_t:
     ages_cfg_t device
     int64_t half_refresh_ns      # of the meter, part of its age
     int64_t frozen_ns            # 0: the meter's resolution cannot show a frozen answer
+    int64_t echo_ns              # an acknowledged write shows so long that the inverter hears us
     double safe_p_w
     double degraded_charge_w
     int64_t valid_ms

@@ -34,6 +34,7 @@ cdef void settings_init(settings_t* cfg, object settings, double period_s):
     ages_init(&cfg.device, ages_s(fail_safe.t_device_s, fail_safe.lost_after_s))
     cfg.half_refresh_ns = round(fail_safe.meter_half_refresh_s * 1e9)
     cfg.frozen_ns = round(fail_safe.frozen_after_s * 1e9)
+    cfg.echo_ns = cfg.device.held_ns + round(fail_safe.write_refresh_s * 1e9)
     cfg.safe_p_w = fail_safe.safe_p_w
     cfg.degraded_charge_w = fail_safe.degraded_charge_w
     cfg.valid_ms = round(fail_safe.command_valid_s * 1e3)

@@ -410,6 +410,7 @@ class FailSafeSettings:
     lost_after_s: float = quantity(10.0, "s", 1.0, 60.0, "product: not above the inverter's own timer")
     safe_p_w: float = quantity(0.0, "W", -100000.0, 100000.0, "product: where power goes when the meter is lost")
     degraded_charge_w: float = quantity(1400.0, "W", 0.0, 100000.0, "product: most charging while voltage is stale")
+    write_refresh_s: float = quantity(0.0, "s", 0.0, 100.0, "product: so often an unchanged set-point is written again")
     command_valid_s: float = quantity(1.0, "s", 0.05, 30.0, "product: the bus thread writes no older command")
     mismatch_after_s: float = quantity(0.0, "s", 0.0, 600.0, "product: power unlike the command for so long; 0 = off")
 

@@ -57,7 +57,7 @@ cdef inline void hard_span(span_t* span, const core_state_t* st, const settings_
 
 
 cdef inline int writes_echoed(const core_state_t* st, const settings_t* cfg, int64_t t_ns) noexcept nogil:
-    return st.device.t_echo_ns != 0 and t_ns - st.device.t_echo_ns <= cfg.device.held_ns
+    return st.device.t_echo_ns != 0 and t_ns - st.device.t_echo_ns <= cfg.echo_ns
 
 
 cdef inline void ramped_span(span_t* target, const core_state_t* st, const settings_t* cfg, const inputs_t* inputs,

@@ -286,7 +286,8 @@ class Reference:
         if self.site.enable and rec.fresh_p >= w.STALE:
             target.narrow(-self.site.cfg.blind_charge_w, self.site.cfg.blind_discharge_w)
         t_echo_ns = self.signals.t_echo_ns
-        echoed = t_echo_ns != 0 and self.t_ns - t_echo_ns <= self.signals.device_ages.held_ns
+        echo_ns = self.signals.device_ages.held_ns + round(safe.write_refresh_s * 1e9)
+        echoed = t_echo_ns != 0 and self.t_ns - t_echo_ns <= echo_ns
         if rec.fresh_d == w.STALE and not echoed:
             target.narrow(0.0, 0.0)
         if rec.fresh_v >= w.STALE:

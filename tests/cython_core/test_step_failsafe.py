@@ -178,10 +178,13 @@ def test_inverter_falls_silent(
         assert unit.largest_step_w(since=start) <= STEP_W
 
 
-def test_an_echo_counts_for_as_long_as_a_state_is_held() -> None:
-    unit = running(2000.0)
-    unit.advance(2.5, silence="inverter")  # the last echo is as old as the last state
-    assert unit.last.p_cmd_w == 2000.0
+@pytest.mark.parametrize(
+    ("refresh_s", "why"), [(0.0, "each step writes"), (3.0, "an unchanged set-point is written again after 3 s only")]
+)
+def test_an_echo_counts_for_as_long_as_a_state_is_held_and_until_the_next_write(refresh_s: float, why: str) -> None:
+    unit = running(2000.0, fail_safe={"write_refresh_s": refresh_s})
+    unit.advance(2.5 + refresh_s, silence="inverter")  # the last echo is as old as the last state
+    assert unit.last.p_cmd_w == 2000.0, why
     assert unit.advance(0.01, silence="inverter").p_cmd_w == pytest.approx(1980.0)
 
 

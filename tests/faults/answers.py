@@ -149,9 +149,7 @@ def inverter_gone(w: Watch) -> None:
 def inverter_echoes(w: Watch) -> None:
     inverter_lost(w)
     stale = w.steps[w.steps["fresh_d"] == Freshness.STALE]
-    # between two refreshes the echo looks old for some steps: what they change is written, echoed, and taken back
-    assert np.all(stale["p_cmd_w"] < -CHARGE_W / 2), "writes are echoed: the wish goes on"
-    assert np.median(stale["p_cmd_w"]) < -CHARGE_W + SMALL_W
+    assert np.all(stale["p_cmd_w"] < -CHARGE_W + SMALL_W), "writes are echoed: the wish goes on"
 
 
 def both_gone(w: Watch) -> None:
