@@ -22,11 +22,7 @@ from drivers.devicemap import (
     WordTable,
     WriteContract,
 )
-from drivers.mapfile import HEAD, quantity_keys
-from drivers.mapfile import _at_most as at_most
-from drivers.mapfile import _ranged as ranged
-from drivers.mapfile import _values as values_of
-from drivers.mapfile import _writes as write_contract
+from drivers.mapfile import HEAD, at_most, quantity_keys, ranged, values_of, write_contract
 from drivers.tables import TYPES
 from drivers.yamlfile import Problems, Section
 from drivers.yamlkeys import Meta, choice, integer, keys_of, nested, number, several

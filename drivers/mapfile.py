@@ -125,13 +125,13 @@ def _right(found: DeviceMap | None, problems: Problems) -> DeviceMap:
     return found
 
 
-def _values(known: Mapping[str, Meta], section: Section, problems: Problems, where: str) -> dict[str, Any]:
+def values_of(known: Mapping[str, Meta], section: Section, problems: Problems, where: str) -> dict[str, Any]:
     return {name: value for name, (value, _) in read_values(known, section, problems, where).items()}
 
 
 def _groups(section: Section, problems: Problems) -> dict[str, Section]:
     """A group whose keys the author names: each holds keys of its own."""
-    return _values(dict.fromkeys(section.entries, nested("keys of its own")), section, problems, "")
+    return values_of(dict.fromkeys(section.entries, nested("keys of its own")), section, problems, "")
 
 
 def _device(tree: Section, problems: Problems) -> DeviceMap | None:
@@ -153,7 +153,7 @@ def _device(tree: Section, problems: Problems) -> DeviceMap | None:
         from drivers.invertermap import inverter_map  # it builds on this module
 
         return inverter_map(tree, problems)
-    values = _values(known, tree, problems, "map")
+    values = values_of(known, tree, problems, "map")
     nothing = Section({}, 0)
     if kind == "meter" and not {"models", "quantities"} & tree.entries.keys():
         inherited = {"word_order": values.pop("word_order", "big"), "function": values.get("function", 3)}
@@ -166,7 +166,7 @@ def _device(tree: Section, problems: Problems) -> DeviceMap | None:
         values["models"] = _models(values.get("models", nothing), problems)
         values["quantities"] = _quantities(kind, values.get("quantities", nothing), values["models"], problems)
     if kind == "inverter":
-        values["writes"] = _writes(values["writes"], problems) if "writes" in values else None
+        values["writes"] = write_contract(values["writes"], problems) if "writes" in values else None
     return DeviceMap(file=problems.file, **values) if len(problems) == before else None
 
 
@@ -176,7 +176,7 @@ def _registers(
     """inherited: the map's own word order and function, for registers that have none."""
     found: dict[str, Register] = {}
     known = {name: nested("the register that holds it", name in NEEDED["meter"]) for name in METER_QUANTITIES}
-    for name, entry in _values(known, section, problems, "registers").items():
+    for name, entry in values_of(known, section, problems, "registers").items():
         register = _register(name, entry, max_words, inherited, problems)
         if register is None:
             continue
@@ -193,13 +193,13 @@ def _register(
     name: str, entry: Section, max_words: int, inherited: Mapping[str, Any], problems: Problems
 ) -> Register | None:
     before = len(problems)
-    values = {**inherited, **_ranged(name, entry, REGISTER_KEYS[name], problems)}
+    values = {**inherited, **ranged(name, entry, REGISTER_KEYS[name], problems)}
     words = TYPES[values.get("type", "u16")]
     if words > max_words:
         text = f"{name}: {values['type']} has {words} words, max_words = {max_words} cannot read it"
         problems.add(entry.line, text)
-    _at_most("at", entry, values, 0x10000 - words, problems)
-    _at_most("absent", entry, values, (1 << 16 * words) - 1, problems)
+    at_most("at", entry, values, 0x10000 - words, problems)
+    at_most("absent", entry, values, (1 << 16 * words) - 1, problems)
     _possible(name, entry, values, problems)
     return Register(name=name, **values) if len(problems) == before else None
 
@@ -214,9 +214,9 @@ def _possible(name: str, entry: Section, values: Mapping[str, Any], problems: Pr
         problems.add(entry.entries["absent"].line, f"{name}: absent holds more than {MAX_ABSENT} patterns")
 
 
-def _ranged(name: str, entry: Section, known: Mapping[str, Meta], problems: Problems) -> dict[str, Any]:
+def ranged(name: str, entry: Section, known: Mapping[str, Meta], problems: Problems) -> dict[str, Any]:
     """The values of a quantity, its range as low and high."""
-    values = _values(known, entry, problems, name)
+    values = values_of(known, entry, problems, name)
     values.pop("unit", None)
     if values.get("scale") == 0.0:
         line = entry.entries["scale"].line
@@ -229,7 +229,7 @@ def _ranged(name: str, entry: Section, known: Mapping[str, Meta], problems: Prob
     return values
 
 
-def _at_most(name: str, entry: Section, values: Mapping[str, Any], high: int, problems: Problems, low: int = 0) -> None:
+def at_most(name: str, entry: Section, values: Mapping[str, Any], high: int, problems: Problems, low: int = 0) -> None:
     """A limit that follows from the type of the value, or of each of several."""
     found = values.get(name, low)
     for value in found if isinstance(found, tuple) else (found,):
@@ -242,7 +242,7 @@ def _models(section: Section, problems: Problems) -> dict[int, ModelLayout]:
     """Of a key like `201, 202` each has that layout."""
     found: dict[int, ModelLayout] = {}
     for key, entry in _groups(section, problems).items():
-        values = _values(MODEL_KEYS, entry, problems, f"model {key}")
+        values = values_of(MODEL_KEYS, entry, problems, f"model {key}")
         lengths = values.get("length", (65535,))
         points = _points(values.get("points", Section({}, 0)), f"model {key}", max(lengths), problems)
         for one in (part.strip() for part in key.split(",")):
@@ -260,8 +260,8 @@ def _points(section: Section, model: str, length: int, problems: Problems) -> di
     found: dict[str, Point] = {}
     for name, entry in _groups(section, problems).items():
         values: dict[str, Any] = {"at": 2, "type": "u16"}  # a point that is wrong still has its name
-        values |= _values(POINT_KEYS, entry, problems, f"{model} {name}")
-        _at_most("at", entry, values, length + 2 - TYPES[values["type"]], problems, low=2)
+        values |= values_of(POINT_KEYS, entry, problems, f"{model} {name}")
+        at_most("at", entry, values, length + 2 - TYPES[values["type"]], problems, low=2)
         factor = values.get("factor", name)
         if factor not in section.entries:
             text = f"{model} {name}: factor '{factor}' is no point of this model"
@@ -276,9 +276,9 @@ def _quantities(
     found: dict[str, Quantity] = {}
     keys = METER_POINT_KEYS if kind == "meter" else QUANTITY_KEYS
     known = {name: nested("the point that holds it", name in NEEDED[kind]) for name in keys}
-    for name, entry in _values(known, section, problems, "quantities").items():
+    for name, entry in values_of(known, section, problems, "quantities").items():
         before = len(problems)
-        values = _ranged(name, entry, keys[name], problems)
+        values = ranged(name, entry, keys[name], problems)
         line = entry.entries["point"].line if "point" in values else 0
         named = (_points_of(text, line, models, problems) for text in values.pop("point", ()))
         points = tuple(point for several in named for point in several)
@@ -296,9 +296,9 @@ def _points_of(text: str, line: int, models: Mapping[int, ModelLayout], problems
     return found
 
 
-def _writes(entry: Section, problems: Problems) -> WriteContract | None:
+def write_contract(entry: Section, problems: Problems) -> WriteContract | None:
     before = len(problems)
-    values = _values(WRITE_KEYS, entry, problems, "writes")
+    values = values_of(WRITE_KEYS, entry, problems, "writes")
     low, high = values.pop("timer_s", (0, 0))
     if low > high:
         text = f"timer_s = [{low}, {high}] is empty; the shortest comes first"

@@ -19,10 +19,7 @@ from drivers.base import DiscoveryError
 from drivers.devicemap import WriteContract
 from drivers.registermap import Span, plan_reads
 from drivers.sunspec.device import Device, power_of_ten
-from drivers.sunspec.plan import _flag as flag
-from drivers.sunspec.plan import _row as row
-from drivers.sunspec.plan import _source as source
-from drivers.sunspec.plan import _span as span
+from drivers.sunspec.plan import flag, row, source, span
 from drivers.tables import Encode, Flag, Plan, Read, Write
 from drivers.writecontract import refresh_ms
 

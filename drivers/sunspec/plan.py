@@ -53,12 +53,12 @@ def inverter_plan(
 
         return legacy_plan(device, contract, unit, reversion_s, timeout_ms)
     _check_controls(device, commands_q)
-    quantities = {q.name: p for q in device.layout.quantities.values() if (p := _source(device, q)) is not None}
+    quantities = {q.name: p for q in device.layout.quantities.values() if (p := source(device, q)) is not None}
     reads = _reads(device, quantities)
     return Plan(
         unit=unit,
         reads=reads,
-        decodes=tuple(_row(device, reads, device.layout.quantities[name], *at) for name, at in quantities.items()),
+        decodes=tuple(row(device, reads, device.layout.quantities[name], *at) for name, at in quantities.items()),
         flags=_status(device, reads),
         start=start_writes(device, reversion_s, commands_q),
         setpoint=setpoint_writes(device, reversion_s, commands_q),
@@ -112,7 +112,7 @@ def _check_controls(device: Device, commands_q: bool) -> None:
         raise DiscoveryError("\n".join(problems))
 
 
-def _source(device: Device, quantity: Quantity) -> tuple[int, str] | None:
+def source(device: Device, quantity: Quantity) -> tuple[int, str] | None:
     """The first point that the device implements and whose scale is known.
 
     Without one, the first whose scale is known: a value may come later, as SoC does when a car is plugged in. Until
@@ -128,23 +128,23 @@ def _source(device: Device, quantity: Quantity) -> tuple[int, str] | None:
 
 
 def _reads(device: Device, quantities: Mapping[str, tuple[int, str]]) -> tuple[Read, ...]:
-    spans = [_span(device, *at, every=device.layout.quantities[name].every) for name, at in quantities.items()]
+    spans = [span(device, *at, every=device.layout.quantities[name].every) for name, at in quantities.items()]
     # One answer for the whole status, so that no two of its parts are of different times.
     start, end = device.address(701, "St"), device.address(701, "Alrm") + 2
     spans.append(Span(start, end - start))
     if device.has(713):
-        spans.append(_span(device, 713, "Sta"))
+        spans.append(span(device, 713, "Sta"))
     if device.has(715):
-        spans.append(_span(device, 715, "LocRemCtl"))
-    spans += [_span(device, *at) for at in SIGNS_OF_LIFE if device.offers(*at)]
+        spans.append(span(device, 715, "LocRemCtl"))
+    spans += [span(device, *at) for at in SIGNS_OF_LIFE if device.offers(*at)]
     return plan_reads(device.layout.function, spans, device.layout.max_words)
 
 
-def _span(device: Device, model: int, name: str, every: int = 1) -> Span:
+def span(device: Device, model: int, name: str, every: int = 1) -> Span:
     return Span(device.address(model, name), TYPES[device.point(model, name).type], every)
 
 
-def _row(device: Device, reads: Sequence[Read], quantity: Quantity, model: int, name: str) -> Decode:
+def row(device: Device, reads: Sequence[Read], quantity: Quantity, model: int, name: str) -> Decode:
     kind = device.point(model, name).type
     read, word = locate(reads, device.address(model, name), TYPES[kind])
     scale = quantity.scale * power_of_ten(device.exponent(model, name) or 0)
@@ -154,7 +154,7 @@ def _row(device: Device, reads: Sequence[Read], quantity: Quantity, model: int, 
 
 def _status(device: Device, reads: Sequence[Read]) -> tuple[Flag, ...]:
     """First a row that always matches: it clears the word and makes it valid. Then what is true is OR-ed in."""
-    at, bits = partial(_flag, device, reads), DeviceStatus
+    at, bits = partial(flag, device, reads), DeviceStatus
     rows = [at(701, "ConnSt", 0, 0, bits(0), clear=True), at(701, "ConnSt", 0xFFFF, CONNECTED, bits.CONNECTED)]
     rows += _running(device, reads)
     if device.implements(701, "InvSt"):
@@ -188,7 +188,7 @@ def _watches(device: Device, reads: Sequence[Read]) -> tuple[Watch, ...]:
 
 def _running(device: Device, reads: Sequence[Read]) -> list[Flag]:
     """St and InvSt lie side by side: as one 32-bit value both must be right at the same time."""
-    at = partial(_flag, device, reads)
+    at = partial(flag, device, reads)
     if not device.implements(701, "InvSt"):
         return [at(701, "St", 0xFFFF, ON, DeviceStatus.RUNNING)]
     if not device.implements(701, "St"):
@@ -196,7 +196,7 @@ def _running(device: Device, reads: Sequence[Read]) -> list[Flag]:
     return [at(701, "St", 0xFFFFFFFF, ON << 16 | s, DeviceStatus.RUNNING, kind="u32") for s in (RUNNING, THROTTLED)]
 
 
-def _flag(
+def flag(
     device: Device,
     reads: Sequence[Read],
     model: int,
