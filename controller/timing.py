@@ -69,7 +69,7 @@ def derived(meter: MeterSite, inverter: InverterSite) -> dict[str, dict[str, flo
             "t_device_s": max(poll_ms(inverter), 2 * inverter.timeout_ms + inverter.round_ms) / 1000,
             "meter_half_refresh_s": meter.refresh_ms / 2000,
             "lost_after_s": min(LOST_AFTER_S, float(inverter.reversion_s)),
-            "write_refresh_s": inverter.reversion_s / 3,
+            "write_refresh_s": round(inverter.reversion_s / 3, 3),
             "mismatch_after_s": max(MISMATCH_AFTER_S, 5 * inverter.lag_ms / 1000),
         },
         "freq_droop": {"refresh_s": meter.refresh_ms / 1000},
