@@ -1,4 +1,4 @@
-"""Which known device answers, on a serial line, at an address, in a network: asked with functions 3 and 4, never written.
+"""Which known device answers, on a serial line, at an address, in a network: read by functions 3 and 4, never written.
 
 Load     one connection to a host at a time, REST_MS between two questions, FEW hosts of a network at once.
 Order    a serial line: the usual baud rates and parities until somebody answers; all devices of a line share one.
@@ -95,7 +95,7 @@ class WireAsker:
         raise RefusedError(f"exception {code}")
 
     def _anew(self) -> None:
-        """A wire waits longer from one connection to the next while nobody answers; a unit that is silent is no reason."""
+        """A wire waits ever longer to connect again while nobody answers; one silent unit is no reason to."""
         if not isinstance(self.link, SerialLink):
             self.close()
             self.wire = Wire(self.link, self.timeout_ms, REST_MS)

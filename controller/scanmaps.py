@@ -142,20 +142,20 @@ def sunspec_device(unit: Unit) -> list[Found]:
         return [Found(unit=unit.number, note=f"speaks SunSpec, but {error}")]
     except DiscoveryError as error:
         return [Found(unit=unit.number, note=str(error))]
-    who = identity(chain, words)
+    who = identity(unit, chain, words)
     found: list[Found] = []
     refusals: list[tuple[int, str]] = []
     for kind, fits in (("meter", sunspec_meter), ("inverter", sunspec_inverter)):
-        for name, layout in of_maker(kind, who["maker"]):
+        for name, layout in of_maker(kind, who.maker):
             try:
                 seen = fits(unit, name, layout, chain, words)
             except DiscoveryError as error:
                 shared = len(set(layout.models) & set(chain.ids))
                 refusals.append((shared, f"map {name}: {str(error).splitlines()[0]}"))
                 continue
-            found.append(Found(unit=unit.number, kind=kind, maps=(name,), sure=True, seen=seen, **who))
+            found.append(replace(who, kind=kind, maps=(name,), seen=seen))
             break
-    return found or [Found(unit=unit.number, sure=True, note=max(refusals)[1], **who)]
+    return found or [replace(who, note=max(refusals)[1])]
 
 
 @cache
@@ -172,12 +172,11 @@ def of_maker(kind: str, maker: str) -> list[tuple[str, DeviceMap]]:
     return own + [(name, m) for name, m in maps if name.split("-")[0] == GENERAL]
 
 
-def identity(chain: Chain, words: Mapping[int, int]) -> dict[str, str]:
-    """maker, model, serial_number of model 1; empty without one."""
-    texts = {"Mn": "", "Md": "", "SN": ""}
-    for model in chain.find(1)[:1]:
-        texts = {name: text_of(words, model.at + at, count) for name, (at, count) in COMMON.items()}
-    return {"maker": texts["Mn"], "model": texts["Md"], "serial_number": texts["SN"]}
+def identity(unit: Unit, chain: Chain, words: Mapping[int, int]) -> Found:
+    """Who it is, by its model 1; no names without one."""
+    at = next((model.at for model in chain.find(1)), None)
+    texts = {name: "" if at is None else text_of(words, at + first, count) for name, (first, count) in COMMON.items()}
+    return Found(unit=unit.number, sure=True, maker=texts["Mn"], model=texts["Md"], serial_number=texts["SN"])
 
 
 def text_of(words: Mapping[int, int], at: int, count: int) -> str:
