@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import termios
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -76,7 +77,10 @@ class WireAsker:
     def __init__(self, link: Link, stop: threading.Event) -> None:
         self.link, self.stop = link, stop
         self.timeout_ms = SERIAL_TIMEOUT_MS if isinstance(link, SerialLink) else TCP_TIMEOUT_MS
-        self.wire = Wire(link, self.timeout_ms, REST_MS)
+        try:
+            self.wire = Wire(link, self.timeout_ms, REST_MS)
+        except termios.error as error:  # not every adapter has every rate and parity
+            raise NobodyError(f"{link}: the port refuses these settings ({error})") from None
 
     def __call__(self, unit: int, function: int, address: int, count: int, /) -> tuple[int, ...]:
         if self.stop.is_set():
@@ -202,14 +206,11 @@ def scan_hosts(hosts: Iterable[TcpLink], units: Sequence[int], open_link: Open, 
 def scan_link(link: Link, units: Sequence[int], open_link: Open) -> list[Place]:
     """Everybody on this wire. Where nobody is at the other end the units need not be asked one by one."""
     places: list[Place] = []
-    with closing(open_link(link)) as ask:
-        try:
-            for unit in present(ask, link, units):
-                places += [Place(link, found) for found in identify(unit)]
-                if not isinstance(link, SerialLink) and is_everybody(ask, unit, units):
-                    break
-        except NobodyError:
-            pass
+    with suppress(NobodyError), closing(open_link(link)) as ask:
+        for unit in present(ask, link, units):
+            places += [Place(link, found) for found in identify(unit)]
+            if not isinstance(link, SerialLink) and is_everybody(ask, unit, units):
+                break
     return places
 
 

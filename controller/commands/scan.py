@@ -44,7 +44,7 @@ exit codes:
 """
 NOTHING = (
     "v2g scan: no known device answered. Look at its power, the cabling (A and B), its address and its unit: --units "
-    "1-247 asks them all"
+    "1-247 asks them all, which takes long on a serial line"
 )
 
 

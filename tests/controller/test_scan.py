@@ -6,6 +6,7 @@ Devices are words laid out by hand, answered in virtual time; the answers of met
 from __future__ import annotations
 
 import struct
+import termios
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -129,7 +130,7 @@ def test_every_meter_with_plain_registers_is_looked_for() -> None:
 SDM = {0: 230.0, 70: 50.0}
 # fmt: off
 POWERS = [
-    # floats beside 230 V, 50 Hz    the likeliest     phases    why
+    # beside 230 V and 50 Hz      the likeliest     phases    why
     ({},                          "eastron-sdm630", "L1",     "at rest nothing tells one phase from three"),
     ({12: 1500.0},                "eastron-sdm120", "L1",     "no total at 52: one phase, the total at 12"),
     ({12: 1500.0, 52: 1510.0},    "eastron-sdm630", "L1",     "phase and total agree"),
@@ -173,17 +174,17 @@ SMA = of_unit(3, 3, {30775: 0, 30776: 0, 40149: 0, 40150: 0, 40189: 0, 40190: 50
 QUASAR = of_unit(1, 3, quasar_words())
 # fmt: off
 INVERTERS = [
-    # unit words                                       maps                                 why
-    (1, QUASAR,                                     ("wallbox-quasar1",),                "a car at 55 %"),
-    (1, QUASAR | of_unit(1, 3, {537: 0, 538: 0}),   ("wallbox-quasar1",),                "no car, no state of charge"),
-    (1, QUASAR | of_unit(1, 3, {537: 99}),          (),                                  "a session nobody knows"),
-    (1, QUASAR | of_unit(1, 3, {526: 30000}),       (),                                  "30 kW from 7.4 kW"),
-    (1, QUASAR | of_unit(1, 3, {514: 0, 538: 0}),   (),                                  "zeros and a session"),
-    (227, VICTRON,                                    ("victron-gx", "victron-gx-3ph"),    "its system is unit 100"),
-    (1, SIGENERGY,                                  ("sigenergy-v2g-dc",),               "its plant is unit 247"),
-    (1, AMBIBOX,                                    ("ambibox-ambicharge-home",),        "two functions"),
-    (3, SMA,                                        ("sma-sbs-si",),                     "its own profile"),
-    (1, of_unit(1, 4, {28: 55}),                    (),                                  "one number is no SolaX"),
+    # unit words                                           maps                               why
+    (1,   QUASAR,                                          ("wallbox-quasar1",),              "a car at 55 %"),
+    (1,   QUASAR | of_unit(1, 3, {537: 0, 538: 0}),        ("wallbox-quasar1",),              "no car: soc is 0"),
+    (1,   QUASAR | of_unit(1, 3, {537: 99}),               (),                                "a session nobody knows"),
+    (1,   QUASAR | of_unit(1, 3, {526: 30000}),            (),                                "30 kW from 7.4 kW"),
+    (1,   QUASAR | of_unit(1, 3, {514: 0, 538: 0}),        (),                                "zeros and a session"),
+    (227, VICTRON,                                         ("victron-gx", "victron-gx-3ph"),  "its system is unit 100"),
+    (1,   SIGENERGY,                                       ("sigenergy-v2g-dc",),             "its plant is unit 247"),
+    (1,   AMBIBOX,                                         ("ambibox-ambicharge-home",),      "two functions"),
+    (3,   SMA,                                             ("sma-sbs-si",),                   "its own profile"),
+    (1,   of_unit(1, 4, {28: 55}),                         (),                                "one number is no SolaX"),
 ]
 # fmt: on
 
@@ -212,7 +213,7 @@ def sunspec(maker: str, *bodies: Body, base: int = 40000) -> Words:
 METER = (203, 105, model_203())
 # fmt: off
 SUNSPEC = [
-    # words                                       (kind, map)   why
+    # words                                       (kind, map)                         why
     (sunspec("Acme", *inverter()),                [("inverter", "sunspec-7xx")],        "701 ... 715"),
     (sunspec("Acme", *inverter(), base=0),        [("inverter", "sunspec-7xx")],        "from 0 on"),
     (sunspec("Acme", *storage()),                 [("inverter", "sunspec-12x")],        "124"),
@@ -465,6 +466,12 @@ def test_the_lines_of_every_inverter_load(
     assert load_site(tmp_path / "site.yaml").inverter.map == maps[0]
 
 
+def test_the_page_shows_what_is_printed() -> None:
+    (sdm,) = who_is(of_unit(1, 4, floats({0: 230.0, 2: 231.0, 4: 229.0, 70: 60.0, 12: 1410.0, 52: 1410.0})), zero=True)
+    shown = "\n".join(list(lines([Place(TcpLink("192.168.1.61", 1502), sdm)]))[1:])
+    assert f"```yaml\n{shown}\n```" in (Path(__file__).parents[2] / "docs/devices.md").read_text()
+
+
 def test_a_second_meter_is_a_comment(tmp_path: Path) -> None:
     other = TcpLink("192.168.1.6")
     site = loaded(tmp_path, Place(TCP, A_METER), Place(other, A_METER), Place(LINE, AN_INVERTER))
@@ -518,21 +525,21 @@ def v2g(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, 
 
 # fmt: off
 BAD = [
-    # arguments                               the line holds
-    (["--serial", "/dev/null/x"],             "--serial /dev/null/x is no serial port; ports of this machine: "),
-    (["--host", ":502"],                      "--host :502: ADDRESS or ADDRESS:PORT"),
-    (["--host", "10.0.0.1:0"],                "--host 10.0.0.1:0: ADDRESS or ADDRESS:PORT, the port 1 ... 65535"),
-    (["--host", "10.0.0.1:x"],                "--host 10.0.0.1:x: ADDRESS or ADDRESS:PORT"),
-    (["--network", "192.168.1.0/33"],         "is no IPv4 network; like 192.168.1.0/24"),
-    (["--network", "8.8.8.0/24"],             "8.8.8.0/24 is not a private network"),
-    (["--network", "10.0.0.0/8"],             "has 16777216 addresses; at most 1024 (/22)"),
-    (["--host", "127.0.0.1", "--units", "1-300"],"--units 1-300: '1-300'"),
-    (["--host", "127.0.0.1", "--units", "5-2"],"--units 5-2: '5-2'"),
-    (["--host", "127.0.0.1", "--units", "1,,2"],"--units 1,,2: ''"),
-    (["--serial", "/dev/null", "--units", "0"],"'0' is no unit or range of 1 ... 247"),
-    (["--host", "127.0.0.1", "--network", "10.0.0.0/24"], "--host and --network exclude each other"),
-    ([],                                      "where? --serial PORT ("),
-    (["--serial"],                            "where? --serial PORT ("),
+    # arguments                                            the line holds
+    (["--serial", "/dev/null/x"],                          "is no serial port; ports of this machine: "),
+    (["--host", ":502"],                                   "--host :502: ADDRESS or ADDRESS:PORT"),
+    (["--host", "10.0.0.1:0"],                             "10.0.0.1:0: ADDRESS or ADDRESS:PORT, the port 1 ... 65535"),
+    (["--host", "10.0.0.1:x"],                             "--host 10.0.0.1:x: ADDRESS or ADDRESS:PORT"),
+    (["--network", "192.168.1.0/33"],                      "is no IPv4 network; like 192.168.1.0/24"),
+    (["--network", "8.8.8.0/24"],                          "8.8.8.0/24 is not a private network"),
+    (["--network", "10.0.0.0/8"],                          "has 16777216 addresses; at most 1024 (/22)"),
+    (["--host", "127.0.0.1", "--units", "1-300"],          "--units 1-300: '1-300'"),
+    (["--host", "127.0.0.1", "--units", "5-2"],            "--units 5-2: '5-2'"),
+    (["--host", "127.0.0.1", "--units", "1,,2"],           "--units 1,,2: ''"),
+    (["--serial", "/dev/null", "--units", "0"],            "'0' is no unit or range of 1 ... 247"),
+    (["--host", "127.0.0.1", "--network", "10.0.0.0/24"],  "--host and --network exclude each other"),
+    ([],                                                   "where? --serial PORT ("),
+    (["--serial"],                                         "where? --serial PORT ("),
 ]
 # fmt: on
 
@@ -613,6 +620,18 @@ def test_two_units_on_a_real_line_are_found_and_never_written() -> None:
     assert [(p.found.unit, p.found.kind) for p in found] == [(1, "meter"), (2, "inverter")]
     assert {q.function for q in asked} == {3, 4}
     assert rtu_line.broken == []
+
+
+def test_a_port_that_refuses_a_setting_is_asked_at_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise termios.error(22, "Invalid argument")
+
+    with line({1: floats(SDM)}) as there:
+        link = SerialLink(there.link.path, 9600)
+        with monkeypatch.context() as patch:
+            patch.setattr("controller.scan.Wire", refuse)
+            assert scan_link(link, (1,), lambda to: WireAsker(to, threading.Event())) == []
+        assert scan_link(link, (1,), lambda to: WireAsker(to, threading.Event())) != []
 
 
 def test_a_scan_that_is_stopped_asks_nobody_any_more() -> None:
