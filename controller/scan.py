@@ -4,7 +4,7 @@ Load     one connection to a host at a time, REST_MS between two questions, FEW 
 Order    a serial line: the usual baud rates and parities until somebody answers; all devices of a line share one.
          A host: Modbus TCP, then Modbus over UDP. A unit that is silent gets two questions, a second chance with each.
 Bounds   longest_s() is the time it takes when nobody answers; whoever answers adds seconds.
-Errors   InputError: what was asked for. BusError: a port that cannot be opened, a host without an address.
+Errors   InputError: what was asked for. BusError: a port that cannot be opened, a name without an address.
 """
 
 from __future__ import annotations

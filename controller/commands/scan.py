@@ -29,6 +29,7 @@ from controller.scan import (
 )
 from controller.scanlines import as_json, headline, is_known, lines
 from controller.scanmaps import REFUSES
+from drivers.base import BusError
 from drivers.modbus.link import Link
 from drivers.modbus.serial_port import port_names
 
@@ -101,13 +102,16 @@ def scan(args: argparse.Namespace, open_link: Open) -> list[Place]:
 
 
 def serial_ports(ports: Sequence[str], units: Sequence[int], open_link: Open) -> list[Place]:
-    """One port after the other."""
+    """One port after the other; one that cannot be opened costs the others nothing."""
     places: list[Place] = []
     for path in ports:
         bound_s = sum(longest_s(link, len(units)) for link in lines_of(path))
-        tell(f"{path}: {len(lines_of(path))} settings, {len(units)} units: {bound_s:.0f} s if nobody answers")
-        with Progress(f"scan {path}", sys.stderr) as progress:
-            places += scan_serial(path, units, open_link, progress)
+        tell(f"{path}: settings: {len(lines_of(path))}, units: {len(units)}; {bound_s:.0f} s if nobody answers")
+        try:
+            with Progress(f"scan {path}", sys.stderr) as progress:
+                places += scan_serial(path, units, open_link, progress)
+        except BusError as error:
+            tell(str(error))
     return places
 
 

@@ -5,10 +5,12 @@ Devices are words laid out by hand, answered in virtual time; the answers of met
 
 from __future__ import annotations
 
+import json
 import struct
 import termios
 import threading
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,7 +46,7 @@ from drivers.mapfile import load_map, map_names
 from drivers.mapproof import read_answers
 from drivers.modbus.link import Link, SerialLink, TcpLink, UdpLink
 from drivers.sunspec.chain import RefusedError
-from tests.drivers.modbus.scripted import device, reply
+from tests.drivers.modbus.scripted import HANG_UP, device, reply
 from tests.drivers.modbus.scripted_line import Question, line, rtu
 from tests.drivers.modbus.test_inverter_devices import quasar_words
 from tests.drivers.sunspec_words import Body, inverter, lay_out
@@ -558,10 +560,13 @@ def test_the_ports_are_listed_when_none_is_named(
     assert v2g(capsys, "--serial")[:2] == (2, "/dev/ttyUSB0\n/dev/ttyUSB1\n")
 
 
-def test_a_serial_port_that_is_no_terminal_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    code, _, told = v2g(capsys, "--serial", "/dev/null")
-    assert code == 3
-    assert "/dev/null: cannot be opened" in told.splitlines()[-1]
+def test_a_port_that_cannot_be_opened_costs_the_others_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    with line({1: floats(SDM)}) as there:
+        code, out, told = v2g(capsys, "--serial", "/dev/null", there.link.path, "--units", "1")
+    assert code == 0
+    assert f"  serial: {there.link.path}" in out
+    assert [text for text in told.splitlines() if text.startswith("/dev/null: cannot be opened")]
+    assert v2g(capsys, "--serial", "/dev/null")[:2] == (3, "")
 
 
 def test_nobody_at_an_address_is_3(capsys: pytest.CaptureFixture[str]) -> None:
@@ -582,6 +587,20 @@ def test_on_a_wire_there_is_nothing_but_functions_3_and_4(capsys: pytest.Capture
     assert after == before
 
 
+def test_a_network_is_searched_on_real_sockets_and_told_to_a_program(capsys: pytest.CaptureFixture[str]) -> None:
+    with device(quasar_words()) as d:
+        code, out, _ = v2g(capsys, "--network", f"127.0.0.0/29:{d.port}", "--units", "1", "--json")
+    assert code == 0
+    (found,) = json.loads(out)["devices"]
+    assert found["site"]["inverter"] == {
+        "map": "wallbox-quasar1",
+        "host": "127.0.0.1",
+        "port": d.port,
+        "unit": 1,
+        "reversion_s": 10,
+    }
+
+
 def test_a_device_of_exceptions_is_3_and_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     with device(rule=lambda q: reply(q, bytes([q.function | 0x80, 2]))) as d:
         code, out, told = v2g(capsys, "--host", f"127.0.0.1:{d.port}", "--units", "1-2")
@@ -596,13 +615,17 @@ def test_a_gateway_without_the_unit_is_nobody(code: int) -> None:
         assert scan_link(link, (1, 2), lambda to: WireAsker(to, threading.Event())) == []
 
 
-def test_a_unit_behind_silent_ones_is_found_over_tcp(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Silence closes the connection; what the wire then waits before it connects again must not hide the next unit."""
-    monkeypatch.setattr("controller.scan.TCP_TIMEOUT_MS", 100)
-    with device(floats(SDM), rule=lambda q: None if q.unit == 4 else b"") as d:
+def test_a_unit_is_found_behind_some_that_hang_up() -> None:
+    """A wire waits ever longer to connect again; that must not make the next unit look like nobody."""
+    with device(floats(SDM), rule=lambda q: None if q.unit == 4 else HANG_UP) as d:
         link = TcpLink("127.0.0.1", d.port)
         (place,) = scan_link(link, (1, 2, 3, 4), lambda to: WireAsker(to, threading.Event()))
     assert place.found.unit == 4
+
+
+def test_without_a_connection_there_is_nobody() -> None:
+    with closing(WireAsker(TcpLink("127.0.0.1", free_port()), threading.Event())) as ask, pytest.raises(NobodyError):
+        ask(1, 3, 40000, 2)
 
 
 def refused(q: Question) -> bytes:

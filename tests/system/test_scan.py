@@ -145,7 +145,7 @@ def test_an_empty_line_is_3_and_was_asked_at_every_setting_it_has() -> None:
         done = v2g("scan", "--serial", wire.left, "--units", "1")
         asked = [rate for rate, _ in wire.sent]
     assert (done.returncode, done.stdout) == (3, "")
-    assert done.stderr.splitlines()[0].startswith(f"{wire.left}: 18 settings, 1 units: ")
+    assert done.stderr.splitlines()[0].startswith(f"{wire.left}: settings: 18, units: 1; ")
     assert "no known device answered" in done.stderr.splitlines()[-1]
     assert len(asked) in (17 * 4, 18 * 4)  # two questions, two tries
     rates = (1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200)
