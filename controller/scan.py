@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import ipaddress
 import re
-import termios
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -25,7 +24,7 @@ from controller.scanmaps import Found, NobodyError, Unit, identify, known_maps
 from drivers.base import BusError
 from drivers.modbus.codes import Fault
 from drivers.modbus.link import Link, SerialLink, TcpLink, UdpLink
-from drivers.modbus.serial_port import port_names
+from drivers.modbus.serial_port import LineError, port_names
 from drivers.modbus.wire import Wire, resolve
 from drivers.sunspec.chain import RefusedError
 from drivers.sunspec.wire import FAULTS
@@ -79,8 +78,8 @@ class WireAsker:
         self.timeout_ms = SERIAL_TIMEOUT_MS if isinstance(link, SerialLink) else TCP_TIMEOUT_MS
         try:
             self.wire = Wire(link, self.timeout_ms, REST_MS)
-        except termios.error as error:  # not every adapter has every rate and parity
-            raise NobodyError(f"{link}: the port refuses these settings ({error})") from None
+        except LineError as error:  # not every adapter has every rate and parity
+            raise NobodyError(str(error)) from None
 
     def __call__(self, unit: int, function: int, address: int, count: int, /) -> tuple[int, ...]:
         if self.stop.is_set():

@@ -3,7 +3,8 @@
 The settings stay in the descriptor: a thread without the interpreter takes them from there and can open the port again
 after an adapter was unplugged. An adapter by FTDI collects its bytes for up to 16 ms;
 where the kernel lets us, it is told 1 ms.
-Errors   BusError: the port cannot be opened; the text says what to look at.
+Errors   BusError: the port cannot be opened; the text says what to look at. LineError: it can, but not at this rate and
+         parity.
 """
 
 from __future__ import annotations
@@ -30,6 +31,10 @@ REMEDIES = {
 }
 
 
+class LineError(BusError):
+    """This port has no such rate or parity."""
+
+
 def open_port(link: SerialLink) -> int:
     """The descriptor of the port: raw, not blocking, for us alone."""
     try:
@@ -41,6 +46,10 @@ def open_port(link: SerialLink) -> int:
             timeout=0,
             exclusive=True,
         )
+    except termios.error as error:
+        raise LineError(
+            f"{link}: the port does not have this setting ({error.args[-1]}); allowed: one that it has"
+        ) from None
     except (serial.SerialException, OSError) as error:
         raise BusError(f"{link.path}: cannot be opened: {_reason(error)}; {_remedy(error)}") from None
     try:

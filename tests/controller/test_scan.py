@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import struct
-import termios
 import threading
 from collections.abc import Mapping
 from contextlib import closing
@@ -45,6 +44,7 @@ from drivers.base import BusError
 from drivers.mapfile import load_map, map_names
 from drivers.mapproof import read_answers
 from drivers.modbus.link import Link, SerialLink, TcpLink, UdpLink
+from drivers.modbus.serial_port import LineError
 from drivers.sunspec.chain import RefusedError
 from tests.drivers.modbus.scripted import HANG_UP, device, reply
 from tests.drivers.modbus.scripted_line import Question, line, rtu
@@ -647,7 +647,7 @@ def test_two_units_on_a_real_line_are_found_and_never_written() -> None:
 
 def test_a_port_that_refuses_a_setting_is_asked_at_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
-        raise termios.error(22, "Invalid argument")
+        raise LineError("/dev/ttyUSB0 (9600 8N1): the port does not have this setting (Invalid argument)")
 
     with line({1: floats(SDM)}) as there:
         link = SerialLink(there.link.path, 9600)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import termios
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from drivers.base import BusError
 from drivers.modbus.codes import Fault
 from drivers.modbus.link import SerialLink
+from drivers.modbus.serial_port import LineError, open_port
 from drivers.modbus.wire import Wire
 from tests.drivers.modbus.scripted import wait
 from tests.drivers.modbus.scripted_line import Question, answer, line, rtu
@@ -201,3 +203,14 @@ SILENCES = [
 def test_the_silence_between_two_frames(baud: int, ms: float, why: str) -> None:
     assert SerialLink("/dev/tty", baud).silence_ns / 1e6 == pytest.approx(ms, abs=0.01)
     assert SerialLink("/dev/tty", 9600, "E").bits_per_char == 11
+
+
+def test_a_setting_that_the_port_does_not_have_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Linux says it of a pseudo-terminal that is asked for even parity, and of adapters without some rates."""
+
+    def refuse(*_args: object, **_more: object) -> None:
+        raise termios.error(22, "Invalid argument")
+
+    monkeypatch.setattr("serial.Serial", refuse)
+    with pytest.raises(LineError, match=r"^/dev/ttyUSB0 \(9600 8E1\): the port does not have this setting \(Invalid"):
+        open_port(SerialLink("/dev/ttyUSB0", 9600, "E"))
