@@ -12,15 +12,21 @@ import threading
 from pathlib import Path
 from typing import IO
 
+PARENT = "V2G_PARENT"  # of the environment: the process id of who has started us
 PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 def die_with_parent() -> None:
-    """The kernel sends SIGTERM when the thread that started us ends. Linux only; elsewhere nothing happens."""
+    """The kernel sends SIGTERM when the thread that started us ends. Linux only; elsewhere nothing happens.
+
+    One that has already ended sends nothing any more: whoever says who he is, in PARENT, is missed then too.
+    """
     try:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
     except (OSError, AttributeError):
         return
+    if os.environ.get(PARENT, str(os.getppid())) != str(os.getppid()):
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 class StopEvent(threading.Event):

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from controller.lifetime import die_with_parent
+from controller.lifetime import PARENT
 
 
 class ProcessError(Exception):
@@ -37,7 +37,7 @@ class Family:
         with (self.logs / f"{name}.log").open("ab") as log:
             self.members[name] = subprocess.Popen(
                 [sys.executable, "-m", *command], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                start_new_session=True, env={**os.environ, **self.environment}, preexec_fn=die_with_parent,
+                start_new_session=True, env={**os.environ, PARENT: str(os.getpid()), **self.environment},
             )  # fmt: skip
 
     def last_line(self, name: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -9,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.lifetime import StopEvent
+from controller.lifetime import PARENT, StopEvent
 
 ROOT = Path(__file__).parents[2]
 BOUND_S = 60.0  # for a broken build, not a figure
@@ -53,3 +55,11 @@ def test_every_waiter_is_woken(timeout_s: float | None) -> None:
 
 def test_nobody_has_stopped_it_yet() -> None:
     assert not StopEvent().wait(0.0)
+
+
+@pytest.mark.parametrize(("parent", "lives"), [("", True), ("1", False)], ids=["it is there", "it has ended already"])
+def test_a_parent_that_ended_before_anybody_asked_is_missed_too(parent: str, lives: bool) -> None:
+    code = "from controller.lifetime import die_with_parent; die_with_parent(); print('lives')"
+    environment = os.environ | {PARENT: parent or str(os.getpid())}
+    ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == ((0, "lives\n") if lives else (-signal.SIGTERM, ""))

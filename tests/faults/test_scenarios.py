@@ -141,11 +141,16 @@ WHOLE = [
 ]
 # fmt: on
 KINDS = {"line": LINE, "whole": WHOLE, "tcp": METER + INVERTER + BOTH + START}
+EACH = 3  # `make system` plays each third one, the night all of them
 # those that take long first, so that the last ones are short
 ROWS = [
-    pytest.param(Scenario(*row[:3], kind), id=f"{row[0]}{' at the start' if row in START else ''}, {kind}: {row[3]}")
+    pytest.param(
+        Scenario(*row[:3], kind),
+        id=f"{row[0]}{' at the start' if row in START else ''}, {kind}: {row[3]}",
+        marks=[pytest.mark.nightly] if i % EACH else [],
+    )
     for kind, rows in KINDS.items()
-    for row in sorted(rows, key=lambda row: row[1] == "goes on")
+    for i, row in enumerate(sorted(rows, key=lambda row: row[1] == "goes on"))
 ]
 
 
