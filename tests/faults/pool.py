@@ -26,7 +26,7 @@ from tests.faults.owed import INVERTER, INVERTER_LINE, LOST_AFTER_S, METER, METE
 from tests.faults.rig import PARTS, Rig
 from tests.faults.watch import Watch
 
-AT_ONCE = 3
+AT_ONCE = 2
 LATE_S = 5.0  # a miss is told with the time it took, up to this much later
 DEVICES = ("grid", "meter", "inverter", "controller")
 FAIL_SAFE = (
