@@ -132,7 +132,8 @@ cdef inline double arbiter_power(arbiter_t* st, const arbiter_cfg_t* cfg, const 
     cdef double p_w
     cdef int i
     take(&span, limits)
-    departure_floor(st, cfg, &span, soc_pu, soc_known, most_w, t_depart_ns, t_ns, reasons)
+    if t_depart_ns != 0:
+        departure_floor(st, cfg, &span, soc_pu, soc_known, most_w, t_depart_ns, t_ns, reasons)
     st.source = -1
     st.seq = 0
     for i in range(7, 0, -1):

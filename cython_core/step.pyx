@@ -268,6 +268,7 @@ cdef double stage_wish(core_state_t* st, const settings_t* cfg, const inputs_t* 
     cdef double ramp_w = cfg.limits.ramp_pu_s * cfg.limits.p_rated_w * dt_s
     cdef double order_pu = inputs.order.ap_limit_pu
     cdef double ceiling_w, down_w
+    cdef double most_w = 0.0
     if inputs.wish.source >= 0:
         rec.reasons |= arbiter_accept(&st.arbiter, &cfg.arbiter, &inputs.wish, t_ns)
     obedience(st, cfg, inputs, t_ns, rec)
@@ -280,9 +281,10 @@ cdef double stage_wish(core_state_t* st, const settings_t* cfg, const inputs_t* 
             rec.reasons |= ACTIVE_LIMIT
             narrow(&economic, economic.lo, ceiling_w)
     st.p_most_w = economic.hi
+    if inputs.order.t_depart_ns != 0:
+        most_w = most_charging_w(&st.device, &cfg.limits)
     rec.p_wish_w = arbiter_power(&st.arbiter, &cfg.arbiter, &economic, st.device.soc_pu,
-                                 soc_known(&st.device), most_charging_w(&st.device, &cfg.limits),
-                                 inputs.order.t_depart_ns, t_ns, &rec.reasons)
+                                 soc_known(&st.device), most_w, inputs.order.t_depart_ns, t_ns, &rec.reasons)
     volt_watt(st, cfg, hard, k, rec)
     narrow(&economic, hard.lo, hard.hi)
     rec.p_lo_w = hard.lo
