@@ -1,8 +1,8 @@
 """A family of processes: started by name, watched, ended in order. Nothing is left behind.
 
-Each has its own session, so that Ctrl-C in the terminal reaches only us, and we end them in a safe order; when we end
-without that, the kernel ends them. Output goes to logs/<name>.log. Errors: ProcessError names the process, its exit
-code and the last line it wrote.
+Each has its own session, so that Ctrl-C in the terminal reaches only us, and we end them in a safe order; those that
+were told --parent-death end when we end without that. Output goes to logs/<name>.log. Errors: ProcessError names the
+process, its exit code and the last line it wrote.
 """
 
 from __future__ import annotations

@@ -11,8 +11,8 @@
 from libc.math cimport fabs, isfinite
 from libc.stdint cimport int64_t
 
-from cython_core.codes cimport D_P, D_P_SET, M_P, OVERWRITTEN, POWER_MISMATCH
-from cython_core.structs cimport device_state_t, measurement_t
+from cython_core.codes cimport D_P, D_P_SET, OVERWRITTEN, POWER_MISMATCH
+from cython_core.structs cimport device_state_t
 
 cdef extern from *:
     """
