@@ -28,6 +28,7 @@ cdef extern from *:
     const double ETA "V2G_ETA"                  # of what is charged this arrives in the battery
     const int64_t FULL_NS "V2G_FULL_NS"         # one glitch of the charger shall not end a night's charge
     const double IN_TIME "V2G_IN_TIME"          # the time that charging takes is counted so many times
+    int leading_zeros "__builtin_clzll"(unsigned long long bits) noexcept nogil
 
 cdef struct arbiter_cfg_t:
     double charge_w              # the default wish: charge at this power ...
@@ -130,15 +131,18 @@ cdef inline double arbiter_power(arbiter_t* st, const arbiter_cfg_t* cfg, const 
     cdef const wish_t* wish
     cdef span_t span
     cdef double p_w
+    cdef int64_t left = st.used                         # slot by slot, the strongest first, and no empty one is looked at
     cdef int i
     take(&span, limits)
     if t_depart_ns != 0:
         departure_floor(st, cfg, &span, soc_pu, soc_known, most_w, t_depart_ns, t_ns, reasons)
     st.source = -1
     st.seq = 0
-    for i in range(7, 0, -1):
-        if not st.used & 1 << i:
-            continue
+    for _ in range(7):
+        if left == 0:
+            break
+        i = 63 - leading_zeros(left)
+        left ^= 1 << i
         wish = &st.wishes[i]
         if wish.valid_from_ns <= t_ns < wish.expires_ns:
             narrow(&span, wish.lo_w, wish.hi_w)

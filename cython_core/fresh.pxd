@@ -34,7 +34,9 @@ cdef inline int64_t age_of(int64_t t_ns, int64_t t_value_ns, int64_t half_refres
 
 
 cdef inline int64_t freshness(int64_t age_ns, const ages_cfg_t* ages) noexcept nogil:
-    return (age_ns > ages.fresh_ns) + (age_ns > ages.held_ns) + (age_ns > ages.lost_ns)
+    if age_ns <= ages.fresh_ns:
+        return FRESH_FRESH
+    return 1 + (age_ns > ages.held_ns) + (age_ns > ages.lost_ns)
 
 
 cdef inline int same_values(const measurement_t* a, const measurement_t* b) noexcept nogil:
