@@ -131,7 +131,7 @@ cdef inline double arbiter_power(arbiter_t* st, const arbiter_cfg_t* cfg, const 
     cdef const wish_t* wish
     cdef span_t span
     cdef double p_w
-    cdef int64_t left = st.used                         # slot by slot, the strongest first, and no empty one is looked at
+    cdef int64_t left = st.used     # slots in use, the strongest first
     cdef int i
     take(&span, limits)
     if t_depart_ns != 0:
