@@ -9,6 +9,7 @@ import os
 import select
 import signal
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
@@ -61,6 +62,24 @@ def stop_on_signals() -> threading.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     return stopping
+
+
+@contextlib.contextmanager
+def signals_wait() -> Iterator[None]:
+    """SIGTERM and SIGINT are heard at the end of this: a process just started must be noted before anything raises."""
+    if threading.current_thread() is not threading.main_thread():  # no handler runs here
+        yield
+        return
+    came: list[int] = []
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.signal(number, lambda number, _: came.append(number)) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler or signal.SIG_DFL)
+        for number in came:
+            signal.raise_signal(number)
 
 
 def lock_folder(folder: Path, name: str) -> IO[bytes] | None:

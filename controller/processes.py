@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from controller.lifetime import PARENT
+from controller.lifetime import PARENT, signals_wait
 
 
 class ProcessError(Exception):
@@ -34,7 +34,7 @@ class Family:
     def start(self, name: str, *command: str) -> None:
         """`python -m command...`."""
         self.logs.mkdir(parents=True, exist_ok=True)
-        with (self.logs / f"{name}.log").open("ab") as log:
+        with (self.logs / f"{name}.log").open("ab") as log, signals_wait():
             self.members[name] = subprocess.Popen(
                 [sys.executable, "-m", *command], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 start_new_session=True, env={**os.environ, PARENT: str(os.getpid()), **self.environment},

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.lifetime import PARENT, StopEvent
+from controller.lifetime import PARENT, StopEvent, signals_wait
 
 ROOT = Path(__file__).parents[2]
 BOUND_S = 60.0  # for a broken build, not a figure
@@ -63,3 +63,26 @@ def test_a_parent_that_ended_before_anybody_asked_is_missed_too(parent: str, liv
     environment = os.environ | {PARENT: parent or str(os.getpid())}
     ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout) == ((0, "lives\n") if lives else (-signal.SIGTERM, ""))
+
+
+def test_ctrl_c_while_a_process_is_started_is_heard_when_it_is_noted() -> None:
+    noted: list[str] = []
+    with pytest.raises(KeyboardInterrupt), signals_wait():
+        signal.raise_signal(signal.SIGINT)
+        noted.append("the process")
+    assert noted == ["the process"]
+    with pytest.raises(KeyboardInterrupt):  # and afterwards it is heard as before
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_a_thread_that_hears_no_signals_waits_for_none() -> None:
+    done: list[bool] = []
+
+    def inside() -> None:
+        with signals_wait():
+            done.append(True)
+
+    thread = threading.Thread(target=inside)
+    thread.start()
+    thread.join(BOUND_S)
+    assert done == [True]
