@@ -78,8 +78,8 @@ def signals_wait() -> Iterator[None]:
     finally:
         for number, handler in zip(numbers, before, strict=True):
             signal.signal(number, handler or signal.SIG_DFL)
-        for number in came:
-            signal.raise_signal(number)
+        for heard in came:
+            signal.raise_signal(heard)
 
 
 def lock_folder(folder: Path, name: str) -> IO[bytes] | None:

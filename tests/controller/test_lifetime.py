@@ -67,9 +67,14 @@ def test_a_parent_that_ended_before_anybody_asked_is_missed_too(parent: str, liv
 
 def test_ctrl_c_while_a_process_is_started_is_heard_when_it_is_noted() -> None:
     noted: list[str] = []
-    with pytest.raises(KeyboardInterrupt), signals_wait():
-        signal.raise_signal(signal.SIGINT)
-        noted.append("the process")
+
+    def start() -> None:
+        with signals_wait():
+            signal.raise_signal(signal.SIGINT)
+            noted.append("the process")
+
+    with pytest.raises(KeyboardInterrupt):
+        start()
     assert noted == ["the process"]
     with pytest.raises(KeyboardInterrupt):  # and afterwards it is heard as before
         signal.raise_signal(signal.SIGINT)
