@@ -77,7 +77,16 @@ def test_the_licence_and_the_command_are_named(site: Path) -> None:
     assert list(info.rglob("LICENSE"))
 
 
-def test_core_tests_pass_on_it(site: Path, tmp_path: Path) -> None:
+# one of each kind: the numbers of the standard, arrays, memory shared with others, threads
+SOME = tuple(f"tests/cython_core/test_{name}.py" for name in ("worked_examples", "bulk", "mailbox", "ring", "loop"))
+# the second implementation compares the same code elsewhere, and takes its time
+ALL = ("tests/cython_core", "--ignore", "tests/cython_core/test_reference.py")
+
+
+@pytest.mark.parametrize(
+    "which", [pytest.param(SOME, id="some"), pytest.param(ALL, id="all", marks=pytest.mark.nightly)]
+)
+def test_core_tests_pass_on_it(site: Path, tmp_path: Path, which: tuple[str, ...]) -> None:
     """A copy of the core's tests, with only the wheel's content to import."""
     for name in ("__init__.py", "need.py", "conftest.py", "cython_core"):
         source = ROOT / "tests" / name
@@ -89,7 +98,5 @@ def test_core_tests_pass_on_it(site: Path, tmp_path: Path) -> None:
             shutil.copy(source, target)
     code = "import sys, cython_core.functions.volt_var as v; print(v.__file__)"
     assert str(site) in run(sys.executable, "-c", code, cwd=tmp_path, PYTHONPATH=str(site))
-    # the second implementation compares the same code elsewhere, and takes its time
-    quick = ("-m", "not system and not nightly", "--ignore", "tests/cython_core/test_reference.py")
-    pytest_ = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *quick, "tests/cython_core")
-    assert " passed" in run(*pytest_, cwd=tmp_path, PYTHONPATH=str(site))
+    pytest_ = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not system and not nightly")
+    assert " passed" in run(*pytest_, *which, cwd=tmp_path, PYTHONPATH=str(site))
