@@ -48,13 +48,14 @@ def headline(place: Place) -> str:
     number = f", serial number {found.serial_number}" if found.serial_number else ""
     if not found.maps:
         return f"{place.link} unit {found.unit}: {name}{number}{': ' if name else ''}{found.note}"
-    what = f"{found.kind} {name}{number}, map {found.maps[0]}" if found.sure else f"looks like {found.maps[0]}"
+    who = " ".join(filter(None, (found.kind, name)))
+    what = f"{who}{number}, map {found.maps[0]}" if found.sure else f"looks like {found.maps[0]}"
     return f"{place.link} unit {found.unit}: {what}{f' ({values})' if values else ''}{alike(place)}"
 
 
 def alike(place: Place) -> str:
     others = place.found.maps[1:]
-    return f"; {', '.join(others)} would answer alike: its nameplate tells" if others else ""
+    return f"; no register tells it from {', '.join(others)}: its nameplate does" if others else ""
 
 
 def value_text(name: str, value: float) -> str:

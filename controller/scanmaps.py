@@ -2,8 +2,8 @@
 
 SunSpec    the device says who it is: manufacturer, model and serial number of its model 1. A map for its manufacturer
            comes before the general one; whoever has a meter's and an inverter's models is both.
-Registers  nothing in them says whose they are: a meter's map fits when frequency and voltage are a grid's, an
-           inverter's when all its values are plausible. Several may fit: the nameplate tells them apart.
+Registers  a meter's map fits when frequency and voltage are a grid's, an inverter's when all its values are plausible.
+           Several may fit: a map's probe says that it is this one, without a match the nameplate tells them apart.
 Errors     NobodyError goes through: there is nobody at the other end, so nobody else needs to be asked.
 """
 
@@ -24,6 +24,7 @@ from drivers.registermap import PHASES, Plan, decode, meter_plan
 from drivers.sunspec.chain import BASES, MARK, Chain, RefusedError, fetch, walk
 from drivers.sunspec.meter import registers_of
 from drivers.sunspec.plan import inverter_plan
+from drivers.tables import TYPES
 
 # (unit, function, address, count) -> words; raises RefusedError (somebody is there), NobodyError or another BusError
 Ask = Callable[[int, int, int, int], tuple[int, ...]]
@@ -50,7 +51,8 @@ class NobodyError(BusError):
 class Found:
     """What a unit is. maps: the likeliest first, all that answer alike; none: it answers, and nothing of ours fits.
 
-    sure: the device said it. seen: quantities as they were read, + = out of the inverter. note: why nothing fits.
+    sure: the device said it, by its model 1 or a map's probe. seen: quantities as they were read, + = out of the
+    inverter. note: why nothing fits.
     """
 
     unit: int
@@ -70,6 +72,7 @@ class Fit:
 
     size: int
     name: str
+    device: DeviceMap
     seen: Mapping[str, float]
 
 
@@ -165,11 +168,10 @@ def sunspec_models() -> frozenset[int]:
 
 
 def of_maker(kind: str, maker: str) -> list[tuple[str, DeviceMap]]:
-    """SunSpec maps for this manufacturer's device: its own ones first, then the general ones."""
-    said = maker.lower()
-    maps = [(name, m) for name, m in known_maps(kind) if m.models]
-    own = [(name, m) for name, m in maps if name.split("-")[0] in said.split()]
-    return own + [(name, m) for name, m in maps if name.split("-")[0] == GENERAL]
+    """Maps for this manufacturer's SunSpec device: its own ones first, then the general ones."""
+    said = maker.lower().split()
+    own = [(name, m) for name, m in known_maps(kind) if (m.models or m.inverter) and name.split("-")[0] in said]
+    return own + [(name, m) for name, m in known_maps(kind) if m.models and name.split("-")[0] == GENERAL]
 
 
 def identity(unit: Unit, chain: Chain, words: Mapping[int, int]) -> Found:
@@ -196,7 +198,12 @@ def sunspec_meter(
 def sunspec_inverter(
     unit: Unit, name: str, layout: DeviceMap, chain: Chain, words: Mapping[int, int]
 ) -> Mapping[str, float]:
-    """Whether it can be commanded by this map; DiscoveryError: it cannot."""
+    """Whether it can be commanded by this map; DiscoveryError: it cannot. Some are commanded otherwise."""
+    if layout.inverter is not None:
+        plain = inverter_values(unit, layout)
+        if plain is None:
+            raise DiscoveryError("its registers are not there, or hold what cannot be")
+        return plain
     plan = inverter_plan(chain, words, unit.number, reversion_s(layout), TIMEOUT_MS, name)
     state = record(unit, plan, DeviceState) or {}
     return {q: state[q] for q in layout.quantities if math.isfinite(state.get(q, math.nan))}
@@ -246,7 +253,7 @@ def register_meter(unit: Unit) -> list[Found]:
             continue
         seen = meter_values(unit, device)
         if seen and is_of_a_grid(seen) and adds_up(seen):
-            fitting.append(Fit(len(device.registers), name, seen))
+            fitting.append(Fit(len(device.registers), name, device, seen))
     most = max((wires(fit.seen) for fit in fitting), default=0)
     return one_of(unit, "meter", [fit for fit in fitting if wires(fit.seen) == most])
 
@@ -265,14 +272,15 @@ def adds_up(seen: Mapping[str, float]) -> bool:
 
 
 def register_inverter(unit: Unit) -> list[Found]:
-    """At most one: the maps whose values are all plausible. One value alone proves nothing."""
+    """At most one: the maps whose values are all plausible. A few numbers without power or state prove nothing."""
     fitting: list[Fit] = []
     for name, device in known_maps("inverter"):
-        if device.inverter is None or len(device.inverter.places()) < 2:
+        inverter = device.inverter
+        if inverter is None or not (inverter.session or inverter.status or "p_w" in inverter.registers):
             continue
         seen = inverter_values(unit, device)
         if seen is not None:
-            fitting.append(Fit(len(device.inverter.places()), name, seen))
+            fitting.append(Fit(len(inverter.places()), name, device, seen))
     return one_of(unit, "inverter", fitting)
 
 
@@ -292,11 +300,20 @@ def inverter_values(unit: Unit, device: DeviceMap) -> dict[str, float] | None:
 
 
 def one_of(unit: Unit, kind: str, fitting: list[Fit]) -> list[Found]:
-    """A find with all these maps; the one that says most first."""
-    fitting = sorted(fitting, key=lambda fit: (-fit.size, fit.name))
-    return [
-        Found(unit=unit.number, kind=kind, maps=tuple(fit.name for fit in fitting), seen=f.seen) for f in fitting[:1]
-    ]
+    """A find with the maps that their probes say it is, else with all of them; the one that says most first."""
+    said = [fit for fit in fitting if says_so(unit, fit.device)]
+    told = sorted(said or fitting, key=lambda fit: (-fit.size, fit.name))
+    names = tuple(fit.name for fit in told)
+    return [Found(unit=unit.number, kind=kind, maps=names, sure=bool(said), seen=fit.seen) for fit in told[:1]]
+
+
+def says_so(unit: Unit, device: DeviceMap) -> bool:
+    """Whether the unit shows what the map's probe wants. Any other answer says nothing: firmware differs."""
+    probe = device.probe
+    if probe is None:
+        return False
+    words = unit.words(probe.function or device.function, probe.at, TYPES[probe.type])
+    return words is not None and int.from_bytes(b"".join(w.to_bytes(2) for w in words)) in probe.values
 
 
 def phases_of(found: Found) -> str:

@@ -33,6 +33,8 @@ FILES = {
     "sigenergy-v2g-dc": "evse-sigenergy-v2g-dc",
     "kostal-plenticore": "ess-kostal-plenticore",
 }
+# what the reference lacks, from two other sources (the map names them)
+FURTHER = {"kostal-plenticore": [{"name": "soc", "addr": 514, "type": "u16", "unit": "%"}]}
 UNIT, REVERSION_S = 3, 30
 
 
@@ -57,7 +59,8 @@ def reference_of(name: str) -> dict[str, Any]:
 
 def reference_points(reference: dict[str, Any]) -> dict[int, dict[str, Any]]:
     """{address: point}, the words of a command block too."""
-    points = {p["addr"]: p for p in reference["points"]}
+    further = FURTHER.get(reference["id"].removeprefix("ess-"), [])
+    points: dict[int, dict[str, Any]] = {p["addr"]: p for p in (*reference["points"], *further)}
     block = reference.get("command_block")
     if block:
         at = int(block["start"], 16)
@@ -175,6 +178,7 @@ VALUES = [
     ("kostal-plenticore", "p_set_readback_w",  1034,  [0x0000, 0xC2C8],   -100.0,   "-1.5625 x 2^6: it charges"),
     ("kostal-plenticore", "p_set_readback_w",  1034,  [0x8000, 0x44BB],   1500.0,   "1.46484375 x 2^10: discharge"),
     ("kostal-plenticore", "p_set_readback_w",  1034,  [0x0000, 0x7FC0],   None,     "not a number"),
+    ("kostal-plenticore", "soc_pu",            514,   [42],               0.42,     "percent"),
     ("kostal-plenticore", "s_max_va",          531,   [10000],            10000.0,  "rated apparent power"),
 ]
 # fmt: on
