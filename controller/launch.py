@@ -136,7 +136,7 @@ def find_meter(site: Site, stopping: threading.Event) -> DeviceMap | None:
     meter, found = site.meter, load_map(site.meter.map)
     if not found.models:
         return found
-    find = partial(discover_meter, meter.link, meter.unit, found, FIND_S, meter.timeout_ms)
+    find = partial(discover_meter, meter.link, meter.unit, found, FIND_S, meter.timeout_ms, meter.nth)
     device = searched(find, "V2G-METER-NOT-FOUND", "meter", stopping)
     faults = coarse_faults(site, device) if device else []
     if faults:

@@ -281,7 +281,7 @@ REFUSED = [
     # words                                                      the reason holds
     (sunspec("Acme", *without(124, storage())),                  "map sunspec-12x: model 124 is missing"),
     (sunspec("KOSTAL", (103, 50, {})),                           "map sunspec-12x: model 122 is missing"),
-    (sunspec("Acme", METER, METER),                              "map sunspec-meter: model 203 stands 2 times"),
+    (sunspec("Acme", METER, METER),                              "several meters: model 203 at 40070, model 203 "),
     (of_unit(1, 3, lay_out([named("Acme"), METER], end=False)),  "nothing readable at 40177"),
 ]
 # fmt: on
@@ -486,15 +486,11 @@ def loaded(folder: Path, *places: Place) -> Any:
 
 @pytest.mark.parametrize("link", [TCP, UdpLink("192.168.1.5"), LINE], ids=str)
 def test_the_lines_load_as_they_stand(tmp_path: Path, link: Link) -> None:
-    inverter_there = Found(**{**fields_of(AN_INVERTER), "unit": 2})
-    site = loaded(tmp_path, Place(link, A_METER), Place(link, inverter_there))
+    """One SunSpec device may be both, under one unit."""
+    site = loaded(tmp_path, Place(link, A_METER), Place(link, AN_INVERTER))
     assert (site.meter.link, site.meter.map, site.meter.phases) == (link, "sunspec-meter", "L1L2L3")
-    assert (site.inverter.link, site.inverter.unit, site.inverter.reversion_s) == (link, 2, 10)
+    assert (site.inverter.link, site.inverter.unit, site.inverter.reversion_s) == (link, 1, 10)
     assert site.meter.location == "connection"
-
-
-def fields_of(found: Found) -> dict[str, Any]:
-    return {name: getattr(found, name) for name in Found.__dataclass_fields__}
 
 
 @pytest.mark.parametrize(("unit", "words", "maps", "why"), [c for c in INVERTERS if c[2]], ids=lambda v: str(v)[:40])
