@@ -48,9 +48,10 @@ def headline(place: Place) -> str:
     number = f", serial number {found.serial_number}" if found.serial_number else ""
     if not found.maps:
         return f"{place.link} unit {found.unit}: {name}{number}{': ' if name else ''}{found.note}"
+    but = f"; but {found.but}" if found.but else ""
     who = " ".join(filter(None, (found.kind, name)))
     what = f"{who}{number}, map {found.maps[0]}" if found.sure else f"looks like {found.maps[0]}"
-    return f"{place.link} unit {found.unit}: {what}{f' ({values})' if values else ''}{alike(place)}"
+    return f"{place.link} unit {found.unit}: {what}{f' ({values})' if values else ''}{alike(place)}{but}"
 
 
 def alike(place: Place) -> str:
@@ -60,7 +61,8 @@ def alike(place: Place) -> str:
 
 def value_text(name: str, value: float) -> str:
     unit = UNITS[name]
-    return f"{value:.{2 if unit in ('Hz', 'pu') else 0 if unit == 'W' else 1}f} {unit}"
+    digits = 2 if unit in ("Hz", "pu") else 0 if unit == "W" else 1
+    return f"{round(value, digits) + 0.0:.{digits}f} {unit}"  # no -0
 
 
 def block(place: Place) -> Iterator[str]:
@@ -134,4 +136,5 @@ def entry(place: Place) -> dict[str, Any]:
         "model": f.model,
         "serial_number": f.serial_number,
         "seen": dict(f.seen),
+        "but": f.but or None,
     }

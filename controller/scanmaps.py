@@ -16,7 +16,7 @@ from functools import cache
 from typing import Any
 
 from cython_core.records import DeviceState, Measurement, Session
-from drivers.base import BusError, DiscoveryError
+from drivers.base import BusError, DiscoveryError, OwnControlError
 from drivers.devicemap import METER_QUANTITIES, DeviceMap
 from drivers.inverterplan import register_plan
 from drivers.mapfile import load_map, map_names
@@ -52,7 +52,7 @@ class Found:
     """What a unit is. maps: the likeliest first, all that answer alike; none: it answers, and nothing of ours fits.
 
     sure: the device said it, by its model 1 or a map's probe. seen: quantities as they were read, + = out of the
-    inverter. note: why nothing fits.
+    inverter. note: why nothing fits. but: what stands in the way of commanding it.
     """
 
     unit: int
@@ -64,6 +64,7 @@ class Found:
     serial_number: str = ""
     seen: Mapping[str, float] = field(default_factory=dict)
     note: str = UNKNOWN
+    but: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,13 +151,16 @@ def sunspec_device(unit: Unit) -> list[Found]:
     refusals: list[tuple[int, str]] = []
     for kind, fits in (("meter", sunspec_meter), ("inverter", sunspec_inverter)):
         for name, layout in of_maker(kind, who.maker):
+            seen, but = dict[str, float](), ""
             try:
-                seen = fits(unit, name, layout, chain, words)
+                seen.update(fits(unit, name, layout, chain, words))
+            except OwnControlError as error:
+                but = str(error)
             except DiscoveryError as error:
                 shared = len(set(layout.models) & set(chain.ids))
                 refusals.append((shared, f"map {name}: {str(error).splitlines()[0]}"))
                 continue
-            found.append(replace(who, kind=kind, maps=(name,), seen=seen))
+            found.append(replace(who, kind=kind, maps=(name,), seen=seen, but=but))
             break
     return found or [replace(who, note=max(refusals)[1])]
 

@@ -294,6 +294,14 @@ def test_a_sunspec_device_that_cannot_be_used_is_told_with_its_reason(words: Wor
     assert reason in found.note
 
 
+def test_a_control_of_its_own_is_told_beside_the_find() -> None:
+    (meter, found) = who_is(sunspec("Acme", METER, *inverter(m704={2: 1})))
+    assert (meter.kind, meter.but) == ("meter", "")
+    assert (found.kind, found.maps) == ("inverter", ("sunspec-7xx",))
+    told = headline(Place(TcpLink("10.0.0.1"), found))
+    assert "map sunspec-7xx; but model 704: PFWInjEna = 1: it keeps a constant power factor" in told
+
+
 def test_what_a_device_calls_itself_stays_in_its_comment() -> None:
     (found,) = who_is(sunspec("Ac\nme:\x07", METER))
     assert found.maker == "Acme:"
