@@ -22,6 +22,7 @@ from typing import Protocol
 from controller.errors import InputError
 from controller.scanmaps import Found, NobodyError, Unit, identify, known_maps
 from drivers.base import BusError
+from drivers.can.link import CanLink
 from drivers.modbus.codes import Fault
 from drivers.modbus.link import Link, SerialLink, TcpLink, UdpLink
 from drivers.modbus.serial_port import LineError, port_names
@@ -66,7 +67,7 @@ Open = Callable[[Link], Asker]
 class Place:
     """A find and the wire it was found on."""
 
-    link: Link
+    link: Link | CanLink
     found: Found
 
 

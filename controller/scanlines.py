@@ -13,6 +13,7 @@ import yaml
 
 from controller.scan import Place
 from controller.scanmaps import known_maps, phases_of, reversion_s
+from drivers.can.link import CanLink
 from drivers.devicemap import METER_QUANTITIES, DeviceMap
 from drivers.modbus.link import SerialLink, UdpLink
 from drivers.registermap import PHASES
@@ -44,6 +45,8 @@ def headline(place: Place) -> str:
     found = place.found
     shown = ("f_hz", *PHASES[phases_of(found)], "p_w", "soc_pu")
     values = ", ".join(value_text(name, found.seen[name]) for name in shown if name in found.seen)
+    if isinstance(place.link, CanLink):  # how much of it was heard
+        values = ", ".join(filter(None, (found.note, values)))
     name = " ".join(filter(None, (found.maker, found.model)))
     number = f", serial number {found.serial_number}" if found.serial_number else ""
     if not found.maps:
@@ -90,6 +93,8 @@ def keys(place: Place) -> dict[str, Any]:
 
 def wire_keys(place: Place) -> dict[str, Any]:
     link = place.link
+    if isinstance(link, CanLink):
+        return {"can": link.interface}
     if isinstance(link, SerialLink):
         return {"serial": link.path, "baud": link.baud, "parity": link.parity}
     udp = {"udp": True} if isinstance(link, UdpLink) else {}

@@ -17,6 +17,7 @@ from typing import Any
 
 from cython_core.records import DeviceState, Measurement, Session
 from drivers.base import BusError, DiscoveryError, OwnControlError
+from drivers.can.canmap import CanMap
 from drivers.devicemap import METER_QUANTITIES, DeviceMap
 from drivers.inverterplan import register_plan
 from drivers.mapfile import load_map, map_names
@@ -210,15 +211,24 @@ def sunspec_inverter(
         return plain
     plan = inverter_plan(chain, words, unit.number, reversion_s(layout), TIMEOUT_MS, name)
     state = record(unit, plan, DeviceState) or {}
-    return {q: state[q] for q in layout.quantities if math.isfinite(state.get(q, math.nan))}
+    return finite({q: state.get(q, math.nan) for q in layout.quantities})
 
 
 def reversion_s(device: DeviceMap) -> int:
     """A time that the inverter's own timer takes."""
     contract = device.writes
-    if contract is None or contract.timer == "none":
+    if isinstance(device, CanMap):
+        low_s, high_s = device.sends.timer_s
+    elif contract is None or contract.timer == "none":
         return REVERSION_S
-    return min(max(REVERSION_S, contract.timer_low_s), contract.timer_high_s)
+    else:
+        low_s, high_s = contract.timer_low_s, contract.timer_high_s
+    return min(max(REVERSION_S, low_s), high_s)
+
+
+def finite(values: Mapping[str, float]) -> dict[str, float]:
+    """What is known of these."""
+    return {name: float(value) for name, value in values.items() if math.isfinite(value)}
 
 
 # ---- plain registers ----
@@ -239,7 +249,7 @@ def meter_values(unit: Unit, device: DeviceMap, power: str = "house") -> dict[st
     """Everything that a meter shows, + = out of the inverter."""
     phases = [p for p, names in PHASES.items() if all(v in device.registers for v in names)][-1]
     values = record(unit, meter_plan(device, unit.number, phases, TIMEOUT_MS, power=power), Measurement)
-    return values and {q: values[q] for q in METER_QUANTITIES if math.isfinite(values[q])}
+    return values and finite({q: values[q] for q in METER_QUANTITIES})
 
 
 def is_of_a_grid(seen: Mapping[str, float]) -> bool:
@@ -295,7 +305,7 @@ def inverter_values(unit: Unit, device: DeviceMap) -> dict[str, float] | None:
     state = record(unit, register_plan(device, unit.number, reversion_s(device)), DeviceState)
     if state is None:
         return None
-    seen = {q: float(state[q]) for q in inverter.registers if math.isfinite(state[q])}
+    seen = finite({q: state[q] for q in inverter.registers})
     words_known = (inverter.session is None or state["session"] != Session.UNKNOWN) and (
         inverter.status is None or state["status"] != 0
     )
