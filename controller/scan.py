@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Protocol
 
 from controller.errors import InputError
-from controller.scanmaps import Found, NobodyError, Unit, identify, known_maps
+from controller.scanmaps import identify
+from controller.scanunit import Found, NobodyError, Unit, known_maps
 from drivers.base import BusError
 from drivers.can.link import CanLink
 from drivers.modbus.codes import Fault
@@ -53,7 +54,7 @@ Progress = Callable[[int, int], None]
 
 
 class Asker(Protocol):
-    """One open wire; see scanmaps.Ask."""
+    """One open wire; see scanunit.Ask."""
 
     def __call__(self, unit: int, function: int, address: int, count: int, /) -> tuple[int, ...]: ...
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 
-from controller.scanmaps import Found, finite, known_maps
+from controller.scanunit import Found, finite, known_maps
 from drivers.base import BusError
 from drivers.can.canmap import CanMap
 from drivers.can.dbc import can_plan_in_child

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from controller.scan import Place
-from controller.scanmaps import known_maps, phases_of, reversion_s
+from controller.scanunit import known_maps, phases_of, reversion_s
 from drivers.can.link import CanLink
 from drivers.devicemap import METER_QUANTITIES, DeviceMap
 from drivers.modbus.link import SerialLink, UdpLink

@@ -29,7 +29,7 @@ from controller.scan import (
 )
 from controller.scancan import LISTEN_S, devices_in, known_devices, listen, need_there, strangers
 from controller.scanlines import as_json, headline, is_known, lines
-from controller.scanmaps import REFUSES
+from controller.scanunit import REFUSES
 from drivers.base import BusError
 from drivers.can.link import CanLink
 from drivers.modbus.link import Link

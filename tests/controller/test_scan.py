@@ -37,7 +37,8 @@ from controller.scan import (
     units_of,
 )
 from controller.scanlines import as_json, headline, lines
-from controller.scanmaps import MOST_SILENCES, REFUSES, UNKNOWN, Found, NobodyError, Unit, identify, phases_of
+from controller.scanmaps import identify
+from controller.scanunit import MOST_SILENCES, REFUSES, UNKNOWN, Found, NobodyError, Unit, phases_of
 from controller.site import load_site
 from controller.telemetry.broker import free_port
 from drivers.base import BusError
