@@ -6,7 +6,7 @@ import pytest
 
 from drivers.mapfile import map_names
 from tests import need
-from tests.drivers.device_table import PAGE
+from tests.drivers.device_table import PAGE, ROOT
 from tests.drivers.test_inverter_maps import FILES
 from tests.drivers.test_map_proofs import REFERENCE, SOURCES
 
@@ -39,6 +39,13 @@ def test_the_page_says_why_there_is_no_map(file: str, names: tuple[str, ...]) ->
     told = {row[0] for row in rows if len(row) == 2}
     for name in names:
         assert any(name in devices for devices in told), f"{file}: {name}"
+
+
+def test_the_readme_counts_them() -> None:
+    words = {13: "thirteen", 14: "fourteen", 15: "fifteen", 19: "nineteen", 20: "twenty", 21: "twenty-one"}
+    meters, inverters = (words[len(map_names([kind]))] for kind in ("meter", "inverter"))
+    said = f"{meters.capitalize()} meters are known and {inverters} inverters and chargers"
+    assert said in (ROOT / "README.md").read_text()
 
 
 def test_no_device_of_the_references_is_forgotten() -> None:
