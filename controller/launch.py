@@ -41,7 +41,7 @@ from cython_core.realtime.host import kernel_kind
 from cython_core.realtime.ring import RingReader, RingWriter
 from cython_core.records import REASON_TEXT, RECORDS, Reason, StepRecord, WishSource
 from cython_core.settings import digest, to_mapping
-from drivers.base import DriverError
+from drivers.base import DriverError, OwnControlError
 from drivers.can import compiled as can_devices
 from drivers.can.canmap import CanMap
 from drivers.can.dbc import can_plan_in_child
@@ -65,8 +65,10 @@ Found = TypeVar("Found")
 
 BOX_BYTES = 512
 NO_INVERTER = "V2G-INVERTER-NOT-FOUND"
+OWN_CONTROL = "V2G-INVERTER-OWN-CONTROL"
 FIND_S = 5.0
 FIND_AGAIN_S = 2.0
+OWN_CONTROL_AGAIN_S = 30.0  # somebody has to go there first
 AT_REST_PU = 0.02
 HAND_BACK_S = 2.0  # at least
 T_NS = [f.name for f in fields(StepRecord)].index("t_ns")
@@ -136,7 +138,7 @@ def find_meter(site: Site, stopping: threading.Event) -> DeviceMap | None:
     meter, found = site.meter, load_map(site.meter.map)
     if not found.models:
         return found
-    find = partial(discover_meter, meter.link, meter.unit, found, FIND_S, meter.timeout_ms)
+    find = partial(discover_meter, meter.link, meter.unit, found, FIND_S, meter.timeout_ms, meter.nth)
     device = searched(find, "V2G-METER-NOT-FOUND", "meter", stopping)
     faults = coarse_faults(site, device) if device else []
     if faults:
@@ -151,11 +153,13 @@ def searched(find: Callable[[], Found], code: str, what: str, stopping: threadin
         try:
             return find()
         except DriverError as error:
+            own = isinstance(error, OwnControlError)
+            again_s = OWN_CONTROL_AGAIN_S if own else FIND_AGAIN_S
             if str(error) != said:
-                log.warning("%s %s; trying again every %g s", code, error, FIND_AGAIN_S)
+                log.warning("%s %s; trying again every %g s", OWN_CONTROL if own else code, error, again_s)
                 notify(f"STATUS=waiting for the {what}: {error}")
             said = str(error)
-        stopping.wait(FIND_AGAIN_S)
+        stopping.wait(again_s)
     return None
 
 

@@ -20,8 +20,10 @@ from pathlib import Path
 from typing import Protocol
 
 from controller.errors import InputError
-from controller.scanmaps import Found, NobodyError, Unit, identify, known_maps
+from controller.scanmaps import identify
+from controller.scanunit import Found, NobodyError, Unit, known_maps
 from drivers.base import BusError
+from drivers.can.link import CanLink
 from drivers.modbus.codes import Fault
 from drivers.modbus.link import Link, SerialLink, TcpLink, UdpLink
 from drivers.modbus.serial_port import LineError, port_names
@@ -36,8 +38,9 @@ FEW = 32
 MOST_HOSTS = 1024
 NO_PATH, NOBODY_BEHIND = 10, 11  # exceptions of a gateway: about a unit that is not there
 SERIAL_UNITS = tuple(range(1, 11))
-# as delivered: 100 and 227 ... 246 Victron GX, 126 SMA's SunSpec and Siemens, 200 and 240 Fronius meters, 247 Sigenergy
-TCP_UNITS = (*range(1, 11), 100, 126, 200, 227, 228, 240, 242, 246, 247)
+# as delivered: 71 Kostal, 100 and 227 ... 246 Victron GX, 126 SMA's SunSpec and Siemens, 200 and 240 Fronius meters,
+# 247 Sigenergy
+TCP_UNITS = (*range(1, 11), 71, 100, 126, 200, 227, 228, 240, 242, 246, 247)
 # (baud, parity), the likeliest first; a second stop bit changes nothing for who listens
 LINES = (
     (9600, "N"), (19200, "E"), (9600, "E"), (19200, "N"), (115200, "N"), (38400, "N"), (2400, "N"), (57600, "N"),
@@ -45,14 +48,13 @@ LINES = (
     (9600, "O"), (19200, "O"),
 )  # fmt: skip
 PRESENCE = ((3, 40000, 2), (4, 0, 2))  # "SunS", and the first value of most meters on serial lines
-UDP_MAPS = ("victron-vm-3p75ct",)  # what is known to speak it
 QUESTION_CHARS, ANSWER_CHARS, SILENCES = 8, 9, 3  # of PRESENCE on a serial line
 
 Progress = Callable[[int, int], None]
 
 
 class Asker(Protocol):
-    """One open wire; see scanmaps.Ask."""
+    """One open wire; see scanunit.Ask."""
 
     def __call__(self, unit: int, function: int, address: int, count: int, /) -> tuple[int, ...]: ...
 
@@ -66,7 +68,7 @@ Open = Callable[[Link], Asker]
 class Place:
     """A find and the wire it was found on."""
 
-    link: Link
+    link: Link | CanLink
     found: Found
 
 
@@ -217,7 +219,7 @@ def questions_of(link: Link) -> tuple[tuple[int, int, int], ...]:
     """(function, address, count) that make somebody answer, with words or with an exception."""
     if not isinstance(link, UdpLink):
         return PRESENCE
-    frequencies = [m.registers["f_hz"] for name, m in known_maps("meter") if name in UDP_MAPS]
+    frequencies = [m.registers["f_hz"] for _, m in known_maps("meter") if m.udp]
     return tuple((r.function, r.at, 1) for r in frequencies)
 
 

@@ -12,7 +12,8 @@ from typing import Any
 import yaml
 
 from controller.scan import Place
-from controller.scanmaps import known_maps, phases_of, reversion_s
+from controller.scanunit import known_maps, phases_of, reversion_s
+from drivers.can.link import CanLink
 from drivers.devicemap import METER_QUANTITIES, DeviceMap
 from drivers.modbus.link import SerialLink, UdpLink
 from drivers.registermap import PHASES
@@ -44,22 +45,27 @@ def headline(place: Place) -> str:
     found = place.found
     shown = ("f_hz", *PHASES[phases_of(found)], "p_w", "soc_pu")
     values = ", ".join(value_text(name, found.seen[name]) for name in shown if name in found.seen)
+    if isinstance(place.link, CanLink):  # how much of it was heard
+        values = ", ".join(filter(None, (found.note, values)))
     name = " ".join(filter(None, (found.maker, found.model)))
     number = f", serial number {found.serial_number}" if found.serial_number else ""
     if not found.maps:
         return f"{place.link} unit {found.unit}: {name}{number}{': ' if name else ''}{found.note}"
-    what = f"{found.kind} {name}{number}, map {found.maps[0]}" if found.sure else f"looks like {found.maps[0]}"
-    return f"{place.link} unit {found.unit}: {what}{f' ({values})' if values else ''}{alike(place)}"
+    but = f"; but {found.but}" if found.but else ""
+    who = " ".join(filter(None, (found.kind, name)))
+    what = f"{who}{number}, map {found.maps[0]}" if found.sure else f"looks like {found.maps[0]}"
+    return f"{place.link} unit {found.unit}: {what}{f' ({values})' if values else ''}{alike(place)}{but}"
 
 
 def alike(place: Place) -> str:
     others = place.found.maps[1:]
-    return f"; {', '.join(others)} would answer alike: its nameplate tells" if others else ""
+    return f"; no register tells it from {', '.join(others)}: its nameplate does" if others else ""
 
 
 def value_text(name: str, value: float) -> str:
     unit = UNITS[name]
-    return f"{value:.{2 if unit in ('Hz', 'pu') else 0 if unit == 'W' else 1}f} {unit}"
+    digits = 2 if unit in ("Hz", "pu") else 0 if unit == "W" else 1
+    return f"{round(value, digits) + 0.0:.{digits}f} {unit}"  # no -0
 
 
 def block(place: Place) -> Iterator[str]:
@@ -87,6 +93,8 @@ def keys(place: Place) -> dict[str, Any]:
 
 def wire_keys(place: Place) -> dict[str, Any]:
     link = place.link
+    if isinstance(link, CanLink):
+        return {"can": link.interface}
     if isinstance(link, SerialLink):
         return {"serial": link.path, "baud": link.baud, "parity": link.parity}
     udp = {"udp": True} if isinstance(link, UdpLink) else {}
@@ -133,4 +141,5 @@ def entry(place: Place) -> dict[str, Any]:
         "model": f.model,
         "serial_number": f.serial_number,
         "seen": dict(f.seen),
+        "but": f.but or None,
     }

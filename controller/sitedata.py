@@ -64,6 +64,7 @@ class MeterSite(WireSite):
     map: str = text("name of a register map in drivers/maps/meters")
     location: str = choice(("inverter", "connection"), "at the inverter's terminals, or at the house connection")
     phases: str = choice(("L1", "L1L2L3", "split"), "the wires it measures")
+    nth: int | None = integer("", 1, 9, "which of several meters in one SunSpec device, in its order", None)
     poll_ms: int = integer("ms", 5, 5000, "from one reading to the next", 100)
     timeout_ms: int = integer("ms", 5, 5000, "wait for one answer", 300)
     refresh_ms: int = integer("ms", 0, 5000, "how often it has a new value: measure it; default: its map's", 1000)

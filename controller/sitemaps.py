@@ -70,7 +70,12 @@ def frozen_after_s(meter: MeterSite, device: DeviceMap) -> float:
 
 def meter_faults(site: Site, device: DeviceMap | None) -> list[tuple[str, ...]]:
     """(message, key, ...) of what this meter cannot serve."""
-    return [] if device is None else [*coarse_faults(site, device), *site_limit_faults(site, device)]
+    if device is None:
+        return []
+    found: list[tuple[str, ...]] = [*coarse_faults(site, device), *site_limit_faults(site, device)]
+    if site.meter.nth is not None and not device.models:
+        found.append((f"nth belongs to SunSpec meters; map = {site.meter.map} is none", "meter.nth"))
+    return found
 
 
 def unproven(site: Site, *devices: DeviceMap | None) -> list[tuple[str, ...]]:

@@ -81,5 +81,14 @@ def together(meter: MeterSite, inverter: InverterSite) -> Iterator[tuple[str, ..
         return
     if meter.serial and meter.serial == inverter.serial and meter.link != inverter.link:
         yield f"serial: {inverter.link} and the meter's {meter.link} are one line", "inverter.serial", "inverter.baud"
-    elif meter.link == inverter.link and meter.unit == inverter.unit:
-        yield f"unit = {inverter.unit} is the meter's too, on the same wire", "inverter.unit", "inverter"
+    elif meter.link == inverter.link and meter.unit == inverter.unit and not both_sunspec(meter, inverter):
+        text = f"unit = {inverter.unit} is the meter's too, on the same wire; only a SunSpec device can be both"
+        yield text, "inverter.unit", "inverter"
+
+
+def both_sunspec(meter: MeterSite, inverter: InverterSite) -> bool:
+    """Whether one chain of models may hold both. What is wrong with a map is told elsewhere."""
+    try:
+        return all(load_map(name).models for name in (meter.map, inverter.map))
+    except MapError:
+        return True

@@ -18,3 +18,7 @@ class BusError(DriverError):
 
 class DiscoveryError(DriverError):
     """The device answers but is not what the site file says it is."""
+
+
+class OwnControlError(DiscoveryError):
+    """The right device, but a control of its own acts against ours: the owner ends that, or leaves the task to it."""

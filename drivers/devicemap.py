@@ -70,6 +70,16 @@ class Register:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """What this device shows in a place where others that answer alike show something else. function 0: the map's."""
+
+    at: int = integer("", 0, 0xFFFF, "address on the wire, zero-based")
+    type: str = choice(("u16", "u32"), "how it is packed, high word first")
+    function: int = integer("", 3, 4, "Modbus function that reads it, if not the map's", 0)
+    values: tuple[int, ...] = several(integer("", 0, 2**32 - 1, "the raw values of this device and of no other"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Point:
     """One point of a SunSpec model: words from the model's ID. factor: the point that holds its power of ten."""
 
@@ -232,6 +242,8 @@ class DeviceMap:
     function: int = integer("", 3, 4, "Modbus function that reads")
     max_words: int = integer("words", 1, 125, "Modbus allows 125")
     min_gap_ms: int = integer("ms", 0, 1000, "rest between two requests", 0)
+    udp: bool = flag("it speaks Modbus over UDP", False)
+    probe: Probe | None = None
     refresh_ms: int = 0
     registers: Mapping[str, Register] = field(default_factory=dict)
     models: Mapping[int, ModelLayout] = field(default_factory=dict)

@@ -22,7 +22,7 @@ from drivers.devicemap import (
     WordTable,
     WriteContract,
 )
-from drivers.mapfile import HEAD, at_most, quantity_keys, ranged, values_of, write_contract
+from drivers.mapfile import HEAD, PROBE, at_most, head_of, quantity_keys, ranged, values_of, write_contract
 from drivers.tables import TYPES
 from drivers.yamlfile import Problems, Section
 from drivers.yamlkeys import Meta, choice, integer, keys_of, nested, number, several
@@ -52,6 +52,7 @@ FRAME_KEYS = {**keys_of(Frame), "function": FUNCTION, "fields": listed("one valu
 INVERTER_KEYS = {
     **HEAD,
     "word_order": ORDER,
+    "probe": PROBE,
     "registers": nested("one key a quantity"),
     "session": nested("what the car is doing", False),
     "status": nested("what the device is doing", False),
@@ -66,7 +67,7 @@ INVERTER_KEYS = {
 def inverter_map(tree: Section, problems: Problems) -> DeviceMap | None:
     """The whole file."""
     before = len(problems)
-    values = values_of(INVERTER_KEYS, tree, problems, "map")
+    values = head_of(INVERTER_KEYS, tree, problems)
     limit = values.get("max_words", 125)
     nothing = Section({}, 1)
     inverter = RegisterInverter(

@@ -20,6 +20,7 @@ from drivers.devicemap import (
     DeviceMap,
     ModelLayout,
     Point,
+    Probe,
     Quantity,
     Register,
     WriteContract,
@@ -31,11 +32,14 @@ from drivers.yamlkeys import Meta, choice, integer, keys_of, nested, number, rea
 
 FOLDERS = {"meter": "meters", "inverter": "inverters"}
 HEAD = keys_of(DeviceMap)
+PROBE = nested("where it shows what it is", required=False)
+PROBE_KEYS = keys_of(Probe)
 KEYS: dict[str, dict[str, Meta]] = {
     "meter": {
         **HEAD,
         "refresh_ms": integer("ms", 1, 60000, "how often the device renews its values").metadata,
         "word_order": choice(WORD_ORDERS, "high word first, or low word first", "big").metadata,
+        "probe": PROBE,
         "registers": nested("one key a quantity", required=False),
         "models": nested("one key a SunSpec model", required=False),
         "quantities": nested("one key a quantity", required=False),
@@ -153,14 +157,14 @@ def _device(tree: Section, problems: Problems) -> DeviceMap | None:
         from drivers.invertermap import inverter_map  # it builds on this module
 
         return inverter_map(tree, problems)
-    values = values_of(known, tree, problems, "map")
+    values = head_of(known, tree, problems)
     nothing = Section({}, 0)
     if kind == "meter" and not {"models", "quantities"} & tree.entries.keys():
         inherited = {"word_order": values.pop("word_order", "big"), "function": values.get("function", 3)}
         registers = values.get("registers", Section({}, 1))
         values["registers"] = _registers(registers, values.get("max_words", 125), inherited, problems)
     else:
-        for name in ("registers", "word_order"):
+        for name in ("registers", "word_order", "probe"):
             if name in tree.entries:
                 problems.add(tree.entries[name].line, f"{name} has no place beside models: SunSpec says where and how")
         values["models"] = _models(values.get("models", nothing), problems)
@@ -168,6 +172,18 @@ def _device(tree: Section, problems: Problems) -> DeviceMap | None:
     if kind == "inverter":
         values["writes"] = write_contract(values["writes"], problems) if "writes" in values else None
     return DeviceMap(file=problems.file, **values) if len(problems) == before else None
+
+
+def head_of(known: Mapping[str, Meta], tree: Section, problems: Problems) -> dict[str, Any]:
+    """The values of the whole file's keys, its probe read."""
+    values = values_of(known, tree, problems, "map")
+    if "probe" in values:
+        entry: Section = values.pop("probe")
+        found = values_of(PROBE_KEYS, entry, problems, "probe")
+        at_most("at", entry, found, 0x10000 - TYPES[found.get("type", "u16")], problems)
+        at_most("values", entry, found, (1 << 16 * TYPES[found.get("type", "u16")]) - 1, problems)
+        values["probe"] = Probe(**found) if PROBE_KEYS.keys() - {"function"} <= found.keys() else None
+    return values
 
 
 def _registers(

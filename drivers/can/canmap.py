@@ -115,7 +115,7 @@ class CanMap(DeviceMap):
     sends: WritesRow
 
 
-UNUSED = ("function", "max_words", "refresh_ms")
+UNUSED = ("function", "max_words", "refresh_ms", "udp")
 TOP_KEYS: dict[str, Meta] = {
     **{name: meta for name, meta in keys_of(CanMap).items() if name not in UNUSED},
     "frames": nested("one key a frame to take"),

@@ -51,7 +51,8 @@ def database(device: CanMap, name: str) -> Database:
     try:
         import cantools
     except ImportError as error:
-        raise MapError("cantools is not installed; install the extra: pip install 'v2g-controller[can]'") from error
+        command = f"{sys.executable} -m pip install 'v2g-controller[can]'"
+        raise MapError(f"cantools, which reads a DBC, is not installed: {command}") from error
     if is_own(name):
         path = Path(name).parent / device.dbc
     else:

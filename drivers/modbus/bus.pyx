@@ -122,7 +122,9 @@ cdef class Bus:
         if self.to.kind == RTU:
             check_range("unit on a serial line", d.tables.unit, 1, 247)
         for i in range(self.b.n_devices):
-            if self.b.devices[<int> i].tables.unit == d.tables.unit:
+            # a SunSpec inverter may hold its meter's model in its own chain: one unit is both
+            alike = (self.boxes[i][1] is None) == (command is None)
+            if alike and self.b.devices[<int> i].tables.unit == d.tables.unit:
                 raise ValueError(f"{self.link}: unit {d.tables.unit} stands twice on this wire")
         check_range("words of out", out.n_words, d.tables.n_words, d.tables.n_words)
         if command is not None:

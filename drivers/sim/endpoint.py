@@ -1,6 +1,6 @@
-"""Where the simulator's registers are served: Modbus TCP on a port, or Modbus RTU on a serial line.
+"""Where the simulator's registers are served: Modbus TCP or UDP on a port, or Modbus RTU on a serial line.
 
-Both     several devices behind one endpoint.
+All      several devices behind one endpoint.
 RTU      ids that nobody here has are left to others on the line.
 Errors   StartError, one line: a busy port, a serial port that cannot be opened.
 """
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pymodbus.pdu import ModbusPDU
-from pymodbus.server import ModbusSerialServer, ModbusTcpServer
+from pymodbus.server import ModbusSerialServer, ModbusTcpServer, ModbusUdpServer
 from pymodbus.server.base import ModbusBaseServer
 from pymodbus.simulator import SimDevice
 
@@ -25,7 +25,7 @@ class StartError(Exception):
 
 
 class Endpoint(Protocol):
-    """What serve() of process.py needs of either kind."""
+    """What serve() of process.py needs of each kind."""
 
     def server(self, devices: Sequence[SimDevice]) -> ModbusBaseServer:
         """Not listening yet. Call it inside the event loop."""
@@ -45,7 +45,7 @@ class TcpEndpoint:
     host: str
     port: int  # 0: any free one
 
-    def server(self, devices: Sequence[SimDevice]) -> ModbusTcpServer:
+    def server(self, devices: Sequence[SimDevice]) -> ModbusBaseServer:
         self.must_be_free()
         return ModbusTcpServer(list(devices), address=(self.host, self.port))
 
@@ -66,6 +66,25 @@ class TcpEndpoint:
 
     def refused(self, reason: str) -> StartError:
         return StartError(f"{self.host}:{self.port}: {reason}; allowed: a free --port, or 0 for any")
+
+
+@dataclass(frozen=True, slots=True)
+class UdpEndpoint(TcpEndpoint):
+    """The same frames in datagrams."""
+
+    def server(self, devices: Sequence[SimDevice]) -> ModbusBaseServer:
+        self.must_be_free()
+        return ModbusUdpServer(list(devices), address=(self.host, self.port))
+
+    def found(self, server: ModbusBaseServer, /) -> str:
+        return str(server.transport.get_extra_info("sockname")[1])
+
+    def must_be_free(self) -> None:
+        with socket.socket(type=socket.SOCK_DGRAM) as probe:
+            try:
+                probe.bind((self.host, self.port))
+            except OSError as error:
+                raise self.refused(str(error.strerror)) from None
 
 
 @dataclass(frozen=True, slots=True)

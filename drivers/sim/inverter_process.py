@@ -23,7 +23,7 @@ class InverterProcess:
 
     def __init__(self, args: Namespace, bar: Bar) -> None:
         self.args, self.bar = args, bar
-        self.face = SunSpecUnit(unit_of(args), args.phases, args.v_nom, args.f_nom)
+        self.face = SunSpecUnit(unit_of(args), args.phases, args.v_nom, args.f_nom, args.own_meter)
         self.writes = 0
         bar.update(session=self.face.unit.session, gain=args.gain * args.sign, writes=0.0)
 

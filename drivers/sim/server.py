@@ -7,12 +7,13 @@
     python -m drivers.sim.server meter    --bar BAR --port 0 --port-file METER.port
     python -m drivers.sim.server meter    --bar BAR --port-file HOUSE.port --location connection --phases 3
     python -m drivers.sim.server inverter --bar BAR --port 0 --port-file INVERTER.port --v-nom 240
+    python -m drivers.sim.server meter    --bar BAR --udp --port-file METER.port
     python -m drivers.sim.server meter    --bar BAR --serial /dev/ttyUSB0 --baud 9600 --parity E
     python -m drivers.sim.server pair     --bar BAR --serial /dev/ttyUSB0 --unit 1 --inverter-unit 2
 
 Start    in any order. grid holds the scenario's first row until drivers.sim.bar.Bar(BAR).play(), or for --hold-s.
-         meter and inverter serve Modbus TCP on 127.0.0.1, or Modbus RTU on a --serial line; pair is both of them behind
-         one endpoint. A port file appears, whole, once its process listens; of a serial line its path stands there.
+         meter and inverter serve Modbus TCP (--udp: UDP) on 127.0.0.1, or Modbus RTU on a --serial line; pair is both
+         behind one endpoint. A port file appears, whole, once its process listens; of a serial line it holds the path.
 End      SIGTERM or SIGINT: exit 0 at once; the same when the parent (--parent PID, default whoever started it) is gone.
          Ctrl-C reaches a whole process group: start these with start_new_session=True to stop them in an order.
 Faults   meter: --latency-s 3 for a late one; inverter: --gain 0.5 (half the slope), --sign -1 (the wrong way round).
@@ -36,7 +37,7 @@ from pathlib import Path  # noqa: E402
 from pymodbus.simulator import SimDevice  # noqa: E402
 
 from drivers.sim.bar import Bar, BarError  # noqa: E402
-from drivers.sim.endpoint import Endpoint, SerialEndpoint, StartError, TcpEndpoint  # noqa: E402
+from drivers.sim.endpoint import Endpoint, SerialEndpoint, StartError, TcpEndpoint, UdpEndpoint  # noqa: E402
 from drivers.sim.grid_process import GridProcess  # noqa: E402
 from drivers.sim.inverter_process import InverterProcess  # noqa: E402
 from drivers.sim.meter_process import MeterProcess  # noqa: E402
@@ -82,6 +83,7 @@ def add_port(parser: argparse.ArgumentParser) -> None:
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--port", type=int, default=0, help="Modbus TCP; 0: any free one")
     where.add_argument("--serial", metavar="PATH", help="Modbus RTU")
+    parser.add_argument("--udp", action="store_true", help="Modbus over UDP on that port, instead of TCP")
     parser.add_argument("--baud", type=int, default=9600)
     parser.add_argument("--parity", choices=("N", "E", "O"), default="N")
     parser.add_argument("--stop-bits", type=int, choices=(1, 2), default=1)
@@ -164,6 +166,7 @@ def add_inverter_itself(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--own-w", type=number(-1e6, 1e6), default=0.0, help="power while no set-point is enabled")
     parser.add_argument("--gain", type=number(-10, 10), default=1.0, help="fault: power / set-point")
     parser.add_argument("--sign", type=int, choices=(1, -1), default=1, help="fault: -1 moves the wrong way round")
+    parser.add_argument("--own-meter", action="store_true", help="SunSpec 201 ... 203 behind its own models")
     parser.add_argument("--capacity-wh", type=number(1, 1e9), default=60000.0)
     parser.add_argument("--soc", type=SHARE, default=0.6)
     parser.add_argument("--soc-min", type=SHARE, default=0.1)
@@ -179,9 +182,11 @@ def main_grid(args: argparse.Namespace) -> None:
 
 
 def endpoint(args: argparse.Namespace) -> Endpoint:
+    if args.serial and args.udp:
+        raise StartError("--serial and --udp exclude each other")
     if args.serial:
         return SerialEndpoint(args.serial, args.baud, args.parity, args.stop_bits)
-    return TcpEndpoint(args.host, args.port)
+    return (UdpEndpoint if args.udp else TcpEndpoint)(args.host, args.port)
 
 
 def main_meter(args: argparse.Namespace) -> None:

@@ -138,6 +138,28 @@ MODELS: dict[int, str] = {
 }
 
 
+def per_phase(name: str, factor: str) -> str:
+    """The whole and each phase, and their factor."""
+    return " ".join(f"{name}{phase}:s16:{factor}" for phase in ("", "phA", "phB", "phC")) + f" {factor}:sf"
+
+
+def counters(factor: str, *names: str) -> str:
+    """Energies of the whole and of each phase, and their factor."""
+    of_all = (f"{name}{phase}:u32:{factor}" for name in names for phase in ("", "PhA", "PhB", "PhC"))
+    return f"{' '.join(of_all)} {factor}:sf"
+
+
+METER = (
+    f"{per_phase('A', 'A_SF')} PhV:s16:V_SF PhVphA:s16:V_SF PhVphB:s16:V_SF PhVphC:s16:V_SF "
+    "PPV:s16:V_SF PPVphAB:s16:V_SF PPVphBC:s16:V_SF PPVphCA:s16:V_SF V_SF:sf Hz:s16:Hz_SF Hz_SF:sf "
+    f"{per_phase('W', 'W_SF')} {per_phase('VA', 'VA_SF')} {per_phase('VAR', 'VAR_SF')} {per_phase('PF', 'PF_SF')} "
+    f"{counters('TotWh_SF', 'TotWhExp', 'TotWhImp')} {counters('TotVAh_SF', 'TotVAhExp', 'TotVAhImp')} "
+    f"{counters('TotVArh_SF', 'TotVArhImpQ1', 'TotVArhImpQ2', 'TotVArhExpQ3', 'TotVArhExpQ4')} Evt:bits32"
+)
+METERS = {1: 201, 2: 202, 3: 203}  # phases -> model; one layout. No part of every chain
+LAYOUTS = MODELS | dict.fromkeys(METERS.values(), METER)
+
+
 @dataclass(frozen=True, slots=True)
 class Point:
     """One point: at counts from the chain's base; sf is the full name of its scale factor, "" for none."""
@@ -157,7 +179,7 @@ class Point:
 def points(model: int, start: int) -> Iterator[tuple[str, Point]]:
     """The points of a model whose ID register is at `start`, with their full names."""
     at = start + 2
-    for text in MODELS[model].split():
+    for text in LAYOUTS[model].split():
         name, kind, *sf = text.split(":")
         words = int(kind[3:]) if kind.startswith("str") else len(pack(f">{TYPES[kind][0]}", 0)) // 2
         yield f"{model}.{name}", Point(at, words, kind, f"{model}.{sf[0]}" if sf else "")

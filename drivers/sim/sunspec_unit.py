@@ -17,7 +17,7 @@ from drivers.sim.bar import Grid
 from drivers.sim.plant import Session, SetPoint, Unit
 from drivers.sim.sunspec_curves import SCALES as CURVE_SCALES
 from drivers.sim.sunspec_curves import OwnFunctions, writable
-from drivers.sim.sunspec_layout import Image
+from drivers.sim.sunspec_layout import METERS, MODELS, Image
 
 SCALES = {  # hardly any is 0: whoever forgets one is wrong by a factor of 10 and notices
     "701": {"A": -2, "V": -1, "Hz": -2, "W": 1, "PF": -3, "VA": 1, "Var": 1, "TotWh": 0, "TotVarh": 0, "Tmp": -1},
@@ -27,6 +27,7 @@ SCALES = {  # hardly any is 0: whoever forgets one is wrong by a factor of 10 an
     "703": CURVE_SCALES[703],
     "714": {"DCA": -2, "DCV": -1, "DCW": 1, "DCWH": 0, "Tmp": -1},
 }
+METER_SCALES = {"V": -1, "Hz": -2, "W": 0, "VAR": 0}
 CONTROLS: dict[str, dict[str, tuple[int, ...] | None]] = {  # point -> values that are understood; None = any number
     "WMaxLimPct": {"Ena": (0, 1), "": None, "Rvrt": None, "EnaRvrt": (0, 1), "RvrtTms": None},
     "WSet": {
@@ -83,9 +84,13 @@ class IllegalValueError(Exception):
 class SunSpecUnit:
     """tick() moves the unit, render() brings its registers up to date, write() is what a master does."""
 
-    def __init__(self, unit: Unit, phases: int = 1, v_nom: float = 230.0, f_nom_hz: float = 50.0) -> None:
+    def __init__(
+        self, unit: Unit, phases: int = 1, v_nom: float = 230.0, f_nom_hz: float = 50.0, meter: bool = False
+    ) -> None:
+        """meter: model 201, 202 or 203 at the end of the chain, as of a meter at the unit's terminals."""
         self.unit, self.phases, self.v_nom = unit, phases, v_nom
-        self.image = Image()
+        self.meter = METERS[phases] if meter else 0
+        self.image = Image((*MODELS, self.meter) if meter else tuple(MODELS))
         self.grid = Grid()
         self.heart_beats, self.heart_s = True, 0.0
         self.local = False
@@ -149,6 +154,8 @@ class SunSpecUnit:
         self.own.show()
         put("715.LocRemCtl", int(self.local))
         put("715.DERHb", int(self.heart_s))
+        if self.meter:
+            self._metered()
 
     def write(self, at: int, values: list[int]) -> None:
         """Words from `at` on, counted from the chain's base. All or nothing."""
@@ -308,6 +315,18 @@ class SunSpecUnit:
             put(f"701.VarL{phase + 1}", q_var / self.phases)
         for name, value in self.energy.items():
             put(f"701.{name}", value)
+
+    def _metered(self) -> None:
+        """A meter counts + as import."""
+        name, put, inverter = self.meter, self.image.put, self.unit.inverter
+        for point, power in METER_SCALES.items():
+            put(f"{name}.{point}_SF", power)
+        put(f"{name}.Hz", self.grid.f_hz)
+        put(f"{name}.W", -inverter.p_w)
+        put(f"{name}.VAR", -inverter.q_var)
+        for phase in range(self.phases):
+            put(f"{name}.PhVph{'ABC'[phase]}", self.grid.v_v[phase])
+            put(f"{name}.Wph{'ABC'[phase]}", -inverter.p_w / self.phases)
 
     def _direct_current(self, plugged: bool) -> None:
         """714: one port, the car's battery; its voltage rises with its charge."""

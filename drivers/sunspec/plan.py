@@ -4,7 +4,8 @@ Reads    power, read-back and status in each poll; state of charge and limits in
 Status   RUNNING needs St on and InvSt running or throttled, CONNECTED needs ConnSt; any other value is not running.
 Writes   drivers.sunspec.writes. Scale factors are constant: they are folded into the rows.
 Life     our count in 715 ControllerHb; 715 DERHb must move and 704 WSetRvrtRem must run, else ALARM.
-Raises   DiscoveryError when the device cannot say what is needed, or cannot be commanded.
+Raises   DiscoveryError when the device cannot say what is needed, or cannot be commanded; OwnControlError, one line,
+         when a control of its own acts against ours.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from cython_core.records import DeviceState, DeviceStatus, DeviceValid
-from drivers.base import DiscoveryError, MapError
+from drivers.base import DiscoveryError, MapError, OwnControlError
 from drivers.devicemap import DEVICE_QUANTITIES, Quantity, WriteContract
 from drivers.mapfile import load_map
 from drivers.registermap import Span, field_word, locate, plan_reads
@@ -103,13 +104,15 @@ def _check_controls(device: Device, commands_q: bool) -> None:
         problems.append("model 701: neither InvSt nor St is implemented; one of them must say that the inverter runs")
     if not device.implements(701, "ConnSt"):
         problems.append("model 701: ConnSt is not implemented; it must say that the inverter is connected")
-    for name in ("PFWInjEna", "PFWAbsEna") if commands_q else ():
-        if device.raw(704, name) == 1:
-            problems.append(
-                f"model 704: {name} = 1 (constant power factor) fights the reactive set-point; disable it there"
-            )
     if problems:
         raise DiscoveryError("\n".join(problems))
+    fixed = [f"{name} = 1" for name in ("PFWInjEna", "PFWAbsEna") if device.raw(704, name) == 1]
+    if fixed and commands_q:
+        raise OwnControlError(
+            f"model 704: {', '.join(fixed)}: it keeps a constant power factor of its own, against our reactive "
+            "set-points; nothing is commanded. Switch that off at the inverter, or leave reactive power to it: "
+            "`reactive.owner: inverter`"
+        )
 
 
 def source(device: Device, quantity: Quantity) -> tuple[int, str] | None:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from drivers.base import BusError, DiscoveryError, DriverError
+from drivers.base import BusError, DiscoveryError, DriverError, OwnControlError
 from drivers.mapfile import load_map
 from drivers.modbus.codes import Fault
 from drivers.modbus.link import Link, SerialLink, TcpLink, UdpLink
@@ -102,7 +102,7 @@ def discover(
         return inverter_plan(chain, words, unit, reversion_s, timeout_ms, map_name, commands_q)
     except DiscoveryError as error:
         lines = "\n".join(f"{link} unit {unit}: {line}" for line in str(error).splitlines())
-        raise DiscoveryError(lines) from error
+        raise type(error)(lines) from error
     finally:
         reader.close()
 
@@ -159,7 +159,9 @@ def link_from_json(text: str) -> Link:
     return LINKS[data.pop("kind")](**data)
 
 
-DRIVER_ERRORS: dict[str, type[DriverError]] = {c.__name__: c for c in DriverError.__subclasses__()}
+# the special ones first: the first that fits is told
+DRIVER_ERRORS: dict[str, type[DriverError]] = {OwnControlError.__name__: OwnControlError}
+DRIVER_ERRORS |= {c.__name__: c for c in DriverError.__subclasses__()}
 
 
 def main(arguments: list[str]) -> int:

@@ -11,13 +11,14 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -46,6 +47,7 @@ from cython_core.records import (
 )
 from cython_core.settings import Settings
 from cython_core.step import Core
+from drivers.base import BusError, OwnControlError
 from drivers.mapfile import load_map
 from drivers.modbus import compiled as devices
 from drivers.modbus.bus import Bus
@@ -251,6 +253,40 @@ def test_stopped_while_it_waits_for_the_inverter_it_ends(tmp_path: Path) -> None
         assert (child.wait(BOUND_S), rest) == (0, "")
     assert lines[0] == "DEMO: house-7 works against simulated devices on this machine\n"
     assert "WARNING V2G-INVERTER-NOT-FOUND" in lines[1]
+
+
+@dataclass
+class Waits:
+    """A stop that never comes, and how long somebody waited for it."""
+
+    seconds: list[float] = field(default_factory=list)
+
+    def is_set(self) -> bool:
+        return False
+
+    def wait(self, seconds: float) -> None:
+        self.seconds.append(seconds)
+
+
+def test_an_inverter_with_a_control_against_ours_is_one_alarm_and_asked_again_slowly(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    own = OwnControlError("10.0.0.1:502 unit 1: model 704: PFWInjEna = 1: switch it off")
+    answers: list[object] = [BusError("no connection"), own, own, own, INVERTER]
+
+    def find() -> object:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    stopping = Waits()
+    assert launch.searched(find, launch.NO_INVERTER, "inverter", cast(threading.Event, stopping)) is INVERTER
+    assert stopping.seconds == [2.0, 30.0, 30.0, 30.0]
+    assert caplog.messages == [
+        "V2G-INVERTER-NOT-FOUND no connection; trying again every 2 s",
+        f"V2G-INVERTER-OWN-CONTROL {own}; trying again every 30 s",
+    ]
 
 
 def test_a_stop_that_came_just_before_the_core_is_a_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,7 +37,8 @@ from controller.scan import (
     units_of,
 )
 from controller.scanlines import as_json, headline, lines
-from controller.scanmaps import MOST_SILENCES, REFUSES, UNKNOWN, Found, NobodyError, Unit, identify, phases_of
+from controller.scanmaps import identify
+from controller.scanunit import MOST_SILENCES, REFUSES, UNKNOWN, Found, NobodyError, Unit, phases_of
 from controller.site import load_site
 from controller.telemetry.broker import free_port
 from drivers.base import BusError
@@ -130,6 +131,44 @@ def test_every_meter_with_plain_registers_is_looked_for() -> None:
 
 
 SDM = {0: 230.0, 70: 50.0}
+SDMS = of_unit(1, 4, floats(SDM | {2: 231.0, 4: 229.0}))
+CG_ALIKE = ("carlo-gavazzi-em24-e1", "carlo-gavazzi-em340", "carlo-gavazzi-em540")
+
+
+def words_of(name: str, function: int) -> dict[tuple[int, int, int], int]:
+    return of_unit(1, function, meter_words(name))
+
+
+CG = words_of("carlo-gavazzi-em340", 4)
+# fmt: off
+PROBES = [
+    # words                                        maps                                 sure   why
+    (SDMS | {(1, 3, 0xFC02): 0x0070},              ("eastron-sdm630",),                 True,  "SDM630"),
+    (SDMS | {(1, 3, 0xFC02): 0x0079},              ("eastron-sdm630",),                 True,  "SDM630MCT"),
+    (SDMS | {(1, 3, 0xFC02): 0x0089},              ("eastron-sdm72",),                  True,  "SDM72 V2"),
+    (SDMS | {(1, 3, 0xFC02): 0},                   ("eastron-sdm630", "eastron-sdm72"), False, "an old SDM630"),
+    (SDMS,                                         ("eastron-sdm630", "eastron-sdm72"), False, "no such register"),
+    (of_unit(1, 4, floats(SDM)) | {(1, 3, 0xFC02): 0x0020}, ("eastron-sdm120",),        True,  "an SDM120 at rest"),
+    (CG | {(1, 4, 0x000B): 1653},                  ("carlo-gavazzi-em24-e1",),          True,  "EM24 E1"),
+    (CG | {(1, 4, 0x000B): 341},                   CG_ALIKE,                            False, "no EM24 E1, so what?"),
+    (words_of("carlo-gavazzi-et112", 4) | {(1, 4, 0x000B): 121}, ("carlo-gavazzi-et112",), True, "ET112"),
+    (words_of("abb-b23", 3) | {(1, 3, 0x8960): 0x4232, (1, 3, 0x8961): 0x3320}, ("abb-b23",), True, "B23"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("words", "maps", "sure", "why"), PROBES, ids=[c[-1] for c in PROBES])
+def test_a_probe_tells_a_meter_from_those_that_answer_alike(
+    words: Words, maps: tuple[str, ...], sure: bool, why: str
+) -> None:
+    """Another value than the known ones says nothing: firmware differs, and nobody has seen it all."""
+    (found,) = who_is(words, zero=True)
+    assert (set(found.maps), found.sure) == (set(maps), sure)
+    told = headline(Place(TcpLink("10.0.0.1"), found))
+    assert ("no register tells it from" in told) == (len(maps) > 1)
+    assert told.startswith(f"10.0.0.1:502 unit 1: {'meter, map ' if sure else 'looks like '}{found.maps[0]}")
+
+
 # fmt: off
 POWERS = [
     # beside 230 V and 50 Hz      the likeliest     phases    why
@@ -187,6 +226,7 @@ INVERTERS = [
     (1,   AMBIBOX,                                         ("ambibox-ambicharge-home",),      "two functions"),
     (3,   SMA,                                             ("sma-sbs-si",),                   "its own profile"),
     (1,   of_unit(1, 4, {28: 55}),                         (),                                "one number is no SolaX"),
+    (1,   of_unit(1, 3, {514: 42, 531: 1, 1034: 0}),       (),                                "nor are three a Kostal"),
 ]
 # fmt: on
 
@@ -213,6 +253,8 @@ def sunspec(maker: str, *bodies: Body, base: int = 40000) -> Words:
 
 
 METER = (203, 105, model_203())
+PLENTICORE = of_unit(1, 3, {514: 42, 531: 10000, 1034: 0x8000, 1035: 0x44BB})
+KOSTAL = {**sunspec("KOSTAL", (103, 50, {}), METER), **PLENTICORE}
 # fmt: off
 SUNSPEC = [
     # words                                       (kind, map)                         why
@@ -222,6 +264,7 @@ SUNSPEC = [
     (sunspec("Fronius", *storage()),              [("inverter", "fronius-gen24")],      "its maker's own map"),
     (sunspec("Acme", METER),                      [("meter", "sunspec-meter")],         "203"),
     (sunspec("SolarEdge ", METER),                [("meter", "solaredge-meter")],       "counts + as export"),
+    (KOSTAL,  [("meter", "sunspec-meter"), ("inverter", "kostal-plenticore")],          "its own registers command it"),
     (sunspec("Acme", METER, *inverter()),         [("meter", "sunspec-meter"), ("inverter", "sunspec-7xx")], "both"),
 ]
 # fmt: on
@@ -238,7 +281,8 @@ def test_a_sunspec_device_says_who_it_is(words: Words, expected: list[tuple[str,
 REFUSED = [
     # words                                                      the reason holds
     (sunspec("Acme", *without(124, storage())),                  "map sunspec-12x: model 124 is missing"),
-    (sunspec("Acme", METER, METER),                              "map sunspec-meter: model 203 stands 2 times"),
+    (sunspec("KOSTAL", (103, 50, {})),                           "map sunspec-12x: model 122 is missing"),
+    (sunspec("Acme", METER, METER),                              "several meters: model 203 at 40070, model 203 "),
     (of_unit(1, 3, lay_out([named("Acme"), METER], end=False)),  "nothing readable at 40177"),
 ]
 # fmt: on
@@ -249,6 +293,14 @@ def test_a_sunspec_device_that_cannot_be_used_is_told_with_its_reason(words: Wor
     (found,) = who_is(words)
     assert found.maps == ()
     assert reason in found.note
+
+
+def test_a_control_of_its_own_is_told_beside_the_find() -> None:
+    (meter, found) = who_is(sunspec("Acme", METER, *inverter(m704={2: 1})))
+    assert (meter.kind, meter.but) == ("meter", "")
+    assert (found.kind, found.maps) == ("inverter", ("sunspec-7xx",))
+    told = headline(Place(TcpLink("10.0.0.1"), found))
+    assert "map sunspec-7xx; but model 704: PFWInjEna = 1: it keeps a constant power factor" in told
 
 
 def test_what_a_device_calls_itself_stays_in_its_comment() -> None:
@@ -443,15 +495,11 @@ def loaded(folder: Path, *places: Place) -> Any:
 
 @pytest.mark.parametrize("link", [TCP, UdpLink("192.168.1.5"), LINE], ids=str)
 def test_the_lines_load_as_they_stand(tmp_path: Path, link: Link) -> None:
-    inverter_there = Found(**{**fields_of(AN_INVERTER), "unit": 2})
-    site = loaded(tmp_path, Place(link, A_METER), Place(link, inverter_there))
+    """One SunSpec device may be both, under one unit."""
+    site = loaded(tmp_path, Place(link, A_METER), Place(link, AN_INVERTER))
     assert (site.meter.link, site.meter.map, site.meter.phases) == (link, "sunspec-meter", "L1L2L3")
-    assert (site.inverter.link, site.inverter.unit, site.inverter.reversion_s) == (link, 2, 10)
+    assert (site.inverter.link, site.inverter.unit, site.inverter.reversion_s) == (link, 1, 10)
     assert site.meter.location == "connection"
-
-
-def fields_of(found: Found) -> dict[str, Any]:
-    return {name: getattr(found, name) for name in Found.__dataclass_fields__}
 
 
 @pytest.mark.parametrize(("unit", "words", "maps", "why"), [c for c in INVERTERS if c[2]], ids=lambda v: str(v)[:40])
@@ -485,7 +533,7 @@ def test_a_find_is_one_line_with_its_values() -> None:
     (sdm,) = who_is(of_unit(1, 4, floats(SDM | {2: 231.0, 4: 229.0, 52: -1500.0, 12: -1500.0})), zero=True)
     assert headline(Place(LINE, sdm)) == (
         "/dev/ttyUSB0 (19200 8E1) unit 1: looks like eastron-sdm630 (50.00 Hz, 230.0 V, 231.0 V, 229.0 V, 1500 W); "
-        "eastron-sdm72 would answer alike: its nameplate tells"
+        "no register tells it from eastron-sdm72: its nameplate does"
     )
     assert headline(Place(TCP, A_METER)) == (
         "192.168.1.5:1502 unit 1: meter Acme M1, serial number 42, map sunspec-meter (49.98 Hz, 230.0 V, 231.5 V, "

@@ -35,6 +35,8 @@ MISTAKES = [
     (changed(METER, f"  serial: {USB}\n  parity: X\n"),            8,   "parity = X is not one of N | E | O"),
     (changed(METER, f"  serial: {USB}\n  unit: 0\n"),              8,   "unit = 0 is outside 1 ... 247 on a serial"),
     (changed(METER, f"  serial: {USB}\n  unit: 248\n"),            8,   "unit = 248 is outside 1 ... 247"),
+    (changed(METER, f"{METER}  nth: 2\n"),                         8,   "nth belongs to SunSpec meters; map = eastron"),
+    (changed(METER, f"{METER}  nth: 0\n"),                         8,   "nth = 0 is outside 1 ... 9 (which of several"),
     (changed(METER, "  serial: ttyUSB0\n"),                        7,   "serial = ttyUSB0 is not a serial port like"),
     (SHARED.replace(ON_LINE, ON_LINE + "  baud: 19200\n"),        15,   f"serial: {USB} (19200 8N1) and the meter's"),
     (SHARED.replace("  unit: 2\n", ""),                           13,   "unit = 1 is the meter's too, on the same"),
@@ -49,6 +51,13 @@ def test_a_mistake_is_named_with_its_line(tmp_path: Path, text: str, line: int, 
     assert any(c.startswith(f"site.yaml:{line}: {said}") for c in complaints(tmp_path, text)), complaints(
         tmp_path, text
     )
+
+
+def test_a_sunspec_device_may_be_both(tmp_path: Path) -> None:
+    text = changed(INVERTER, METER).replace("map: eastron-sdm630", "map: sunspec-meter\n  nth: 2")
+    site = site_of(tmp_path, text)
+    assert (site.meter.link, site.meter.unit, site.meter.nth) == (site.inverter.link, site.inverter.unit, 2)
+    assert load_site(write(tmp_path, site_text(site))).meter.nth == 2
 
 
 def test_udp_is_another_wire_than_tcp(tmp_path: Path) -> None:

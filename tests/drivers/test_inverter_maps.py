@@ -31,7 +31,10 @@ FILES = {
     "solax-hybrid": "ess-solax",
     "ambibox-ambicharge-home": "evse-ambibox-ambicharge-home",
     "sigenergy-v2g-dc": "evse-sigenergy-v2g-dc",
+    "kostal-plenticore": "ess-kostal-plenticore",
 }
+# what the reference lacks, from two other sources (the map names them)
+FURTHER = {"kostal-plenticore": [{"name": "soc", "addr": 514, "type": "u16", "unit": "%"}]}
 UNIT, REVERSION_S = 3, 30
 
 
@@ -56,7 +59,8 @@ def reference_of(name: str) -> dict[str, Any]:
 
 def reference_points(reference: dict[str, Any]) -> dict[int, dict[str, Any]]:
     """{address: point}, the words of a command block too."""
-    points = {p["addr"]: p for p in reference["points"]}
+    further = FURTHER.get(reference["id"].removeprefix("ess-"), [])
+    points: dict[int, dict[str, Any]] = {p["addr"]: p for p in (*reference["points"], *further)}
     block = reference.get("command_block")
     if block:
         at = int(block["start"], 16)
@@ -171,6 +175,11 @@ VALUES = [
     ("sigenergy-v2g-dc",  "soc_pu",            31504, [655],              0.655,    "tenths of a percent"),
     ("sigenergy-v2g-dc",  "p_max_charge_w",    31523, [0x0000, 0x30D4],   12500.0,  "rating of the module"),
     ("sigenergy-v2g-dc",  "p_max_discharge_w", 31525, [0x0000, 0x61A8],   25000.0,  "rating of the module"),
+    ("kostal-plenticore", "p_set_readback_w",  1034,  [0x0000, 0xC2C8],   -100.0,   "-1.5625 x 2^6: it charges"),
+    ("kostal-plenticore", "p_set_readback_w",  1034,  [0x8000, 0x44BB],   1500.0,   "1.46484375 x 2^10: discharge"),
+    ("kostal-plenticore", "p_set_readback_w",  1034,  [0x0000, 0x7FC0],   None,     "not a number"),
+    ("kostal-plenticore", "soc_pu",            514,   [42],               0.42,     "percent"),
+    ("kostal-plenticore", "s_max_va",          531,   [10000],            10000.0,  "rated apparent power"),
 ]
 # fmt: on
 
@@ -269,6 +278,8 @@ SETPOINTS = [
     ("ambibox-ambicharge-home", 5000.0, 3, "10 0b b8 00 02 04 00 00 13 88", "+ = discharge"),
     ("sigenergy-v2g-dc", 10000.0, 247, "10 9c 41 00 02 04 00 00 27 10", "the plant feeds in"),
     ("sigenergy-v2g-dc", -10000.0, 247, "10 9c 41 00 02 04 ff ff d8 f0", "the plant takes"),
+    ("kostal-plenticore", -100.0, 3, "10 04 0a 00 02 04 00 00 c2 c8", "charge: recorded in evcc-io/evcc issue 26511"),
+    ("kostal-plenticore", 1500.0, 3, "10 04 0a 00 02 04 80 00 44 bb", "discharge: 44bb8000, low word first"),
 ]
 
 
@@ -317,6 +328,7 @@ RULES = [
     ("solax-hybrid",           10_000,     0,        0,      "a third of the duration it is told"),
     ("ambibox-ambicharge-home", 86_400_000, 0,       100,    "no timer to feed, and a memory nobody knows"),
     ("sigenergy-v2g-dc",       86_400_000, 0,        100,    "the same"),
+    ("kostal-plenticore",      5_000,      0,        0,      "as the map says; a third of its timer is 10 s"),
 ]
 # fmt: on
 

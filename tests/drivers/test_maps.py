@@ -124,7 +124,8 @@ def test_template_explains_every_key_and_is_three_valid_maps(tmp_path: Path) -> 
     schema = drivers.mapfile
     groups = (schema.KEYS, schema.REGISTER_KEYS, schema.QUANTITY_KEYS)
     keys = {k for group in groups for keys in group.values() for k in keys}
-    keys |= {*schema.MODEL_KEYS, *schema.POINT_KEYS, *schema.WRITE_KEYS, *schema.METER_POINT_KEYS["f_hz"]}
+    groups_of_one = (schema.PROBE_KEYS, schema.MODEL_KEYS, schema.POINT_KEYS, schema.WRITE_KEYS)
+    keys |= {*schema.METER_POINT_KEYS["f_hz"], *(k for keys_ in groups_of_one for k in keys_)}
     assert not [k for k in keys if f"{k}:" not in text]
 
 
@@ -157,9 +158,14 @@ registers:
   p_w: {at: 0x0034, type: f32, unit: W, range: [-50000, 50000], scale: -1}
 """
 
+
+def probe(text: str) -> str:
+    return f"probe: {{{text}}}\nregisters:"
+
+
 METER_KEYS = (
-    "device, function, kind, max_words, min_gap_ms, models, proven, quantities, refresh_ms, registers, schema, source, "
-    "word_order"
+    "device, function, kind, max_words, min_gap_ms, models, probe, proven, quantities, refresh_ms, registers, schema, "
+    "source, udp, word_order"
 )
 
 
@@ -309,6 +315,18 @@ MISTAKES = [
     ("{at: 0x0000, type: f32, unit: V, range: [0, 400]}", "0", "11: v1_v needs its keys below it, indented"),
     ("kind: meter", "kind: metre", "3: kind = metre is not one of meter | inverter (decides which keys follow)"),
     ("range: [40, 70]}", "range: [40, 70]", "11: is not YAML: expected ',' or '}', but got '<scalar>'"),
+    ("registers:", "udp: yes\nregisters:", "9: udp = yes is not true or false (it speaks Modbus over UDP)"),
+    ("registers:", probe("type: u16, values: 1"), "9: probe: missing key 'at': 0 ... 65535 (address on the wire"),
+    ("registers:", probe("at: 7, type: u16, values: []"), "9: values holds 0 values instead of 1; allowed: 0 ... "),
+    (
+        "registers:",
+        probe("at: 7, type: u16, values: [1, 65536]"),
+        "9: values = 65536 is outside 0 ... 65535 (type u16)",
+    ),
+    ("registers:", probe("at: 7, type: s16, values: 1"), "9: type = s16 is not one of u16 | u32 (how it is packed"),
+    ("registers:", probe("at: 65535, type: u32, values: 1"), "9: at = 65535 is outside 0 ... 65534 (type u32)"),
+    ("registers:", probe("at: 7, type: u16, values: 1, unit: W"), "9: unknown key 'unit'; known: at, function,"),
+    ("registers:", "probe: 7\nregisters:", "9: probe needs its keys below it, indented"),
     ("max_words: 40", "max_words: 1", "10: f_hz: f32 has 2 words, max_words = 1 cannot read it"),
 ]
 
@@ -371,7 +389,7 @@ quantities:
 writes: {storage: ram, min_write_interval_ms: 200, quantum_p_w: 10, quantum_q_var: 10, timer_s: [3, 3600]}
 """
 
-INVERTER_KEYS = "device, function, kind, max_words, min_gap_ms, models, proven, quantities, schema, source, writes"
+INVERTER_KEYS = "device, function, kind, max_words, min_gap_ms, models, proven, quantities, schema, source, udp, writes"
 
 POINT = "model.point, like 701.W, or a point alone: of whichever model the device has"
 INVERTER_MISTAKES = [

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from controller import cli
-from tests.drivers.device_table import PAGE, page_with, table
+from tests.drivers.device_table import HEADS, PAGE, page_with
 
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "docs/adding-a-device.md").read_text()
@@ -135,6 +135,7 @@ def test_a_map_of_an_inverter_is_read_too(capsys: pytest.CaptureFixture[str]) ->
     assert capsys.readouterr().out == "sunspec-7xx.yaml: sunspec-7xx, inverter, proven: document\n"
 
 
-def test_the_table_of_meters_is_up_to_date() -> None:
+@pytest.mark.parametrize("kind", HEADS)
+def test_the_tables_of_devices_are_up_to_date(kind: str) -> None:
     page = PAGE.read_text()
-    assert page == page_with(page, table()), "python -m tests.drivers.device_table writes it"
+    assert page == page_with(page, kind), "python -m tests.drivers.device_table writes it"

@@ -23,7 +23,7 @@ import drivers.mapfile
 import drivers.sunspec.plan
 import drivers.sunspec.wire
 from cython_core.records import DeviceState, DeviceStatus, DeviceValid
-from drivers.base import BusError, DiscoveryError, DriverError, MapError
+from drivers.base import BusError, DiscoveryError, DriverError, MapError, OwnControlError
 from drivers.mapfile import load_map
 from drivers.modbus.link import TcpLink
 from drivers.registermap import Plan, decode, encode, plan_to_json
@@ -369,10 +369,6 @@ REFUSED = [
         inverter(m701={116: 0x8000}),
         ["p_w: no scale factor is implemented for W of model 701; without it no value is known"],
     ),
-    (
-        inverter(m704={2: 1}),
-        ["model 704: PFWInjEna = 1 (constant power factor) fights the reactive set-point; disable it there"],
-    ),
 ]
 
 
@@ -381,6 +377,43 @@ def test_a_device_we_cannot_command_is_refused(bodies: list[Body], lines: list[s
     with pytest.raises(DiscoveryError) as error:
         plan_of(bodies)
     assert str(error.value).splitlines() == lines
+
+
+FIXED_PF = (
+    "it keeps a constant power factor of its own, against our reactive set-points; nothing is commanded. Switch that "
+    "off at the inverter, or leave reactive power to it: `reactive.owner: inverter`"
+)
+# fmt: off
+OWN_CONTROLS = [
+    # 704            what is named                        why
+    ({2: 1},         "PFWInjEna = 1",                     "while it injects"),
+    ({8: 1},         "PFWAbsEna = 1",                     "while it absorbs"),
+    ({2: 1, 8: 1},   "PFWInjEna = 1, PFWAbsEna = 1",      "both, in one line"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("m704", "named", "why"), OWN_CONTROLS, ids=[c[-1] for c in OWN_CONTROLS])
+def test_a_control_of_its_own_against_ours_is_one_line(m704: dict[int, int], named: str, why: str) -> None:
+    line = f"model 704: {named}: {FIXED_PF}"
+    with pytest.raises(OwnControlError) as error:
+        plan_of(inverter(m704=m704))
+    assert str(error.value) == line
+    words = lay_out(inverter(m704=m704))
+    with serve(words) as port:
+        link = TcpLink("127.0.0.1", port)
+        with pytest.raises(OwnControlError) as error:
+            discover_in_child(link, 1, REVERSION_S, 5.0)
+        assert str(error.value) == f"127.0.0.1:{port} unit 1: {line}"
+        assert discover(
+            link, 1, REVERSION_S, 5.0, commands_q=False
+        )  # the task is its own: nothing of ours is against it
+
+
+def test_what_else_is_missing_is_told_before_it() -> None:
+    with pytest.raises(DiscoveryError) as error:
+        plan_of(inverter(m704={2: 1, 22: 0xFFFF}))
+    assert not isinstance(error.value, OwnControlError)
 
 
 def test_a_second_common_block_is_no_second_inverter() -> None:

@@ -103,7 +103,7 @@ REFUSED = [
     # the device's models                                     what is said
     ([(103, 50, {})],                       "no meter: none of the models 201, 202, 203, 204, 211, 212, 213, 214;"),
     ([(203, 104, model_203())],             "model 203 at 40070 has length 104; known: 105"),
-    ([SECOND, SECOND],                      "model 203 stands 2 times (at 40070, 40177); one is allowed per unit"),
+    ([SECOND, SECOND],                      "several meters: model 203 at 40070, model 203 at 40177; say which in the"),
     ([(203, 105, model_203(m16=NOT_GIVEN))], "model 203: f_hz not implemented now; is the meter behind it there?"),
     ([(203, 105, model_203(m17=NOT_GIVEN))], "model 203: f_hz not implemented now; is the meter behind it there?"),
     ([(203, 105, dict.fromkeys(range(2, 107), NOT_GIVEN))], "model 203: f_hz, v1_v, p_w not implemented now"),
@@ -119,6 +119,19 @@ def test_what_is_no_meter_of_use_is_refused(models: list[Body], said: str) -> No
     assert str(error.value).startswith(said)
 
 
+def test_one_of_several_is_named_by_its_place_in_the_chain() -> None:
+    """A SolarEdge has up to three; here a model of an inverter lies between, and the second says 50.00 Hz."""
+    words = chain_of(SECOND, (103, 50, {}), (203, 105, model_203(m16=5000)))
+    chain = walk(WordReader(words))
+    first, second = (registers_of(METER, chain, words, nth) for nth in (1, 2))
+    assert (first.registers["f_hz"].at, second.registers["f_hz"].at) == (40070 + 16, 40229 + 16)
+    with pytest.raises(DiscoveryError, match=r"^nth = 3, but it has model 203 at 40070, model 203 at 40229$"):
+        registers_of(METER, chain, words, 3)
+    nobody = chain_of((103, 50, {}))
+    with pytest.raises(DiscoveryError, match=r"^nth = 1, but it has no meter$"):
+        registers_of(METER, walk(WordReader(nobody)), nobody, 1)
+
+
 def test_a_phase_that_the_device_lacks() -> None:
     device = found(chain_of((201, 105, model_203(m9=NOT_GIVEN, m10=NOT_GIVEN))))
     with pytest.raises(
@@ -131,7 +144,7 @@ def test_over_a_wire() -> None:
     words = chain_of((203, 105, model_203()))
     with serve(words) as port:
         link = TcpLink("127.0.0.1", port)
-        assert discover_meter(link, 1, METER, 5.0, 300) == found(words)
+        assert discover_meter(link, 1, METER, 5.0, 300) == discover_meter(link, 1, METER, 5.0, 300, 1) == found(words)
     with (
         serve(chain_of((103, 50, {}))) as port,
         pytest.raises(DiscoveryError, match=rf"127.0.0.1:{port} unit 7: no meter"),

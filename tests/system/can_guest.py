@@ -23,6 +23,7 @@ from typing import Any
 
 import pytest
 
+from controller import cli
 from controller.processes import Family
 from cython_core.realtime.mailbox import Mailbox
 from cython_core.records import Command, DeviceState, DeviceStatus, DeviceValid, Mode, Session
@@ -468,6 +469,46 @@ def test_the_shipped_module_map_moves_nothing() -> None:
         wait(lambda: r.stats.writes >= 1 and r.newest().t_ns > 0, meanwhile=lambda: r.command(-3800.0))
         wait(lambda: r.stats.writes >= 2, meanwhile=lambda: r.command(3800.0))
         assert abs(r.newest().p_w) < 1.0
+
+
+# ---- v2g scan: it listens ----
+
+
+def test_scan_hears_a_module_and_sends_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    """BEG, unit 3, draws 3.8 kW from the grid; 0x351 is a battery's, which no map of ours knows."""
+    ours: list[tuple[int, bytes]] = [
+        (EXTENDED | 0x02A3F003, bytes.fromhex("21080000 0039fbc0")),
+        (0x351, bytes(8)),
+    ]
+    speaker, witness, done = Port("vcan0"), Port("vcan0"), threading.Event()
+
+    def speak() -> None:
+        while not done.wait(0.05):
+            for frame in ours:
+                speaker.send(frame)
+
+    thread = threading.Thread(target=speak)
+    thread.start()
+    try:
+        code = cli.main(["scan", "--can", "vcan0"])
+    finally:
+        done.set()
+        thread.join()
+    said = capsys.readouterr()
+    assert code == 0, said.err
+    assert "vcan0 unit 3: looks like infypower-beg (1 of its 5 frames, -3800 W)" in said.out
+    assert "  can: vcan0\n" in said.out
+    assert "vcan0: no map of ours knows 351\n" in said.err
+    assert set(witness.receive(1.0)) <= set(ours)  # and nobody else has sent anything
+    speaker.socket.close()
+    witness.socket.close()
+
+
+def test_scan_of_a_silent_bus_is_3(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["scan", "--can", "vcan0"]) == 3
+    told = capsys.readouterr().err
+    assert "vcan0: 0 frames of 0 identifiers in 3 s, 0 error frames\n" in told
+    assert "no known device was heard" in told
 
 
 # ---- the whole controller ----

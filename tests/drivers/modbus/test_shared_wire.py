@@ -180,6 +180,24 @@ def test_what_cannot_share_a_wire(unit: int, serial: bool, said: str) -> None:
             bus.meter(replace(METER_PLAN, unit=unit), 0, Mailbox(Measurement))
 
 
+def test_one_unit_may_be_a_meter_and_an_inverter() -> None:
+    """A SunSpec inverter that holds its meter's model in its own chain; of two inverters nobody would know whose."""
+    plan = replace(INVERTER_PLAN, unit=METER)
+    with device({0: 5000, 10: 7}) as there:
+        out, state, commands = Mailbox(Measurement), Mailbox(DeviceState), Mailbox(Command)
+        bus = Bus(TcpLink("127.0.0.1", there.port))
+        bus.meter(METER_PLAN, 0, out)
+        bus.inverter(plan, 0, state, commands)
+        with pytest.raises(ValueError, match="unit 1 stands twice on this wire"):
+            bus.inverter(plan, 0, Mailbox(DeviceState), Mailbox(Command))
+        with running(bus):
+            commands.put(command(1200.0))
+            wait(lambda: there.written(SETPOINT)[-1:] == [(1200,)])
+            wait(lambda: (m := out.get()) is not None and m.f_hz == 50.0)
+            wait(lambda: (s := state.get()) is not None and s.p_w == 7.0)
+        assert {q.unit for q in there.requests} == {METER}
+
+
 def test_a_bus_without_devices_does_not_start() -> None:
     with pytest.raises(ValueError, match="no device on this bus"):
         Bus(TcpLink("127.0.0.1")).start()
