@@ -186,12 +186,13 @@ def hand_over(site: Site, writes: bool, inverter_plan: Plan | CanPlan, meter: De
     """Everything, compiled; the files that the core shares with others are there, and its serial ports are open."""
     meter_plan, turnaround_ms = measured_plan(site, meter)
     links, inverter = [site.meter.link], site.inverter
+    counters: type[BusStats | CanStats] = BusStats
     if isinstance(inverter_plan, CanPlan):
         found = (len(links), can_devices.inverter(inverter_plan, inverter.poll_ms))
         counters, budget = CanStats, 0
     else:
         links = list(dict.fromkeys((*links, inverter.link)))
-        counters, budget = BusStats, inverter_plan.write_budget_per_day
+        budget = inverter_plan.write_budget_per_day
         spent = already_spent(site, budget)
         device = devices.inverter(inverter_plan, inverter.poll_ms, spent.count, spent.t_day_ns)
         found = (links.index(inverter.link), device)
