@@ -295,7 +295,9 @@ class Demo:
             SqliteStore(store).close()
         judged = judge_journal(state / "journal.v2gj", store)
         report = self.folder / "report.html"
-        write(judged, report, self.notes())
+        end_s = time.monotonic()
+        played = self.injector.played if self.plan.script else []
+        write(judged, report, self.notes(), ((p.text, p.begin_s, p.end_s or end_s) for p in played))
         return judged, report
 
     def notes(self) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """The frame parsers under libFuzzer with sanitizers of addresses and undefined behaviour, and proof that it can fail.
 
-No crash, no read outside the bytes, no accepted frame with a wrong CRC, transaction, unit or length, no CAN field read or
-written beside its place: tests/fuzz/harness and can_frames state what must hold of each answer.
+No crash, no read outside the bytes, no accepted frame with a wrong CRC, transaction, unit or length, no CAN field off
+its place: tests/fuzz/harness and can_frames state what must hold of each answer.
 """
 
 from __future__ import annotations
