@@ -36,8 +36,8 @@ ALARMS = [
      "look for what moves its power so often"),
     (LOW, "V2G-WRITE-BUDGET-LOW", "nine tenths of the day's set-points are sent; after the last its power goes to 0 W"),
     (SPENT, "V2G-WRITE-BUDGET-SPENT", "the day's set-points are sent: 0 W, and only emergencies until the day is over"),
-    (FAILING, "V2G-WRITES-FAILING", "the inverter answers when it is read, but takes no set-point: its own timer will "
-     "bring it to 0 W; see whether control by Modbus or CAN is allowed in its menu"),
+    (FAILING, "V2G-WRITES-FAILING", "the inverter answers when it is read, but takes no set-point: it keeps the last "
+     "one until its own timer brings it to 0 W; see whether control by Modbus or CAN is allowed in its menu"),
 ]  # fmt: skip
 
 

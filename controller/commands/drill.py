@@ -1,4 +1,4 @@
-"""Play every fault on simulated devices, or in shadow on a rig: is the unit safe in time, and calm again?"""
+"""Play every fault on simulated devices, or on a rig in shadow: is the unit safe in time, and calm again?"""
 
 from __future__ import annotations
 
