@@ -17,9 +17,9 @@ cdef enum:
 cdef void decode_all(const can_tables_t* t, const uint8_t* at, int n, int64_t* out) noexcept nogil:
     cdef answer_t[32] answers
     cdef uint32_t id
-    cdef int i, found
+    cdef int _i, found
     memset(answers, 0, sizeof(answers))
-    for i in range(n):
+    for _i in range(n):
         memcpy(&id, at, 4)
         found = find_frame(t, id, at[4], data_of(at + 8, at[4]))
         if found >= 0:
