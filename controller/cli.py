@@ -35,7 +35,7 @@ COMMANDS = {
     "report": "Make the report of a journal: plots, numbers, verdict.",
     "settings": "Show, change, compare, check, import, export, draw settings; push them into the inverter.",
     "explain": "What a setting, a reasons bit, a state or an EPRI name means.",
-    "drill": "Play every fault on simulated devices: is the unit safe in time, and calm again?",
+    "drill": "Play every fault on simulated devices, or on a rig in shadow: is the unit safe in time, and calm again?",
     "doctor": "Is this host fit to run the controller? What is short, and what mends it.",
 }
 

@@ -89,6 +89,8 @@ class Demo:
     proxied: a fault proxy stands before each device even without a script.
     """
 
+    devices_words = "starting the simulated grid, meter and inverter"
+
     def __init__(self, plan: Plan, folder: Path, site: Site | None = None, proxied: bool = False) -> None:
         self.plan, self.folder = plan, folder.resolve()
         self.site = site or load_site(Path(f"demo-{plan.trace.f_nom_hz:.0f}hz"))
@@ -118,7 +120,7 @@ class Demo:
         """Start everything, the controller last."""
         if any(action.target == "clock" for action in self.plan.script):
             self.with_clock()
-        say("starting the simulated grid, meter and inverter")
+        say(self.devices_words)
         self.start_devices()
         self.start_broker(say)
         self.write_site()
@@ -183,14 +185,22 @@ class Demo:
         if part == "broker":
             self.broker = start_broker(self.folder / "broker", self.broker_port)
             return
-        command = "run" if part == "controller" else part
-        self.family.start(part, "controller.cli", command, str(self.folder / "site.yaml"), "--parent-death")
+        self.family.start(part, *self.command(part))
+
+    def command(self, part: str) -> tuple[str, ...]:
+        """Of a part that is a process of ours."""
+        name = "run" if part == "controller" else part
+        return ("controller.cli", name, str(self.folder / "site.yaml"), "--parent-death")
 
     def freeze(self, part: str) -> None:
         self.family.freeze(part)
 
     def thaw(self, part: str) -> None:
         self.family.thaw(part)
+
+    def unit_w(self) -> tuple[float, float]:
+        """What the unit gives, and the set-point in it; NaN: nobody here knows."""
+        return self.bar.get("p_w"), self.bar.get("p_set_w")
 
     def step_clock(self, seconds: float) -> None:
         assert self.clock is not None, "made at the start when a script has a clock"
@@ -295,7 +305,9 @@ class Demo:
             SqliteStore(store).close()
         judged = judge_journal(state / "journal.v2gj", store)
         report = self.folder / "report.html"
-        write(judged, report, self.notes())
+        end_s = time.monotonic()
+        played = self.injector.played if self.plan.script else []
+        write(judged, report, self.notes(), ((p.text, p.begin_s, p.end_s or end_s) for p in played))
         return judged, report
 
     def notes(self) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ Errors   ProcessError, BrokerError: the house does not stand. A fault that canno
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,7 +90,7 @@ class Case:
         demo.rest(LOOK_S)
         demo.family.check()
         demo.read()
-        p_w, p_set_w = demo.bar.get("p_w"), demo.bar.get("p_set_w")
+        p_w, p_set_w = demo.unit_w()
         resting = abs(p_w) < SMALL_PU * self.site.settings.rating.p_rated_w and p_set_w == 0.0  # to stay there
         self.at_rest_since_s = (self.at_rest_since_s or self.elapsed_s) if resting else None
         self.was_overwritten |= p_set_w > 0.0
@@ -218,6 +218,8 @@ ANSWERS: dict[str, Answer] = {
         lambda case: case.again_ours_s, still=True,
     ),
 }  # fmt: skip
+# what step records show by themselves, whether or not anything is written; controller.drillrig has one of its own
+SEEN_IN_SHADOW = ("goes on", "f gone", "V gone", "meter gone", "frozen")
 ABSORBED = {"duplicate", "reorder", "half_open"}
 VALUES = {"nan", "inf", "out_of_range", "scale10"}
 SAID = {"fault": "no command", "local": "no command", "unplug": "car gone", "asleep": "car gone"}
@@ -281,15 +283,17 @@ def inverter_answer(action: Action, site: Site) -> str:
 # ---- the drill ----
 
 
-def drill(demo: Demo, actions: tuple[Action, ...]) -> Iterator[Result]:
-    """One result a case, in order. demo: started, and settled."""
+def drill(demo: Demo, actions: tuple[Action, ...], answers: Mapping[str, Answer] = ANSWERS) -> Iterator[Result]:
+    """One result a case, in order. demo: started, and settled. answers: those that can be seen there."""
     for action in actions:
-        yield one(demo, action)
+        yield one(demo, action, answers)
 
 
-def one(demo: Demo, action: Action) -> Result:
-    site = demo.site
-    answer, limits = ANSWERS[answer_of(action, site)], Limits.of(site)
+def one(demo: Demo, action: Action, answers: Mapping[str, Answer]) -> Result:
+    site, key = demo.site, answer_of(action, demo.site)
+    if key not in answers:
+        return Result(action.text, ANSWERS[key].owed, 0.0, None, None, "cannot be seen in shadow", played=False)
+    answer, limits = answers[key], Limits.of(site)
     limit_s = answer.limit_s(limits)
     if action.fault == "freeze" and action.target == "meter":
         limit_s += site.settings.fail_safe.frozen_after_s
@@ -347,6 +351,6 @@ def recovery(demo: Demo) -> float | None:
 def is_calm(demo: Demo, since_s: float) -> bool:
     newest = demo.history[-1]
     young = newest["t_ns"] > since_s * 1e9
-    follows_w = abs(demo.bar.get("p_w") - newest["p_cmd_w"])
-    follows = follows_w < SMALL_PU * demo.site.settings.rating.p_rated_w
+    p_w, _ = demo.unit_w()  # not known on a rig in shadow
+    follows = not abs(p_w - newest["p_cmd_w"]) >= SMALL_PU * demo.site.settings.rating.p_rated_w
     return bool(young and follows and newest["state"] == State.IN_SERVICE and not int(newest["reasons"]) & ~ORDINARY)

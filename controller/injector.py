@@ -59,6 +59,15 @@ class Due:
     begins: bool
 
 
+@dataclass(slots=True)
+class Played:
+    """A fault that was put in force, and its times of CLOCK_MONOTONIC. end_s: the same for what happens once."""
+
+    text: str
+    begin_s: float
+    end_s: float | None = None  # it still stands
+
+
 class Injector:
     """One script on one house. A script may be empty: then begin() and end() are called by hand."""
 
@@ -67,12 +76,14 @@ class Injector:
         self.due: list[Due] = []
         self.order = count()
         self.standing: list[Action] = []
+        self.played: list[Played] = []
 
     # ---- one fault ----
 
     def begin(self, action: Action) -> None:
         """Put it in force; what happens once has then happened."""
-        house = self.house
+        house, now_s = self.house, time.monotonic()
+        self.played.append(Played(action.text, now_s, None if action.verb.lasts else now_s))
         match action.target:
             case "meter" | "inverter" if action.fault in SESSIONS:
                 house.bar.set("session", SESSIONS[action.fault])
@@ -89,7 +100,7 @@ class Injector:
 
     def end(self, action: Action) -> None:
         """Mend it."""
-        self.standing.remove(action)
+        self._over(action)
         house = self.house
         match action.target:
             case "meter" | "inverter" if action.fault in SESSIONS:
@@ -100,6 +111,11 @@ class Injector:
                 house.restart("broker")
             case "process":
                 (house.restart if action.fault == "kill" else house.thaw)(action.part)
+
+    def _over(self, action: Action) -> None:
+        self.standing.remove(action)
+        newest = next(p for p in reversed(self.played) if p.text == action.text)
+        newest.end_s = time.monotonic()
 
     # ---- a script ----
 
@@ -155,6 +171,6 @@ class Injector:
         self.due.clear()
         for action in list(self.standing):
             if action.fault == "kill" or action.target == "broker":
-                self.standing.remove(action)
+                self._over(action)
             else:
                 self.end(action)

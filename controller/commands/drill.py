@@ -1,4 +1,4 @@
-"""Play every fault on simulated devices: is the unit safe in time, and calm again?"""
+"""Play every fault on simulated devices, or on a rig in shadow: is the unit safe in time, and calm again?"""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from pathlib import Path
 
 from controller.commands.demo import script_of
 from controller.demo import Demo, Plan
-from controller.drill import CASES, Result, drill
+from controller.drill import ANSWERS, CASES, Result, drill
+from controller.drillrig import RIG_ANSWERS, DrillRig, on_tcp
 from controller.errors import InputError
 from controller.processes import ProcessError
 from controller.site import Site, load_site
@@ -29,10 +30,14 @@ WIDTH = 32
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """[SITE] [--faults FILE] [--folder DIR] [--json]"""
+    """[SITE] [--rig] [--faults FILE] [--folder DIR] [--json]"""
     parser.add_argument(
         "site", type=Path, nargs="?", default=Path("drill"),
         help="whose numbers are used; its devices are simulated, so it must be in start mode demo (default: drill)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--rig", action="store_true",
+        help="on the site's own devices over Modbus TCP, in shadow: nothing is written; its controller must be off",
     )  # fmt: skip
     parser.add_argument("--faults", type=Path, metavar="FILE", help="only the faults of this script, without its times")
     parser.add_argument("--folder", type=Path, help="where to keep the run; default: nowhere")
@@ -44,7 +49,7 @@ def simulated(site: Site) -> Site:
     if site.start_mode != "demo":
         raise InputError(
             f"{site.where('start_mode')}: start_mode = {site.start_mode}; a drill breaks things on purpose and is for "
-            "simulated devices only: `start_mode: demo`"
+            "simulated devices only: `start_mode: demo`; on its own devices, in shadow: --rig"
         )
     for role, name in SIMULATED.items():
         found = getattr(site, role).map
@@ -94,7 +99,8 @@ def number(value: float | None) -> str:
 
 def played(demo: Demo, actions: tuple[Action, ...], say: bool) -> Iterator[Result]:
     """Results as they come, with a line of progress on a terminal."""
-    for i, result in enumerate(drill(demo, actions), start=1):
+    answers = RIG_ANSWERS if isinstance(demo, DrillRig) else ANSWERS
+    for i, result in enumerate(drill(demo, actions, answers), start=1):
         if say and sys.stderr.isatty():
             following = f": {actions[i].text}" if i < len(actions) else ""
             print(f"\rdrill {i} of {len(actions)}{following}\x1b[K", end="", file=sys.stderr, flush=True)
@@ -103,12 +109,14 @@ def played(demo: Demo, actions: tuple[Action, ...], say: bool) -> Iterator[Resul
 
 def run(args: argparse.Namespace) -> int:
     """Exit 0 all answered, 1 a fault was missed, 2 site or script is wrong, 3 a process did not start."""
-    site, actions = simulated(load_site(args.site)), cases(args)
+    loaded, actions = load_site(args.site), cases(args)
+    site = on_tcp(loaded) if args.rig else simulated(loaded)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # by way of `finally`, as Ctrl-C does
     with tempfile.TemporaryDirectory(prefix="v2g-drill-") as place:
         folder = args.folder or Path(place)
         folder.mkdir(parents=True, exist_ok=True)
-        demo = Demo(quiet(site, folder), folder, site, proxied=True)
+        plan = quiet(site, folder)
+        demo = DrillRig(plan, folder, site) if args.rig else Demo(plan, folder, site, proxied=True)
         try:
             results = play(demo, actions, args.json)
         except (ProcessError, BrokerError) as error:
@@ -128,8 +136,11 @@ def play(demo: Demo, actions: tuple[Action, ...], as_json: bool) -> list[Result]
     """Start the house, then one fault after the other; the table grows as they are judged."""
     with suppress(ClockError):
         demo.with_clock()
-    print("DEMO drill: simulated devices on this machine", file=sys.stderr)
-    demo.start(lambda text: print(f"DEMO {text}", file=sys.stderr, flush=True))
+    on_rig = isinstance(demo, DrillRig)
+    mark = "RIG" if on_rig else "DEMO"
+    where = f"the devices of {demo.site.name}, in shadow" if on_rig else "simulated devices on this machine"
+    print(f"{mark} drill: {where}", file=sys.stderr)
+    demo.start(lambda text: print(f"{mark} {text}", file=sys.stderr, flush=True))
     if not as_json:
         print(head(), flush=True)
     results = []

@@ -13,9 +13,19 @@ from controller.response.formula import Floats, expected_dp_pu
 from controller.response.judge import Verdict
 from controller.response.run import Run
 from controller.response.timing import Timing
+from controller.telemetry.frames import ages_ms
 
 LINE_POINTS = 400
 OFFSET_AFTER_S = 30.0  # after an event its offset still counts for the points over frequency
+
+
+@dataclass(frozen=True, slots=True)
+class FaultSpan:
+    """A fault that somebody put in force on purpose: seconds since the first step, and its words."""
+
+    begin_s: float
+    end_s: float
+    words: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +57,7 @@ class Curves:
     arrival_gaps: tuple[Floats, Floats]
     gap_limit_s: float
     no_frames_text: str
+    faults: tuple[FaultSpan, ...] = ()
 
 
 def curves(run: Run, verdict: Verdict, frames_ms: ArrayLike | None, wall_offset_ns: int) -> Curves:
@@ -70,8 +81,8 @@ def curves(run: Run, verdict: Verdict, frames_ms: ArrayLike | None, wall_offset_
         power_from=run.power_from,
         cmd_t_s=(r["t_ns"] - t0) / 1e9,
         cmd_w=r["p_cmd_w"],
-        age_f_ms=_positive(r["age_f_ns"] / 1e6),
-        age_d_ms=_positive(r["age_d_ns"] / 1e6),
+        age_f_ms=ages_ms(r["age_f_ns"]),
+        age_d_ms=ages_ms(r["age_d_ns"]),
         lateness_us=_positive(r["lateness_ns"] / 1e3),
         skipped_t_s=(r["t_ns"][r["k"] > 1] - t0) / 1e9,
         event_spans_s=tuple(

@@ -5,7 +5,7 @@ The numbers come from the journal's inputs and the compiled core; the live frame
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -82,15 +82,24 @@ def judge_journal(
     return Judged(result, run, frames_ms, verdict)
 
 
-def write(judged: Judged, out: Path, notes: tuple[str, ...] = ()) -> None:
-    """The page; drawing is imported here, because it is heavy."""
+def write(
+    judged: Judged, out: Path, notes: tuple[str, ...] = (), faults: Iterable[tuple[str, float, float]] = ()
+) -> None:
+    """The page; drawing is imported here, because it is heavy. faults: words, begin and end as CLOCK_MONOTONIC s."""
+    from controller.report.curves import FaultSpan
     from controller.report.page import write_report
 
     made_at = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     run = judged.run
+    first_s, last_s = (int(run.records["t_ns"][i]) / 1e9 for i in (0, -1))
+    spans = tuple(
+        FaultSpan(max(begin_s, first_s) - first_s, min(end_s, last_s) - first_s, words)
+        for words, begin_s, end_s in faults
+        if end_s >= first_s and begin_s <= last_s
+    )
     write_report(
         out, run.records, run.info, judged.frames_ms, judged.verdict, replay=judged.replay_line, made_at=made_at,
-        notes=notes,
+        notes=notes, faults=spans,
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
@@ -19,7 +19,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 from numpy.typing import ArrayLike
 
-from controller.report.curves import curves
+from controller.report.curves import FaultSpan, curves
 from controller.report.plots import draw_all
 from controller.response.checks import Check
 from controller.response.judge import Verdict
@@ -56,9 +56,10 @@ def write_report(
     replay: str = "",
     made_at: str = "",
     notes: tuple[str, ...] = (),
+    faults: tuple[FaultSpan, ...] = (),
 ) -> None:
     """Write the page. replay: the replay's one line; notes: further lines about the run (trace, fault, broker)."""
-    html = render(records, info, frames_ms, verdict, replay=replay, made_at=made_at, notes=notes)
+    html = render(records, info, frames_ms, verdict, replay=replay, made_at=made_at, notes=notes, faults=faults)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(path.name + ".part")
     unfinished.write_text(html, encoding="utf-8")
@@ -74,12 +75,14 @@ def render(
     replay: str = "",
     made_at: str = "",
     notes: tuple[str, ...] = (),
+    faults: tuple[FaultSpan, ...] = (),
 ) -> str:
-    """The page as text."""
+    """The page as text. faults: shaded in the plots over time."""
     run = prepare(records, info)
     unverified = str(info.get("unverified") or "")
     watermark = f"unverified profile {unverified}" if unverified else ""
-    plots = draw_all(curves(run, verdict, frames_ms, int(info["wall_offset_ns"])), watermark)
+    drawn = replace(curves(run, verdict, frames_ms, int(info["wall_offset_ns"])), faults=faults)
+    plots = draw_all(drawn, watermark)
     environment = Environment(
         loader=FunctionLoader(_package_text), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
@@ -89,7 +92,7 @@ def render(
     return environment.get_template("page.html.j2").render(
         style=Markup(_package_text("page.css")),
         plots={name: Markup(svg) for name, svg in plots.items()},
-        captions=CAPTIONS,
+        captions={name: text + SHADED * (bool(faults) and name in OVER_TIME) for name, text in CAPTIONS.items()},
         verdict=verdict,
         headline=headline(verdict),
         demo=str(info.get("start_mode", "")) == "demo",
@@ -105,6 +108,8 @@ def render(
     )
 
 
+OVER_TIME = ("frequency", "power", "ages", "lateness", "telemetry")
+SHADED = " Shaded in red, with their words: injected faults, as they were put in force."
 CAPTIONS = {
     "frequency": "Measured frequency with the dead band; shaded: grid events.",
     "power": "Measured, commanded and ideal power. The ideal answer is the formula through the set response time, cut "

@@ -58,6 +58,8 @@ STYLE: Any = {
 SIZE_IN = (4.9, 3.1)
 MOST_POINTS = 1200  # a plot is some 500 px wide
 STRETCHES = 200
+THIN_SPAN, WORDS_APART = 0.004, 0.035  # of the width
+MOST_WORDS = 30  # characters along the height
 
 
 def draw_all(curves: Curves, watermark: str = "") -> dict[str, str]:
@@ -170,7 +172,10 @@ def draw_telemetry(ax: Axes, c: Curves) -> None:
 
 def _band(ax: Axes, t: Floats, y: Floats, colour: str, label: str) -> None:
     """Smallest to largest value of each stretch of time, and the median: thousands of steps in one glance."""
-    parts = np.array_split(np.arange(len(y)), min(STRETCHES, len(y)))
+    known = np.flatnonzero(np.isfinite(y))
+    if not len(known):
+        return
+    parts = np.array_split(known, min(STRETCHES, len(known)))
     t_s = np.array([t[p].mean() for p in parts])
     low, middle, high = np.array([np.nanpercentile(y[p], (0, 50, 100)) for p in parts]).T
     ax.fill_between(t_s, low, high, color=C[colour], alpha=0.35, lw=0)
@@ -192,7 +197,26 @@ def _across(ax: Axes, words: str) -> None:
     )  # fmt: skip
 
 
+def _faults(ax: Axes, c: Curves) -> None:
+    """Shade each injected fault, its words along its begin; what begins together has its words together."""
+    words: dict[float, list[str]] = {}
+    for i, fault in enumerate(c.faults):
+        end_s = max(fault.end_s, fault.begin_s + THIN_SPAN * c.seconds)  # what happens once is seen too
+        label = "injected fault" if i == 0 else None
+        ax.axvspan(fault.begin_s, end_s, color=C["limit"], alpha=0.14, lw=0, label=label)
+        near = (t_s for t_s in words if abs(t_s - fault.begin_s) < WORDS_APART * c.seconds)
+        words.setdefault(next(near, fault.begin_s), []).append(fault.words)
+    for t_s, texts in words.items():
+        text = "; ".join(texts)
+        text = text if len(text) <= MOST_WORDS else text[: MOST_WORDS - 1] + "\N{HORIZONTAL ELLIPSIS}"
+        ax.text(
+            t_s, 0.03, text, transform=ax.get_xaxis_transform(), rotation=90, ha="left", va="bottom", fontsize=8,
+            color=C["ink"], zorder=8, clip_on=True,
+        )  # fmt: skip
+
+
 def _time(ax: Axes, c: Curves) -> None:
+    _faults(ax, c)
     ax.set_xlim(0.0, c.seconds)
     ax.set_xlabel("time since the first step, s")
     _legend(ax)

@@ -57,6 +57,21 @@ def put(spots: Iterator[tuple[Spot, list[int]]], at: int, words: list[int]) -> l
     return words
 
 
+class WireFace:
+    """A device whose registers are not known here: what happens to frames and connections alone, and no write."""
+
+    VALUES = frozenset({"nan", "inf", "out_of_range", "scale10", "overwrite", *FIXED})
+
+    def __init__(self, unit: int) -> None:
+        self.unit = unit
+
+    def has(self, fault: str) -> bool:
+        return fault not in self.VALUES
+
+    def altered(self, _fault: str, _part: str, _value: float, _at: int, words: list[int]) -> list[int]:
+        return words
+
+
 class MeterFace:
     """Frequency, voltages and powers in the input registers of drivers.sim.sdm630."""
 

@@ -225,11 +225,11 @@ class Proxy:
 
 
 class TcpProxy(Proxy):
-    """In front of a device at 127.0.0.1:to. The master connects to `port`."""
+    """In front of a device at host:to. The master connects to `port` of this machine."""
 
-    def __init__(self, faces: Mapping[str, Face], to: int, port: int = 0, seed: int = 1) -> None:
+    def __init__(self, faces: Mapping[str, Face], to: int, port: int = 0, seed: int = 1, host: str = HOST) -> None:
         super().__init__(faces, TcpFraming(), seed)
-        self.to = to
+        self.to = (host, to)
         self.listener = listening(port)
         self.port = int(self.listener.getsockname()[1])
         self.selector.register(self.listener, selectors.EVENT_READ, self._accept)
@@ -237,7 +237,7 @@ class TcpProxy(Proxy):
     def _accept(self) -> None:
         near, _ = self.listener.accept()
         try:
-            far = socket.create_connection((HOST, self.to), CONNECT_S)
+            far = socket.create_connection(self.to, CONNECT_S)
         except OSError:  # the device is not there: as if it had refused
             cut(near.detach())
             return
@@ -275,7 +275,7 @@ class TcpProxy(Proxy):
         face = self.faces[action.target]
         assert isinstance(face, InverterFace)
         request = Frame(face.unit, write_request(*face.set_point(action.value)), 1)
-        with contextlib.suppress(OSError), socket.create_connection((HOST, self.to), CONNECT_S) as other:
+        with contextlib.suppress(OSError), socket.create_connection(self.to, CONNECT_S) as other:
             other.sendall(self.framing.pack(request))
             other.recv(BYTES)
 

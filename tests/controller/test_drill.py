@@ -69,7 +69,7 @@ def test_limits_by_hand() -> None:
 # fmt: off
 REFUSED = [
     # change, says, why
-    ({"start_mode": "live"}, "simulated devices only: `start_mode: demo`", "real power"),
+    ({"start_mode": "live"}, "simulated devices only: `start_mode: demo`; on its own", "real power"),
     ({"start_mode": "shadow"}, "start_mode = shadow; a drill breaks", "a real device"),
     ({"meter": replace(SITE.meter, map="other")}, "map = other; the simulator is a eastron-sdm630", "another meter"),
     ({"meter": replace(SITE.meter, location="connection")}, "location: inverter, phases: L1", "another place"),

@@ -101,3 +101,17 @@ def test_what_stands_is_said_in_the_words_of_the_script() -> None:
     assert injector.words == "meter.nan f; inverter.silent reads"
     injector.mend()
     assert injector.words == ""
+
+
+def test_what_was_played_and_when_is_kept_for_the_report() -> None:
+    injector = Injector(PaperHouse(), parse("at 0s: meter.nan 20ms; clock.step -1h; process.kill controller", "f"))
+    injector.play()
+    injector.rest(0.05)
+    nan, step, kill = injector.played
+    assert [p.text for p in injector.played] == ["meter.nan 20ms", "clock.step -1h", "process.kill controller"]
+    assert nan.end_s is not None
+    assert nan.end_s - nan.begin_s >= 0.02
+    assert step.end_s == step.begin_s, "a moment"
+    assert kill.end_s is None, "it still stands"
+    injector.release()
+    assert kill.end_s is not None

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from controller.report.page import number, render, setting_rows, write_report
+from controller.report.curves import FaultSpan
+from controller.report.page import OVER_TIME, number, render, setting_rows, write_report
 from controller.report.plots import MOST_POINTS, thin
 from controller.response.judge import judge
 from cython_core.settings import Settings
@@ -124,6 +125,34 @@ def test_an_unverified_profile_is_written_across_the_page_and_every_plot(good: s
     assert "<title>UNVERIFIED PROFILE ISO-NE-2021: DEMO: " in text
     assert "iso-ne-2021 (unverified)" in text
     assert "nverified" not in good.replace(".unverified", "")  # the style sheet knows the word
+
+
+FAULTS = (
+    FaultSpan(10.0, 16.0, "inverter.exception writes 6 6s"),
+    FaultSpan(30.0, 32.0, "meter.nan f 2s"),
+    FaultSpan(31.0, 31.0, "clock.step -1h"),  # a moment, and close by
+    FaultSpan(80.0, 90.0, "a name <b> far too long for the height of a plot"),
+)
+
+
+def test_injected_faults_are_shaded_with_their_words_in_every_plot_over_time(good: str) -> None:
+    rows, facts = run(EVENT), info(EVENT)
+    text = render(rows, facts, None, judge(rows, facts), faults=FAULTS)
+    figures = dict(re.findall(r'<figure id="(\w+)">(.*?)</figure>', text, flags=re.DOTALL))
+    words = ("inverter.exception writes 6 6s", "meter.nan f 2s; clock.step -1h", "a name &lt;b&gt; far too long for t…")
+    for name, figure in figures.items():
+        shown = [w in figure for w in (*words, "injected fault", "injected faults, as they were put in force")]
+        assert shown == [name in OVER_TIME] * 5, name
+    assert "injected fault" not in good
+
+
+def test_what_was_never_measured_has_no_age() -> None:
+    rows, facts = run(EVENT), info(EVENT)
+    rows["age_d_ns"][:100] = 2 * 10**18
+    whole = render(rows, facts, None, judge(rows, facts))
+    assert "1e12" not in whole, "the scale of the others is not spoiled"
+    rows["age_f_ns"] = rows["age_d_ns"] = 2 * 10**18
+    assert 'id="ages"' in render(rows, facts, None, judge(rows, facts)), "nothing is known: an empty plot"
 
 
 def test_ranges_and_changes_are_those_of_the_units_categories() -> None:
