@@ -10,13 +10,12 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 
-from controller.sitedata import InverterSite, Site
+from controller.sitedata import NO_TIMER, InverterSite, Site
 from drivers.can.canmap import CanMap
 from drivers.devicemap import DeviceMap
 from drivers.sunspec.device import is_legacy
 from drivers.writecontract import timer_fault
 
-NO_TIMER = "no-own-timer"  # the word of i_accept
 OWN_FUNCTIONS = ("freq_droop", "volt_watt", "reactive")  # which an inverter may have as well
 
 

@@ -7,6 +7,7 @@ Raises MapError whose text holds all mistakes, one a line: `file:line: what; wha
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from hashlib import sha256
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,18 @@ def parse_map(source: str, file: str) -> DeviceMap:
     """The text of a map file -> DeviceMap."""
     problems = Problems(file)
     return _right(_device(parse_yaml(source, problems), problems), problems)
+
+
+def map_digest(name: str) -> str:
+    """SHA-256 of a map's file, as `sha256sum` says it; of a CAN map of its own bytes and its DBC's, end to end.
+
+    Raises MapError for a map that is not there or not right.
+    """
+    dbc = getattr(load_map(name), "dbc", None)
+    root = Path(str(resources.files("drivers.maps")))
+    places = [Path(name)] if is_own(name) else [root / folder / f"{name}.yaml" for folder in FOLDERS.values()]
+    path = next(place for place in places if place.is_file())
+    return sha256(path.read_bytes() + (path.with_name(dbc).read_bytes() if dbc else b"")).hexdigest()
 
 
 def read_map(name: str, problems: Problems) -> DeviceMap | None:
