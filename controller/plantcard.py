@@ -19,7 +19,7 @@ from drivers.yamlfile import Problems, Section, read_yaml
 from drivers.yamlkeys import choice, integer, keys_of, nested, number, read_values, several, text, version
 
 if TYPE_CHECKING:
-    from controller.sitedata import Site, WireSite
+    from controller.sitedata import InverterSite, MeterSite, Site
 
 SCHEMA = 1
 NAME = "plant.yaml"
@@ -177,7 +177,7 @@ def write_card(card: PlantCard) -> None:
 # ---- whom it speaks of ----
 
 
-def device_of(wire: WireSite, way: object, place: str = "") -> CardDevice:
+def device_of(wire: MeterSite | InverterSite, way: object, place: str = "") -> CardDevice:
     """How a device of a site stands in a card."""
     return CardDevice(map=wire.map, sha256=map_digest(wire.map), wire=str(way), unit=wire.unit, place=place)
 

@@ -95,7 +95,7 @@ def failed_card(site: Site) -> list[tuple[str, ...]]:
     """(message, key, ...) where commissioning has found that these devices do not do what they are told."""
     if site.start_mode != "live" or site.card is None or standing(site) == STALE:
         return []
-    found = []
+    found: list[tuple[str, ...]] = []
     again = "mend it, then `v2g commission` again in start_mode: shadow"
     if site.card.verdict == FAILED:
         found.append(
