@@ -211,7 +211,7 @@ class Commission:
         """A new core from where the inverter is, to 0 W. A signal does not hurry it: it is what a stop would do."""
         self.say("a new core takes over, to 0 W")
         with running(self.with_power, StopEvent()) as run:
-            run.wait(AGAIN_S, "to 0 W", lambda: run.is_in_service() and run.newest["p_cmd_w"] == 0.0)
+            run.wait(AGAIN_S, "to 0 W", lambda: run.is_in_service() and is_calm(run.newest, AT_REST * self.pulse_w))
 
 
 class Guard:
@@ -268,6 +268,11 @@ class Rest:
     def after_s(self) -> float:
         """From the last acknowledged write to rest."""
         return (self.rest_ns - self.t_write_ns) * 1e-9
+
+
+def is_calm(newest: Any, small_w: float) -> bool:
+    """0 W is commanded, and the inverter says so too, or says nothing."""
+    return bool(newest["p_cmd_w"] == 0.0 and not abs(newest["d_p_w"]) > small_w)
 
 
 def unanswered(run: PlantRun, site: Site) -> str:

@@ -27,9 +27,10 @@ from controller.stepresponse import (
     renewed,
     scale_fault,
 )
-from controller.telemetry.frames import READINGS
 from cython_core.records import NAN
+from drivers.can.bus import Device as OnCan
 from drivers.can.statistics import CanStats
+from drivers.modbus.bus import Device
 
 Steps = NDArray[Any]
 SETTLED = 0.6  # of a pulse: from here on its level counts
@@ -73,30 +74,41 @@ def first_of_each(steps: Steps, t_name: str) -> Steps:
     return steps[np.concatenate(([True], np.diff(t_ns) != 0)) & (t_ns > 0)]
 
 
-def readings_of_meter(steps: Steps) -> tuple[Steps, NDArray[np.bool_]]:
-    """Each answer of the meter, and whether anything in it had changed."""
-    answers = first_of_each(steps, "m_t_f_ns")
-    values = np.stack([answers[name] for name in READINGS], axis=1)
-    return answers, renewed(values)
+def refresh_s(steps: Steps) -> float:
+    """The mean time between new values of the meter's liveliest quantity; NaN: nothing has moved.
+
+    One quantity at a time: two that come by different requests may show one refresh in two polls.
+    """
+    found = []
+    for t_name, name in (("m_t_f_ns", "m_f_hz"), ("m_t_v_ns", "m_v1_v"), ("m_t_p_ns", "m_p_w")):
+        answers = first_of_each(steps, t_name)
+        found.append(interval_s(answers[t_name][renewed(answers[name])] * 1e-9))
+    return min((seconds for seconds in found if math.isfinite(seconds)), default=NAN)
+
+
+def rounds(t_ns: NDArray[np.int64]) -> NDArray[np.int64]:
+    """One time a round: a state's time moves with each of the round's requests, which follow each other quickly."""
+    gaps = np.diff(t_ns)
+    return t_ns[np.concatenate(([True], gaps > np.percentile(gaps, 90) / 10))] if len(gaps) else t_ns
 
 
 def of_shadow(run: PlantRun) -> dict[str, float]:
     """Polls, refresh and turnarounds, ms; what was not seen is left out."""
-    answers, new = readings_of_meter(run.records)
+    answers = first_of_each(run.records, "m_t_f_ns")
     states = first_of_each(run.records, "d_t_ns")
     found = {
         "meter_poll_ms": interval_s(answers["m_t_f_ns"] * 1e-9) * 1e3,
-        "meter_refresh_ms": interval_s(answers["m_t_f_ns"][new] * 1e-9) * 1e3,
-        "meter_turnaround_ms": run.meter.stats().mean_turnaround_ns / 1e6 or NAN,
-        "inverter_poll_ms": interval_s(states["d_t_ns"] * 1e-9) * 1e3,
-        "inverter_turnaround_ms": turnaround_ms(run),
+        "meter_refresh_ms": refresh_s(run.records) * 1e3,
+        "meter_turnaround_ms": turnaround_ms(run.meter),
+        "inverter_poll_ms": interval_s(rounds(states["d_t_ns"]) * 1e-9) * 1e3,
+        "inverter_turnaround_ms": turnaround_ms(run.inverter),
     }
     return {name: ms for name, ms in found.items() if math.isfinite(ms)}
 
 
-def turnaround_ms(run: PlantRun) -> float:
-    """Of the inverter; NaN on CAN, where nobody is asked."""
-    stats = run.inverter.stats()
+def turnaround_ms(device: Device | OnCan) -> float:
+    """NaN on CAN, where nobody is asked."""
+    stats = device.stats()
     return NAN if isinstance(stats, CanStats) else stats.mean_turnaround_ns / 1e6 or NAN
 
 
@@ -133,9 +145,9 @@ def inverter_view(steps: Steps, t0_ns: int) -> tuple[Floats, Floats]:
 
 
 def meter_view(steps: Steps, t0_ns: int) -> tuple[Floats, Floats]:
-    """The same of the meter: only answers with anything new in them, as old ones would show an older power."""
-    answers, new = readings_of_meter(steps)
-    answers = answers[new & np.isfinite(answers["m_p_w"])]
+    """The same of the meter. Between two refreshes it shows the older power again."""
+    answers = first_of_each(steps, "m_t_p_ns")
+    answers = answers[np.isfinite(answers["m_p_w"])]
     return (answers["m_t_p_ns"] - t0_ns) * 1e-9, answers["m_p_w"]
 
 

@@ -7,7 +7,7 @@ Errors   none raised: `reachable` and `unmet` return what is wrong, the caller d
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 from controller.plantcard import STALE, standing
 from controller.sitedata import InverterSite, MeterSite, Site
@@ -21,7 +21,7 @@ TRIP_TIMES = {
     "voltage_trip": ("ov2_s", "ov1_s", "uv1_s", "uv2_s"),
     "frequency_trip": ("of2_s", "of1_s", "uf1_s", "uf2_s"),
 }
-SEEN_AS = {"refresh_ms": "meter_refresh_ms", "poll_ms": "meter_poll_ms"}  # of Times, in a plant card
+PARTS = ("refresh_ms", "poll_ms", "write_ms", "lag_ms")
 Parts = tuple[tuple[str, float], ...]
 
 
@@ -81,8 +81,11 @@ def times_of(site: Site) -> Times:
     if site.card is None or standing(site) == STALE:
         return told
     seen = site.card.times
-    pairs = ((f.name, getattr(seen, SEEN_AS.get(f.name, f.name), None)) for f in fields(Times))
-    known = {name: ms for name, ms in pairs if ms is not None}
+    write_ms = None
+    if seen.write_ms is not None and seen.inverter_poll_ms is not None:
+        write_ms = seen.inverter_poll_ms + seen.write_ms  # one write between two reads: it may have to wait for one
+    pairs = (seen.meter_refresh_ms, seen.meter_poll_ms, write_ms, seen.lag_ms)
+    known = {name: ms for name, ms in zip(PARTS, pairs, strict=True) if ms is not None}
     return replace(told, **known, measured=True) if known else told
 
 

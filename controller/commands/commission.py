@@ -121,9 +121,9 @@ def question(work: Commission) -> str:
     site, w, hold_s = work.site, work.pulse_w, work.hold_s
     inverter = site.inverter
     return (
-        f"\nNow power will be moved: the inverter at {inverter.wire} unit {inverter.unit} ({inverter.map}) will give "
-        f"{w:.0f} W to the grid for\nabout {hold_s:.0f} s, then take {w:.0f} W from it for about {hold_s:.0f} s, inside "
-        f"all limits of {site.path}.\nThen, with {w:.0f} W on, nobody writes to it until its own timer acts "
+        f"\nNow power will be moved: the inverter at {inverter.wire} unit {inverter.unit} ({inverter.map}) will\n"
+        f"give {w:.0f} W to the grid for about {hold_s:.0f} s, then take {w:.0f} W from it for about {hold_s:.0f} s, "
+        f"inside\nall limits of {site.path}.\nThen, with {w:.0f} W on, nobody writes to it until its own timer acts "
         f"({inverter.reversion_s} s, at most {inverter.reversion_s + TIMER_MARGIN_S + inverter.lag_ms / 1000:.0f} s).\n"
         f"All together about {work.longest_s:.0f} s at most. At the end, at Ctrl-C and at any fault it goes to 0 W and "
         "control is handed back to it.\nIf its map is wrong it may move more, or the other way, for about a second. "
@@ -150,7 +150,7 @@ def card_of(site: Site, shadow: Shadow, pulses: list[Pulse], timer: CardTimer) -
     times = dict(shadow.times_ms)
     for pulse in pulses:
         times |= {name: max(ms, times.get(name, 0.0)) for name, ms in pulse.times_ms.items()}
-    by_name = {pulse.name: pulse.card() for pulse in pulses}
+    cards, devices = {pulse.name: pulse.card() for pulse in pulses}, devices_of(site)
     return PlantCard(
         path=site.state_dir / NAME,
         site=site.name,
@@ -159,9 +159,11 @@ def card_of(site: Site, shadow: Shadow, pulses: list[Pulse], timer: CardTimer) -
         verdict=FAILED if faults else PASSED if proven else OPEN,
         faults=faults,
         times=CardTimes(**times),
+        meter=devices["meter"],
+        inverter=devices["inverter"],
+        discharge=cards["discharge"],
+        charge=cards["charge"],
         own_timer=timer,
-        **devices_of(site),
-        **by_name,
     )
 
 
@@ -225,11 +227,16 @@ def page(site: Site) -> Iterator[str]:
     for name, pulse in (("discharge", card.discharge), ("charge", card.charge)):
         seen = ((who, getattr(pulse, f"{who}_w")) for who in ("commanded", "inverter", "meter"))
         numbers = ", ".join(f"{who} {w:+.0f} W" for who, w in seen if w is not None)
-        yield f"{name}: {pulse.result}" + (f", {numbers}" if numbers else "") + (f": {pulse.why}" if pulse.why else "")
+        yield (
+            f"{name}: {pulse.result}"
+            + (f", {numbers}" if numbers else "")
+            + (f": {pulse.why}" if pulse.result == UNTESTED else "")
+        )
     yield f"own timer: {timer_text(card.own_timer)}"
     yield from response(site)
     yield from advice(site)
-    yield f"\nverdict: {card.verdict}; plant card: {card.path}"
+    but = ", but it has no timer of its own that works" if card.own_timer.result == NEVER else ""
+    yield f"\nverdict: {card.verdict}{but}; plant card: {card.path}"
 
 
 def timer_text(timer: CardTimer) -> str:
