@@ -27,6 +27,7 @@ from controller.plantcard import NEVER, UNTESTED, ZERO, CardTimer
 from controller.plantrun import Plant, PlantRun, running
 from controller.pulse import Pulse, measured_pulse, of_shadow, untested
 from controller.site import Site
+from controller.stepresponse import rest_s
 from cython_core.records import NAN, DeviceStatus, DeviceValid, Reason, Session, reasons_text
 from drivers.base import BusError, DriverError
 from drivers.mapfile import load_map
@@ -39,6 +40,7 @@ HOLD_REFRESHES, HOLD_LAGS, HOLD_POLLS = 8, 4, 8
 SERVICE_S, SETTLE_S = 30.0, 5.0  # beside the delays and ramps that the site itself sets
 OVER_TIMES, AGAINST, OVER_S = 3.0, 0.5, 1.0  # of the commanded power
 AT_REST = 0.25  # of it
+AT_REST_READINGS = 3
 TIMER_MARGIN_S = 2.0
 AGAIN_S = 20.0  # for a new core to bring the inverter to 0 W
 UNREADY = Reason.SESSION | Reason.NOT_RUNNING | Reason.LOCAL_CONTROL
@@ -240,34 +242,32 @@ class Rest:
 
     def __init__(self, run: PlantRun, small_w: float, use_meter: bool) -> None:
         self.run, self.small_w, self.use_meter = run, small_w, use_meter
-        self.t_write_ns, self.p_w = int(run.newest["d_t_echo_ns"]), NAN
-        self.rest_ns = 0  # of the first of the readings at rest
-        self.readings = 0
+        self.t_write_ns = int(run.newest["d_t_echo_ns"])
+        self.readings: list[tuple[int, float]] = []  # (ns, W)
 
     def is_at_rest(self) -> bool:
-        """Three readings in a row."""
+        """Take what is new; True after three readings at rest in a row."""
         device, meter = self.run.device(), self.run.measurement()
         if device is not None:
             self.t_write_ns = max(self.t_write_ns, device.t_echo_ns)
         if device is not None and math.isfinite(device.p_w):
-            self.take(device.t_ns, device.p_w)
-        elif meter is not None and self.use_meter and device is None and math.isfinite(meter.p_w):
-            self.take(meter.t_p_ns, meter.p_w)
-        return self.readings >= 3
+            self.readings.append((device.t_ns, device.p_w))
+        elif device is None and meter is not None and self.use_meter and math.isfinite(meter.p_w):
+            self.readings.append((meter.t_p_ns, meter.p_w))
+        return len(self.readings) >= AT_REST_READINGS and all(
+            abs(p_w) <= self.small_w for _, p_w in self.readings[-AT_REST_READINGS:]
+        )
 
-    def take(self, t_ns: int, p_w: float) -> None:
-        self.p_w = p_w
-        if abs(p_w) > self.small_w:
-            self.readings = 0
-            return
-        if not self.readings:
-            self.rest_ns = t_ns
-        self.readings += 1
+    @property
+    def p_w(self) -> float:
+        """The newest reading."""
+        return self.readings[-1][1] if self.readings else NAN
 
     @property
     def after_s(self) -> float:
         """From the last acknowledged write to rest."""
-        return (self.rest_ns - self.t_write_ns) * 1e-9
+        t_ns, p_w = zip(*self.readings, strict=True)
+        return rest_s((np.array(t_ns) - self.t_write_ns) * 1e-9, np.array(p_w), self.small_w)
 
 
 def is_calm(newest: Any, small_w: float) -> bool:

@@ -156,7 +156,8 @@ class PlantRun(Runtime):
                 if passed_s >= seconds:
                     return False
                 self.look()
-                progress(round(1000 * passed_s), round(1000 * seconds))
+                if sys.stderr.isatty():
+                    progress(round(1000 * passed_s), round(1000 * seconds))
         return True
 
     def is_in_service(self) -> bool:

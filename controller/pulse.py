@@ -82,7 +82,7 @@ def refresh_s(steps: Steps) -> float:
     found = []
     for t_name, name in (("m_t_f_ns", "m_f_hz"), ("m_t_v_ns", "m_v1_v"), ("m_t_p_ns", "m_p_w")):
         answers = first_of_each(steps, t_name)
-        found.append(interval_s(answers[t_name][renewed(answers[name])] * 1e-9))
+        found.append(interval_s(answers[t_name][renewed(answers[name])]))
     return min((seconds for seconds in found if math.isfinite(seconds)), default=NAN)
 
 
@@ -97,10 +97,10 @@ def of_shadow(run: PlantRun) -> dict[str, float]:
     answers = first_of_each(run.records, "m_t_f_ns")
     states = first_of_each(run.records, "d_t_ns")
     found = {
-        "meter_poll_ms": interval_s(answers["m_t_f_ns"] * 1e-9) * 1e3,
+        "meter_poll_ms": interval_s(answers["m_t_f_ns"]) * 1e3,
         "meter_refresh_ms": refresh_s(run.records) * 1e3,
         "meter_turnaround_ms": turnaround_ms(run.meter),
-        "inverter_poll_ms": interval_s(rounds(states["d_t_ns"]) * 1e-9) * 1e3,
+        "inverter_poll_ms": interval_s(rounds(states["d_t_ns"])) * 1e3,
         "inverter_turnaround_ms": turnaround_ms(run.inverter),
     }
     return {name: ms for name, ms in found.items() if math.isfinite(ms)}
@@ -199,7 +199,7 @@ def times_ms(steps: Steps, quantum_w: float, p_w: float, response: Response) -> 
     found = {
         "write_ms": max(waits, default=NAN) / 1e6,
         "readback_ms": readback_s(steps, p_w, quantum_w) * 1e3,
-        "inverter_refresh_ms": interval_s(moving * 1e-9) * 1e3 if len(moving) >= MOVING_READINGS else NAN,
+        "inverter_refresh_ms": interval_s(moving) * 1e3 if len(moving) >= MOVING_READINGS else NAN,
         "dead_ms": response.dead_s * 1e3,
         "tau_ms": response.tau_s * 1e3,
         "lag_ms": response.t90_s * 1e3,

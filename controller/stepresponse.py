@@ -10,17 +10,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import isfinite, log, log10
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+Floats = NDArray[np.floating[Any]]
 
 NAN = float("nan")
 TOLERANCE = 0.25  # of the commanded power: small powers are an inverter's least exact ones
 MOVES = 0.05  # less than this share of the commanded power is no movement
 TO_90 = log(10.0)  # a first-order lag is at 90 % after so many tau
-LONG_GAP = 2.5  # a value that happened to repeat is no slower refresh
+LONG_GAP = 1.5  # times the usual one: a value has happened to repeat
 CELLS, ROUNDS, SHRINK = 21, 6, 0.2  # of the search for dead and tau: to span / 20 * SHRINK ** 5
 SHORTEST_TAU_S = 1e-4
 MOST_READINGS = 400
@@ -48,7 +49,8 @@ NO_RESPONSE = Response(NAN, NAN, NAN, NAN)
 def lagged(t_s: Floats, set_t_s: Floats, steps_w: Floats, dead_s: float, tau_s: float) -> Floats:
     """What the stairs come to behind dead time and lag. steps_w: by how much each stair differs from the one before."""
     since_s = np.maximum(t_s[:, None] - set_t_s[None, :] - dead_s, 0.0)
-    return np.asarray((1.0 - np.exp(-since_s / tau_s)) @ steps_w, dtype=np.float64)
+    found: Floats = (1.0 - np.exp(-since_s / tau_s)) @ steps_w
+    return found
 
 
 def fit_response(set_t_s: Floats, set_w: Floats, t_s: Floats, p_w: Floats) -> Response:
@@ -109,19 +111,18 @@ def scale_fault(ratio: float) -> str:
     return " and ".join(wrong)
 
 
-def interval_s(t_s: Floats) -> float:
+def interval_s(t_ns: NDArray[np.int64]) -> float:
     """The mean time from one to the next, without the gaps in which a value happened to repeat. NaN: fewer than two."""
-    gaps = np.diff(t_s)
+    gaps = np.diff(t_ns)
     if not len(gaps):
         return NAN
-    return float(gaps[gaps <= LONG_GAP * np.median(gaps)].mean())
+    return float(gaps[gaps <= LONG_GAP * np.median(gaps)].mean()) * 1e-9
 
 
-def renewed(values: Floats) -> NDArray[np.bool_]:
-    """Which readings (a row each) differ from the one before; the first one's age is not known, so it does not."""
-    rows = values.reshape(len(values), -1)
-    same = (rows[1:] == rows[:-1]) | (np.isnan(rows[1:]) & np.isnan(rows[:-1]))
-    return np.concatenate(([False], ~same.all(axis=1)))
+def renewed(values: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which readings differ from the one before; the first one's age is not known, so it does not."""
+    same = (values[1:] == values[:-1]) | (np.isnan(values[1:]) & np.isnan(values[:-1]))
+    return np.concatenate((np.zeros(min(len(values), 1), np.bool_), ~same))
 
 
 def rest_s(t_s: Floats, p_w: Floats, small_w: float) -> float:
