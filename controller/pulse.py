@@ -87,9 +87,9 @@ def refresh_s(steps: Steps) -> float:
 
 
 def rounds(t_ns: NDArray[np.int64]) -> NDArray[np.int64]:
-    """One time a round: a state's time moves with each of the round's requests, which follow each other quickly."""
+    """One time a round: a state's time moves with each of the round's requests; the rest between rounds is longest."""
     gaps = np.diff(t_ns)
-    return t_ns[np.concatenate(([True], gaps > np.percentile(gaps, 90) / 10))] if len(gaps) else t_ns
+    return t_ns[np.concatenate(([True], gaps > np.percentile(gaps, 90) / 2))] if len(gaps) else t_ns
 
 
 def of_shadow(run: PlantRun) -> dict[str, float]:

@@ -103,7 +103,7 @@ def test_a_site_is_written_without_its_card(tmp_path: Path) -> None:
 WRONG = [
     # what stands there      what is written instead    the line of the refusal
     ("schema: 1",            "schema: 2",               f"{NAME}:3: schema = 2 is newer than this program"),
-    ('verdict: "passed"',    'verdict: "good"',         f"{NAME}:7: verdict = good is not one of passed | open | failed"),
+    ('verdict: "passed"', 'verdict: "good"', f"{NAME}:7: verdict = good is not one of passed | open | failed"),
     ('verdict: "passed"',    "colour: red",             f"{NAME}:7: unknown key 'colour'"),
     ("  after_s: 8.75",      "  after: 8.75",           "unknown key 'after'; known: after_s, result, set_s, why"),
     ("  result: \"zero\"",   "",                        "own_timer: missing key 'result'"),
@@ -123,10 +123,10 @@ def test_a_wrong_card_is_named_with_its_line(old: str, new: str, said: str, tmp_
 # fmt: off
 STALE = [
     # in the site file              instead                            what is told
-    ("host: 192.168.1.50",          "host: 192.168.1.51",              "the meter's wire is 192.168.1.51:502, was 192.168.1.50:502"),
-    ("phases: L1L2L3",              "phases: L1",                      "the meter's place is inverter L1, was inverter L1L2L3"),
+    ("host: 192.168.1.50", "host: 192.168.1.51", "the meter's wire is 192.168.1.51:502, was 192.168.1.50:502"),
+    ("phases: L1L2L3", "phases: L1", "the meter's place is inverter L1, was inverter L1L2L3"),
     ("host: 192.168.1.60",          "host: 192.168.1.60\n  unit: 2",   "the inverter's unit is 2, was 1"),
-    ("map: eastron-sdm630",         "map: schneider-pm5000",           "the meter's map is schneider-pm5000, was eastron-sdm630"),
+    ("map: eastron-sdm630", "map: schneider-pm5000", "the meter's map is schneider-pm5000, was eastron-sdm630"),
 ]
 # fmt: on
 
@@ -163,15 +163,15 @@ def test_the_digest_is_that_of_sha256sum() -> None:
 TIMER_NEVER = CardTimer(result="never", why="has not brought it to 0 W within 10 s", set_s=8.0)
 STARTS = [
     # card                                    i_accept                     what is refused           why
-    (None,                                    "real-power",                "unproven",               "nothing is proven"),
-    ({},                                      "real-power",                "",                       "the card proves the maps"),
-    ({"verdict": "open"},                     "real-power",                "unproven",               "nothing was tested"),
-    ({"verdict": "open"},                     "real-power, unproven-map",  "",                       "the owner's word as before"),
+    (None, "real-power", "unproven", "nothing is proven"),
+    ({}, "real-power", "", "the card proves the maps"),
+    ({"verdict": "open"}, "real-power", "unproven", "nothing was tested"),
+    ({"verdict": "open"}, "real-power, unproven-map", "", "the owner's word as before"),
     ({"verdict": "failed", "faults": ("the inverter's power goes the wrong way round",)},
-                                              "real-power, unproven-map",  "wrong way round",        "no word lifts a wrong sign"),
-    ({"own_timer": TIMER_NEVER},              "real-power",                "within 10 s",            "nothing would bring it to 0 W"),
-    ({"own_timer": TIMER_NEVER},              "real-power, no-own-timer",  "",                       "the owner has a trip outside"),
-    ({},                                      "unproven-map",              "`i_accept: real-power`", "consent is the owner's own"),
+                                              "real-power, unproven-map", "wrong way round", "no word lifts it"),
+    ({"own_timer": TIMER_NEVER}, "real-power", "within 10 s", "nothing stops it"),
+    ({"own_timer": TIMER_NEVER}, "real-power, no-own-timer", "", "a trip outside"),
+    ({}, "unproven-map", "`i_accept: real-power`", "consent is the owner's own"),
 ]
 # fmt: on
 

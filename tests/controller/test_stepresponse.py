@@ -38,14 +38,14 @@ CASES = [
     # set-points, readings, gain, dead_s, tau_s, within_s, why
     (STEP, LAG,                                                       1.0, 0.2, 0.5, 0.01, "dead time and lag"),
     (STEP, SLOW,                                                      1.0, 0.0, 1.0, 0.01, "lag alone"),
-    (STEP, DEAD,                                                      1.0, 0.4, 0.0, 0.1,  "dead time alone: to one reading"),
-    (RAMP, RAMPED,                                                    1.0, 0.2, 0.5, 0.01, "our own ramp is not taken for the device's"),
+    (STEP, DEAD, 1.0, 0.4, 0.0, 0.1, "dead time alone: to one reading"),
+    (RAMP, RAMPED, 1.0, 0.2, 0.5, 0.01, "our own ramp is not taken for the device's"),
     (STEP, NOISY,          1.0, 0.2, 0.5, 0.06, "3 W of noise"),
-    (STEP, [500 + a for a in LAG],                                    1.0, 0.2, 0.5, 0.01, "what flowed before does not count"),
+    (STEP, [500 + a for a in LAG], 1.0, 0.2, 0.5, 0.01, "what flowed before does not count"),
     (STEP, [-a for a in LAG],                                        -1.0, 0.2, 0.5, 0.01, "the wrong way round"),
-    (STEP, [10 * a for a in LAG],                                    10.0, 0.2, 0.5, 0.01, "kW taken for hundreds of W"),
+    (STEP, [10 * a for a in LAG], 10.0, 0.2, 0.5, 0.01, "kW taken for hundreds of W"),
     (STEP, [a / 10 for a in LAG],                                     0.1, 0.2, 0.5, 0.01, "and the reverse"),
-    (STEP, HELD,                                                      1.0, 0.4, 0.5, 0.2,  "seen half a refresh later, 0.2 s"),
+    (STEP, HELD, 1.0, 0.4, 0.5, 0.2, "seen half a refresh later, 0.2 s"),
 ]
 # fmt: on
 

@@ -1,7 +1,7 @@
 """`v2g commission` against the simulated plant over real Modbus sockets: measured is what the plant was told to be.
 
-One unit of 7 kW with a car; dead time, lag, refresh and timer are the simulator's options, power and writes are looked up
-at the plant itself (its bar), never in what the program says.
+One unit of 7 kW with a car; dead time, lag, refresh and timer are the simulator's options. Power and writes are those of
+the plant itself (its bar), not what the program says.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ runtime_dir: {folder}/run
 state_dir: {folder}/state
 meter: {{map: eastron-sdm630, host: 127.0.0.1, port: {meter}, location: inverter, phases: L1,
          poll_ms: 50, timeout_ms: 200, refresh_ms: 200}}
-inverter: {{map: sunspec-7xx, host: 127.0.0.1, port: {inverter}, poll_ms: 100, timeout_ms: 300,
+inverter: {{map: sunspec-7xx, host: 127.0.0.1, port: {inverter}, poll_ms: 100, timeout_ms: 200,
             reversion_s: {timer_s}, lag_ms: 700}}
 settings:
   rating: {{v_nom_v: 240, p_rated_w: 7000, p_charge_rated_w: 7000, s_rated_va: 7000}}
@@ -167,10 +167,10 @@ def test_what_is_measured_is_what_the_plant_was_told_to_be(tmp_path: Path) -> No
 # fmt: off
 WRONG = [
     # the plant             what is named                                          why
-    (("--sign", "-1"),      "the inverter's power goes the wrong way round",       "moves against the command"),
-    (("--gain", "10"),      "a factor of 10",                                      "ten times the power"),
-    (("--gain", "0.1"),     "a factor of 0.1",                                     "a tenth of it"),
-    (("--no-timer",),       "own timer has not brought it to 0 W within",          "nothing brings it to 0 W by itself"),
+    (("--sign", "-1"),      "the inverter's power goes the wrong way round",   "moves against the command"),
+    (("--gain", "10"),      "a factor of 10",                                "ten times the power"),
+    (("--gain", "0.1"),     "a factor of 0.1",                               "a tenth of it"),
+    (("--no-timer",),       "own timer has not brought it to 0 W within",    "nothing brings it to 0 W by itself"),
 ]
 # fmt: on
 
