@@ -1,7 +1,7 @@
 """`v2g commission` against the simulated plant over real Modbus sockets: measured is what the plant was told to be.
 
-One unit of 7 kW with a car; dead time, lag, refresh and timer are the simulator's options. Power and writes are those of
-the plant itself (its bar), not what the program says.
+One unit of 7 kW with a car; dead time, lag, refresh and timer are the simulator's options. Power and writes are
+those of the plant itself (its bar), not what the program says.
 """
 
 from __future__ import annotations
@@ -175,7 +175,10 @@ WRONG = [
 # fmt: on
 
 
-@pytest.mark.parametrize(("options", "named", "why"), WRONG, ids=[c[-1] for c in WRONG])
+@pytest.mark.parametrize(
+    ("options", "named", "why"),
+    [pytest.param(*c, id=c[-1], marks=[pytest.mark.nightly] if "a tenth" in c[-1] else []) for c in WRONG],
+)
 def test_what_is_wrong_is_named_and_refuses_a_live_start(
     options: tuple[str, ...], named: str, why: str, tmp_path: Path
 ) -> None:
@@ -190,6 +193,7 @@ def test_what_is_wrong_is_named_and_refuses_a_live_start(
         assert str(tmp_path / "state" / NAME) in str(refused.value)
 
 
+@pytest.mark.nightly
 def test_a_meter_that_shows_ten_times_is_named_and_the_inverter_is_not(tmp_path: Path) -> None:
     with bench(tmp_path) as b:
         b.wrong_meter()
@@ -200,6 +204,7 @@ def test_a_meter_that_shows_ten_times_is_named_and_the_inverter_is_not(tmp_path:
         assert "a factor of 10" in fault
 
 
+@pytest.mark.nightly
 def test_a_direction_that_a_limit_forbids_is_not_tested_and_no_fault(tmp_path: Path) -> None:
     """15 % of charge: below soc_min_pu = 0.2, so nothing may be taken from the car."""
     with bench(tmp_path, "--soc", "0.15") as b:
@@ -246,7 +251,14 @@ def test_without_a_word_nothing_is_ever_written(tmp_path: Path) -> None:
     assert not (tmp_path / "state" / NAME).exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda n: signal.Signals(n).name)
+STOPS = [
+    pytest.param(signal.SIGINT, id="Ctrl-C"),
+    pytest.param(signal.SIGTERM, id="SIGTERM", marks=pytest.mark.nightly),
+    pytest.param(signal.SIGHUP, id="the terminal has gone", marks=pytest.mark.nightly),
+]
+
+
+@pytest.mark.parametrize("number", STOPS)
 def test_stopped_in_a_pulse_it_ramps_to_0_and_hands_back(number: int, tmp_path: Path) -> None:
     with bench(tmp_path) as b, b.at_a_terminal() as (process, near):
         b.wait_for(lambda: "Type `move power`" in b.said, READY_S, "the question")
@@ -262,6 +274,7 @@ def test_stopped_in_a_pulse_it_ramps_to_0_and_hands_back(number: int, tmp_path: 
     assert not (tmp_path / "state" / NAME).exists()
 
 
+@pytest.mark.nightly
 def test_stopped_while_the_own_timer_is_waited_for_a_new_core_brings_it_to_0(tmp_path: Path) -> None:
     with bench(tmp_path, "--no-timer") as b, b.at_a_terminal("--yes-move-power") as (process, _):
         b.wait_for(lambda: "own timer: no more writes" in b.said, LONG_S, "the own timer's turn")

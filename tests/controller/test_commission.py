@@ -1,0 +1,247 @@
+"""`v2g commission`: what it needs before it begins, when it gives a pulse up, and what its words say. No device."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from controller import cli
+from controller.commands.commission import card_of, question, told, uses_meter
+from controller.commission import Commission, Guard, Shadow, forbidden, is_calm, state_text
+from controller.launch import in_force
+from controller.lifetime import StopEvent, lock_folder
+from controller.plantcard import NAME, CardTimer
+from controller.pulse import Pulse, untested
+from controller.site import load_site
+from controller.telemetry.broker import free_port
+from cython_core.records import DeviceValid, Reason, Session
+from tests.controller.test_pulse import steps
+
+SITE = """\
+schema: 1
+name: house-7
+start_mode: shadow
+runtime_dir: {folder}/run
+state_dir: {folder}/state
+meter: {{map: eastron-sdm630, host: 127.0.0.1, port: {port}, location: {location}, phases: L1, timeout_ms: 50}}
+inverter: {{map: sunspec-7xx, host: 127.0.0.1, port: {port}, unit: 2, timeout_ms: 50, reversion_s: 8}}
+settings: {{rating: {{v_nom_v: 230, p_rated_w: 7000}}}}
+"""
+
+
+def site_file(folder: Path, location: str = "inverter") -> Path:
+    path = folder / "site.yaml"
+    path.write_text(SITE.format(folder=folder, port=free_port(), location=location))
+    return path
+
+
+def work(folder: Path) -> Commission:
+    return Commission(load_site(site_file(folder)), StopEvent(), lambda _: None)
+
+
+# ---- before it begins ----
+
+
+def test_a_device_that_is_not_there_is_one_line_and_exit_3(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["commission", str(site_file(tmp_path)), "--yes-move-power"]) == 3
+    looking, line = capsys.readouterr().err.splitlines()
+    assert looking.startswith("looking for the inverter at 127.0.0.1:")
+    assert "127.0.0.1" in line
+
+
+def test_beside_a_controller_it_does_not_begin(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with lock_folder(tmp_path / "run", "core") or pytest.fail("nobody else holds it"):
+        assert cli.main(["commission", str(site_file(tmp_path))]) == 2
+    assert "another controller of this site is running; stop it first" in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_hold_the_card_is_told_before_anything_moves(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site = site_file(tmp_path)
+    (tmp_path / "state").write_text("a file where the folder should be")
+    assert cli.main(["commission", str(site)]) == 2
+    assert str(tmp_path / "state") in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("given", [[], ["a.yaml", "--site", "b.yaml"]], ids=["none", "two"])
+def test_one_site_is_needed(given: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["commission", *given]) == 2
+    assert "give one site file" in capsys.readouterr().err
+
+
+# ---- the words ----
+
+
+def test_the_question_says_what_will_happen(tmp_path: Path) -> None:
+    text = " ".join(question(work(tmp_path)).split())
+    for words in (
+        "the inverter at 127.0.0.1:", "unit 2 (sunspec-7xx)", "give 200 W to the grid", "take 200 W from it",
+        "its own timer acts (8 s, at most", "At the end, at Ctrl-C and at any fault it goes to 0 W",
+        "control is handed back", "If its map is wrong it may move more, or the other way",
+    ):  # fmt: skip
+        assert words in text
+
+
+# fmt: off
+HOLDS = [
+    # meter refresh, inverter lag and poll, ms   s      why
+    (100,  500,   200,                           3.0,   "the shortest"),
+    (1000, 500,   200,                           8.0,   "eight refreshes of a slow meter"),
+    (100,  2000,  200,                           8.0,   "four lags"),
+    (100,  500,   1000,                          8.0,   "eight states of a slow inverter"),
+    (5000, 500,   200,                           30.0,  "the longest"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("refresh_ms", "lag_ms", "poll_ms", "seconds", "why"), HOLDS, ids=[c[-1] for c in HOLDS])
+def test_how_long_a_pulse_stands(
+    refresh_ms: int, lag_ms: int, poll_ms: int, seconds: float, why: str, tmp_path: Path
+) -> None:
+    commission = work(tmp_path)
+    meter = replace(commission.site.meter, refresh_ms=refresh_ms)
+    inverter = replace(commission.site.inverter, lag_ms=lag_ms, poll_ms=poll_ms)
+    commission.site = replace(commission.site, meter=meter, inverter=inverter)
+    assert commission.hold_s == seconds
+
+
+# ---- a pulse that goes wrong ----
+
+# fmt: off
+GUARDED = [
+    # inverter  meter   asked    wrong   why
+    (20.0,      10.0,   200.0,   False,  "on its way"),
+    (210.0,     190.0,  200.0,   False,  "there"),
+    (590.0,     200.0,  200.0,   False,  "not quite three times: judged at the end"),
+    (630.0,     200.0,  200.0,   True,   "three times, by the inverter's word"),
+    (200.0,     630.0,  200.0,   True,   "three times, by the meter's"),
+    (-90.0,     -90.0,  200.0,   False,  "half of it the wrong way round"),
+    (-100.0,    -80.0,  200.0,   True,   "more than that, 10 W flowed before"),
+    (100.0,     20.0,   -200.0,  False,  "the same of the other direction"),
+    (130.0,     20.0,   -200.0,  True,   "wrong way round"),
+    (math.nan,  20.0,   200.0,   False,  "the inverter says nothing"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("d_p_w", "m_p_w", "asked_w", "wrong", "why"), GUARDED, ids=[c[-1] for c in GUARDED])
+def test_a_pulse_that_goes_wrong_is_given_up(d_p_w: float, m_p_w: float, asked_w: float, wrong: bool, why: str) -> None:
+    before = steps(3, d_p_w=[10.0] * 3, m_p_w=[10.0] * 3)
+    guard = Guard(before, int(before["t_ns"][0]), asked_w, use_meter=True)
+    assert guard.wrong(steps(1, d_p_w=[d_p_w], m_p_w=[m_p_w])[0]) == wrong
+    assert guard.wrong(steps(1, d_p_w=[asked_w], m_p_w=[asked_w])[0]) == wrong, "once wrong it stays so"
+    assert not guard.is_over or not wrong, "it stands for a second, to be measured"
+
+
+def test_a_meter_of_the_house_gives_no_pulse_up() -> None:
+    before = steps(3, d_p_w=[0.0] * 3, m_p_w=[0.0] * 3)
+    guard = Guard(before, 0, 200.0, use_meter=False)
+    assert not guard.wrong(steps(1, d_p_w=[200.0], m_p_w=[-3000.0])[0])
+
+
+def test_what_forbids_a_pulse_is_told_in_words() -> None:
+    told_by = steps(1, reasons=[int(Reason.SOC_LIMIT | Reason.WISH_CLAMPED | Reason.SKIPPED)])[0]
+    assert forbidden(told_by) == "the battery is full, empty or unknown"
+    assert forbidden(steps(1)[0]) == "the core did not command it"
+
+
+def test_the_state_in_words() -> None:
+    newest = steps(1, d_session=[int(Session.ENDED_BY_CAR)], d_valid=[int(DeviceValid.SESSION)], d_status=[3])[0]
+    assert state_text(newest) == "session ended by car, running, connected"
+    assert state_text(steps(1)[0]) == "session not told, no status"
+
+
+# fmt: off
+CALM = [
+    # commanded  inverter   calm    why
+    (0.0,        40.0,      True,   "less than a quarter of the pulse"),
+    (0.0,        -60.0,     False,  "it still moves"),
+    (10.0,       0.0,       False,  "something is commanded"),
+    (0.0,        math.nan,  True,   "it never says its power"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("p_cmd_w", "d_p_w", "calm", "why"), CALM, ids=[c[-1] for c in CALM])
+def test_calm(p_cmd_w: float, d_p_w: float, calm: bool, why: str) -> None:
+    assert is_calm(steps(1, p_cmd_w=[p_cmd_w], d_p_w=[d_p_w])[0], 50.0) == calm
+
+
+# ---- the verdict ----
+
+GOOD = Pulse("discharge", commanded_w=200.0, inverter_w=199.0, meter_w=201.0, times_ms={"write_ms": 30.0})
+BLIND = replace(GOOD, meter_judged=False)
+WRONG = replace(GOOD, faults=("discharge: the inverter's power goes the wrong way round",))
+OTHER = replace(GOOD, name="charge", commanded_w=-200.0, times_ms={"write_ms": 20.0})
+NO_CHARGE = untested("charge", "the battery is full, empty or unknown")
+NO_DISCHARGE = untested("discharge", "the battery is full, empty or unknown")
+# fmt: off
+VERDICTS = [
+    # pulses                       meter          verdict    code  why
+    ((GOOD, OTHER),                "inverter",    "passed",  0,    "both ways"),
+    ((GOOD, NO_CHARGE),            "inverter",    "passed",  0,    "one way proves sign and scale"),
+    ((NO_DISCHARGE, NO_CHARGE),    "inverter",    "open",    1,    "nothing is proven"),
+    ((WRONG, NO_CHARGE),           "inverter",    "failed",  1,    "a fault"),
+    ((BLIND, NO_CHARGE),           "connection",  "passed",  0,    "a power of the house that nobody uses"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("pulses", "location", "verdict", "code", "why"), VERDICTS, ids=[c[-1] for c in VERDICTS])
+def test_the_verdict(
+    pulses: tuple[Pulse, ...], location: str, verdict: str, code: int, why: str, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    site = load_site(site_file(tmp_path, location))
+    shadow = Shadow({"meter_poll_ms": 100.0}, "", 0.0, 0.5, 200.0)
+    timer = CardTimer(result="zero", set_s=8.0, after_s=8.4)
+    card = card_of(site, shadow, list(pulses), timer)
+    assert card.verdict == verdict
+    assert told(replace(site, card=card), as_json=False) == code
+    said = capsys.readouterr()
+    assert f"verdict: {verdict}; plant card: {tmp_path / 'state' / NAME}" in said.out
+    assert "own timer: 0 W 8.4 s after the last write (set: 8 s)" in said.out
+    assert said.err.splitlines() == list(card.faults)
+
+
+def test_of_several_times_the_slowest_counts_and_says_how(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    site = load_site(site_file(tmp_path))
+    shadow = Shadow({"meter_poll_ms": 100.0}, "", 0.0, 0.5, 200.0)
+    card = card_of(site, shadow, [GOOD, OTHER], CardTimer(result="zero"))
+    assert told(replace(site, card=card), as_json=True) == 0
+    times: dict[str, Any] = json.loads(capsys.readouterr().out)["times"]
+    assert {name: found["ms"] for name, found in times.items()} == {"meter_poll_ms": 100.0, "write_ms": 30.0}
+    assert times["write_ms"]["how"] == "longest time from a step's changed command to the acknowledged write"
+
+
+def test_a_meter_at_the_connection_counts_where_its_limits_are_kept(tmp_path: Path) -> None:
+    site = load_site(site_file(tmp_path, "connection"))
+    assert not uses_meter(site)
+    limits = replace(site.settings.site_limits, enable=True)
+    assert uses_meter(replace(site, settings=replace(site.settings, site_limits=limits)))
+
+
+# ---- start modes ----
+
+# fmt: off
+MODES = [
+    # start_mode  --watch-only  in force   why
+    ("demo",      False,        "demo",    "simulated"),
+    ("demo",      True,         "demo",    "simulated all the same"),
+    ("shadow",    False,        "shadow",  "as said"),
+    ("live",      False,        "live",    "as said"),
+    ("live",      True,         "shadow",  "who only watches is in shadow, in every frame and on every line"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("mode", "watch_only", "expected", "why"), MODES, ids=[f"{c[0]} {c[1]}" for c in MODES])
+def test_the_start_mode_in_force(mode: str, watch_only: bool, expected: str, why: str, tmp_path: Path) -> None:
+    site = replace(load_site(site_file(tmp_path)), start_mode=mode)
+    assert in_force(site, watch_only).start_mode == expected
