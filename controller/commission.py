@@ -16,21 +16,19 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from controller.launch import fine_enough, inverter_search, meter_search
 from controller.lifetime import StopEvent
+from controller.ownfunctions import agreed
 from controller.plantcard import NEVER, UNTESTED, ZERO, CardTimer
-from controller.plantrun import Plant, PlantRun, running
+from controller.plantrun import Plant, PlantRun, Stopped, running
+from controller.plantwatch import AT_REST_READINGS, OVER_S, Guard, Rest, is_calm, reasons_now, state_text, unanswered
 from controller.pulse import Pulse, measured_pulse, of_shadow, untested
 from controller.site import Site
-from controller.stepresponse import rest_s
-from cython_core.records import NAN, DeviceStatus, DeviceValid, Reason, Session, reasons_text
+from cython_core.records import DeviceValid, Mode, Reason
 from drivers.base import BusError, DriverError
 from drivers.mapfile import load_map
+from drivers.writecontract import quiet_ms
 
 SMALLEST_W = 200.0
 FIRST_S = 15.0  # until both devices have answered
@@ -38,17 +36,10 @@ SHADOW_S, SHADOW_REFRESHES = 5.0, 20
 BASE_S, HOLD_S, LONGEST_HOLD_S = 2.0, 3.0, 30.0
 HOLD_REFRESHES, HOLD_LAGS, HOLD_POLLS = 8, 4, 8
 SERVICE_S, SETTLE_S = 30.0, 5.0  # beside the delays and ramps that the site itself sets
-OVER_TIMES, AGAINST, OVER_S = 3.0, 0.5, 1.0  # of the commanded power
-AT_REST = 0.25  # of it
-AT_REST_READINGS = 3
+AT_REST = 0.25  # of the commanded power
 TIMER_MARGIN_S = 2.0
 AGAIN_S = 20.0  # for a new core to bring the inverter to 0 W
 UNREADY = Reason.SESSION | Reason.NOT_RUNNING | Reason.LOCAL_CONTROL
-FORBID = (
-    UNREADY | Reason.SOC_LIMIT | Reason.DEVICE_LIMIT | Reason.SMALLEST_POWER | Reason.ACTIVE_LIMIT | Reason.VOLT_WATT
-    | Reason.SITE_IMPORT | Reason.SITE_EXPORT | Reason.SITE_FUSE | Reason.NO_PERMIT | Reason.APPARENT_POWER
-    | Reason.P_STALE | Reason.P_LOST | Reason.V_STALE | Reason.V_LOST | Reason.METER_LOST | Reason.DROOP | Reason.RAMP
-)  # fmt: skip
 SIGNS = {"discharge": 1.0, "charge": -1.0}
 
 
@@ -104,10 +95,8 @@ class Commission:
     def need_ready(self, run: PlantRun) -> None:
         """NotReadyError: the core would not command this inverter now."""
         newest = run.newest
-        reasons = int(newest["reasons"])
-        if reasons & UNREADY or newest["mode"] == 0:
-            why = "; ".join(reasons_text(reasons & ~int(Reason.DEFAULT_WISH | Reason.SKIPPED)))
-            raise NotReadyError(f"{self.site.inverter.wire}: {state_text(newest)}: {why or 'it cannot be commanded'}")
+        if int(newest["reasons"]) & UNREADY or newest["mode"] == Mode.SILENT:
+            raise NotReadyError(f"{self.site.inverter.wire}: {state_text(newest)}: {reasons_now(newest)}")
 
     # ---- 2 pulses ----
 
@@ -129,12 +118,14 @@ class Commission:
     @property
     def longest_s(self) -> float:
         """How long power may be moved, about, with the own timer."""
-        timer_s = self.site.inverter.reversion_s + TIMER_MARGIN_S
-        return 2 * (BASE_S + 2 * self.ramp_s + 2 * self.hold_s) + timer_s + 2 * self.ramp_s
+        return 2 * (BASE_S + 2 * self.ramp_s + 2 * self.hold_s) + self.timer_limit_s + 2 * self.ramp_s
 
     def pulses(self) -> list[Pulse]:
         """Both ways; the second one only when the first one has shown nothing wrong."""
         done: list[Pulse] = []
+        site = self.with_power.site
+        if site.start_mode == "live" and not agreed(site, self.stopping):
+            raise Stopped(self.stopping.number)
         with running(self.with_power, self.stopping) as run:
             self.settle(run)
             for name, sign in SIGNS.items():
@@ -151,7 +142,7 @@ class Commission:
         delay_s = enter.delay_s + enter.random_s + enter.ramp_s if enter.owner == "controller" else 0.0
         limit_s = SERVICE_S + delay_s + self.ramp_s
         if not run.wait(limit_s, "to 0 W", lambda: run.is_in_service() and run.newest["p_cmd_w"] == 0.0):
-            why = "; ".join(reasons_text(int(run.newest["reasons"]))) if run.newest is not None else "no step"
+            why = reasons_now(run.newest) if run.newest is not None else "no step was taken"
             raise NotReadyError(f"{self.site.inverter.wire}: not in service at 0 W within {limit_s:.0f} s: {why}")
 
     def pulse(self, run: PlantRun, name: str, p_w: float) -> Pulse:
@@ -161,22 +152,30 @@ class Commission:
         guard = Guard(run.records, begin_ns, p_w, self.site.meter.location == "inverter")
         edge_ns = time.monotonic_ns()
         run.wish(p_w)
-        try:
-            run.wait(self.ramp_s, f"{name}: ramp", lambda: run.newest["p_cmd_w"] == p_w or guard.wrong(run.newest))
-            reached, why = run.newest["p_cmd_w"] == p_w, forbidden(run.newest)
-            if reached and not guard.since_s:
-                run.wait(self.hold_s, f"{name}: {p_w:+.0f} W", lambda: guard.wrong(run.newest))
-            if guard.since_s:
-                run.wait(OVER_S, f"{name}: wrong", lambda: guard.is_over)
-            end_ns = time.monotonic_ns()
-        finally:
-            run.wish(0.0)
+        why = self.stand(run, name, guard)
+        end_ns = time.monotonic_ns()
+        run.wish(0.0)
         run.wait(self.ramp_s, f"{name}: back to 0 W", lambda: run.newest["p_cmd_w"] == 0.0)
         run.wait(min(self.hold_s, HOLD_S), f"{name}: at 0 W")
-        if not reached and not guard.since_s:
+        if why:
             return untested(name, why)
         steps = run.records[run.records["t_ns"] >= begin_ns]
         return measured_pulse(name, p_w, steps, (edge_ns, end_ns), self.in_shadow)
+
+    def stand(self, run: PlantRun, name: str, guard: Guard) -> str:
+        """Up to the pulse, and there for its time. Why it did not stand; nothing: it did, or it has shown a fault."""
+        p_w = guard.p_w
+
+        def there() -> bool:
+            return bool(run.newest["p_cmd_w"] == p_w)
+
+        run.wait(self.ramp_s, f"{name}: ramp", lambda: there() or guard.wrong(run.newest))
+        if there() and not guard.since_s:
+            run.wait(self.hold_s, f"{name}: {p_w:+.0f} W", lambda: guard.wrong(run.newest) or not there())
+        if guard.since_s:
+            run.wait(OVER_S, f"{name}: wrong", lambda: guard.is_over)
+            return ""
+        return "" if there() else reasons_now(run.newest)
 
     # ---- 3 own timer ----
 
@@ -191,7 +190,7 @@ class Commission:
                 self.settle(run)
                 run.wish(sign * self.pulse_w)
                 if not run.wait(self.ramp_s, "own timer: ramp", lambda: run.newest["p_cmd_w"] == sign * self.pulse_w):
-                    return CardTimer(result=UNTESTED, why=forbidden(run.newest), set_s=set_s)
+                    return CardTimer(result=UNTESTED, why=reasons_now(run.newest), set_s=set_s)
                 run.wait(min(self.hold_s, HOLD_S), "own timer: pulse")
                 return self.silence(run, set_s)
         finally:
@@ -200,101 +199,31 @@ class Commission:
 
     def silence(self, run: PlantRun, set_s: float) -> CardTimer:
         """The core ends; the readings of the devices tell the rest."""
-        limit_s = set_s + TIMER_MARGIN_S + self.site.inverter.lag_ms / 1000
+        limit_s = self.timer_limit_s
         self.say(f"own timer: no more writes, up to {limit_s:.0f} s")
-        watch = Rest(run, AT_REST * self.pulse_w, self.site.meter.location == "inverter")
+        watch = Rest(run, AT_REST * self.pulse_w, self.site.meter.location == "inverter", self.quiet_s > 0.0)
         run.die()
         if run.wait(limit_s, "own timer", watch.is_at_rest):
-            return CardTimer(result=ZERO, set_s=set_s, after_s=watch.after_s)
+            late = "" if watch.by_meter or not self.quiet_s else "not asked before: a read would have fed the timer"
+            return CardTimer(result=ZERO, why=late, set_s=set_s, after_s=watch.after_s)
         why = f"has not brought it to 0 W within {limit_s:.0f} s: it still moved {watch.p_w:+.0f} W"
         return CardTimer(result=NEVER, why=why, set_s=set_s)
+
+    @property
+    def quiet_s(self) -> float:
+        """How long the bus does not even read, where reads feed the timer; 0: they do not."""
+        contract = load_map(self.site.inverter.map).writes
+        return quiet_ms(contract, self.site.inverter.reversion_s) / 1000 if contract else 0.0
+
+    @property
+    def timer_limit_s(self) -> float:
+        """When the own timer must have acted, and have been seen to."""
+        inverter = self.site.inverter
+        seen_s = (inverter.lag_ms + AT_REST_READINGS * inverter.poll_ms) / 1000
+        return max(inverter.reversion_s, self.quiet_s) + TIMER_MARGIN_S + seen_s
 
     def take_over(self) -> None:
         """A new core from where the inverter is, to 0 W. A signal does not hurry it: it is what a stop would do."""
         self.say("a new core takes over, to 0 W")
         with running(self.with_power, StopEvent()) as run:
             run.wait(AGAIN_S, "to 0 W", lambda: run.is_in_service() and is_calm(run.newest, AT_REST * self.pulse_w))
-
-
-class Guard:
-    """Whether a power is far beyond what was asked, or against it. since_s: since when (time.monotonic()); 0: not."""
-
-    def __init__(self, steps: NDArray[Any], begin_ns: int, p_w: float, use_meter: bool) -> None:
-        at_rest = steps[steps["t_ns"] >= begin_ns]
-        self.p_w, self.since_s = p_w, 0.0
-        self.base_w = {name: float(np.nanmean(at_rest[name])) for name in ("d_p_w", "m_p_w")[: 1 + use_meter]}
-
-    def wrong(self, newest: Any) -> bool:
-        """True once it is so; then it stays so."""
-        shares = [(float(newest[name]) - base_w) / self.p_w for name, base_w in self.base_w.items()]
-        if not self.since_s and any(share > OVER_TIMES or share < -AGAINST for share in shares):  # NaN: neither
-            self.since_s = time.monotonic()
-        return self.since_s > 0.0
-
-    @property
-    def is_over(self) -> bool:
-        """It has stood for long enough to be measured."""
-        return time.monotonic() - self.since_s > OVER_S
-
-
-class Rest:
-    """When the inverter came to rest: by its own word, by the meter at its terminals where it says nothing."""
-
-    def __init__(self, run: PlantRun, small_w: float, use_meter: bool) -> None:
-        self.run, self.small_w, self.use_meter = run, small_w, use_meter
-        self.t_write_ns = int(run.newest["d_t_echo_ns"])
-        self.readings: list[tuple[int, float]] = []  # (ns, W)
-
-    def is_at_rest(self) -> bool:
-        """Take what is new; True after three readings at rest in a row."""
-        device, meter = self.run.device(), self.run.measurement()
-        if device is not None:
-            self.t_write_ns = max(self.t_write_ns, device.t_echo_ns)
-        if device is not None and math.isfinite(device.p_w):
-            self.readings.append((device.t_ns, device.p_w))
-        elif device is None and meter is not None and self.use_meter and math.isfinite(meter.p_w):
-            self.readings.append((meter.t_p_ns, meter.p_w))
-        return len(self.readings) >= AT_REST_READINGS and all(
-            abs(p_w) <= self.small_w for _, p_w in self.readings[-AT_REST_READINGS:]
-        )
-
-    @property
-    def p_w(self) -> float:
-        """The newest reading."""
-        return self.readings[-1][1] if self.readings else NAN
-
-    @property
-    def after_s(self) -> float:
-        """From the last acknowledged write to rest."""
-        t_ns, p_w = zip(*self.readings, strict=True)
-        return rest_s((np.array(t_ns) - self.t_write_ns) * 1e-9, np.array(p_w), self.small_w)
-
-
-def is_calm(newest: Any, small_w: float) -> bool:
-    """0 W is commanded, and the inverter says so too, or says nothing."""
-    return bool(newest["p_cmd_w"] == 0.0 and not abs(newest["d_p_w"]) > small_w)
-
-
-def unanswered(run: PlantRun, site: Site) -> str:
-    """Who has not answered yet; nothing when both have."""
-    newest = run.newest
-    silent = []
-    if newest is None or newest["m_t_f_ns"] == 0:
-        silent.append(f"the meter ({site.meter.link} unit {site.meter.unit})")
-    if newest is None or newest["d_t_ns"] == 0:
-        silent.append(f"the inverter ({site.inverter.wire} unit {site.inverter.unit})")
-    return " nor ".join(silent)
-
-
-def state_text(newest: Any) -> str:
-    """Session and status of the inverter in words."""
-    session = Session(int(newest["d_session"])).name.lower().replace("_", " ")
-    known = newest["d_valid"] & DeviceValid.SESSION
-    bits = [str(s.name).lower() for s in DeviceStatus if int(newest["d_status"]) & s]
-    return f"session {session if known else 'not told'}, {', '.join(bits) or 'no status'}"
-
-
-def forbidden(newest: Any) -> str:
-    """Which limits have kept the core from the pulse."""
-    bits = int(newest["reasons"]) & int(FORBID)
-    return "; ".join(reasons_text(bits)) or "the core did not command it"

@@ -32,7 +32,7 @@ from controller.handed import ROOT, Handed, stamp
 from controller.lifetime import lock_folder, stop_on_signals
 from controller.notify import notify
 from controller.ownfunctions import agreed
-from controller.plantcard import about, standing
+from controller.plantcard import standing
 from controller.site import Site
 from controller.sitedata import WireSite
 from controller.sitemaps import coarse_faults
@@ -285,7 +285,7 @@ def facts(site: Site, writes: bool) -> dict[str, Any]:
         "site": site.name,
         "start_mode": site.start_mode,
         "writes": writes,
-        "plant_card": about(site),
+        "plant_card": standing(site),
         "epoch": wall_ns // 1_000_000 * 1000 + random.randrange(1000),
         "wall_offset_ns": wall_ns - now_ns,
         "boot_id": boot_id(),

@@ -33,7 +33,9 @@ from drivers.can.statistics import CanStats
 from drivers.modbus.bus import Device
 
 Steps = NDArray[Any]
+FITS = 0.2  # of the pulse: what the model may leave
 SETTLED = 0.6  # of a pulse: from here on its level counts
+REST_STEPS = 20  # a command that has been the same for so long rests
 MOVING_READINGS = 5  # fewer show no refresh
 
 
@@ -125,6 +127,8 @@ def measured_pulse(name: str, p_w: float, steps: Steps, stood_ns: tuple[int, int
     faults += [f"{name}: {fault}" for fault in readback_faults(steps, stood_ns[1], p_w, quantum_w)]
     by = "inverter" if np.isfinite(levels["inverter"]) else "meter"
     response = fit_response(*stairs(steps, t0_ns), *views[by])
+    if response.rms_w > FITS * abs(p_w):  # it does not answer as a lag does: its numbers would say nothing
+        response = NO_RESPONSE
     return Pulse(
         name,
         tuple(faults),
@@ -183,7 +187,7 @@ def edges(steps: Steps, quantum_w: float) -> list[int]:
         if resting and abs(p_cmd_w[i] - rest_w) >= quantum_w:
             found.append(i)
             resting = False
-        elif not resting and i >= 20 and p_cmd_w[i] == p_cmd_w[i - 20]:
+        elif not resting and i >= REST_STEPS and p_cmd_w[i] == p_cmd_w[i - REST_STEPS]:
             rest_w, resting = p_cmd_w[i], True
     return found
 

@@ -6,6 +6,7 @@ Raises MapError whose text holds all mistakes, one a line: `file:line: what; wha
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from importlib import resources
@@ -30,6 +31,7 @@ from drivers.writecontract import contract_faults
 from drivers.yamlfile import Leaf, Problems, Section, parse_yaml, read_yaml
 from drivers.yamlkeys import Meta, choice, integer, keys_of, nested, number, read_values, several, text
 
+DBC_LINE = re.compile(rb"^dbc:[ ]*[\"']?([^\s\"'#]+)", re.MULTILINE)
 FOLDERS = {"meter": "meters", "inverter": "inverters"}
 HEAD = keys_of(DeviceMap)
 KEYS: dict[str, dict[str, Meta]] = {
@@ -112,13 +114,14 @@ def parse_map(source: str, file: str) -> DeviceMap:
 def map_digest(name: str) -> str:
     """SHA-256 of a map's file, as `sha256sum` says it; of a CAN map of its own bytes and its DBC's, end to end.
 
-    Raises MapError for a map that is not there or not right.
+    OSError: a file is not there. Whether the map is right is not looked at: it has been loaded before.
     """
-    dbc = getattr(load_map(name), "dbc", None)
     root = Path(str(resources.files("drivers.maps")))
     places = [Path(name)] if is_own(name) else [root / folder / f"{name}.yaml" for folder in FOLDERS.values()]
-    path = next(place for place in places if place.is_file())
-    return sha256(path.read_bytes() + (path.with_name(dbc).read_bytes() if dbc else b"")).hexdigest()
+    path = next((place for place in places if place.is_file()), places[0])
+    raw = path.read_bytes()
+    dbc = DBC_LINE.search(raw)
+    return sha256(raw + (path.with_name(dbc[1].decode()).read_bytes() if dbc else b"")).hexdigest()
 
 
 def read_map(name: str, problems: Problems) -> DeviceMap | None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from controller.build import build_id
 from controller.commands.check import response
-from controller.commission import TIMER_MARGIN_S, Commission, Shadow
+from controller.commission import Commission, Shadow
 from controller.errors import InputError
 from controller.launch import only_one
 from controller.plantcard import (
@@ -90,7 +90,8 @@ def commission(site: Site, args: argparse.Namespace) -> int:
     print("\n".join(shadow_page(shadow)), file=sys.stderr if args.json else sys.stdout, flush=True)
     if args.shadow_only:
         if args.json:
-            print(json.dumps({"site": site.name, "shadow": asdict(shadow)}))
+            known = {name: None if value != value else value for name, value in asdict(shadow).items()}  # NaN: no JSON
+            print(json.dumps({"site": site.name, "shadow": known}))
         return EXIT_OK
     why = "" if args.yes_move_power else not_confirmed(work)
     if why:
@@ -124,7 +125,7 @@ def question(work: Commission) -> str:
         f"\nNow power will be moved: the inverter at {inverter.wire} unit {inverter.unit} ({inverter.map}) will\n"
         f"give {w:.0f} W to the grid for about {hold_s:.0f} s, then take {w:.0f} W from it for about {hold_s:.0f} s, "
         f"inside\nall limits of {site.path}.\nThen, with {w:.0f} W on, nobody writes to it until its own timer acts "
-        f"({inverter.reversion_s} s, at most {inverter.reversion_s + TIMER_MARGIN_S + inverter.lag_ms / 1000:.0f} s).\n"
+        f"({inverter.reversion_s} s, at most {work.timer_limit_s:.0f} s).\n"
         f"All together about {work.longest_s:.0f} s at most. At the end, at Ctrl-C and at any fault it goes to 0 W and "
         "control is handed back to it.\nIf its map is wrong it may move more, or the other way, for about a second. "
         "Somebody should stand beside it.\n"
@@ -241,7 +242,8 @@ def page(site: Site) -> Iterator[str]:
 
 def timer_text(timer: CardTimer) -> str:
     if timer.result == ZERO and timer.after_s is not None:
-        return f"0 W {timer.after_s:.1f} s after the last write (set: {timer.set_s:g} s)"
+        note = f"; {timer.why}" if timer.why else ""
+        return f"0 W {timer.after_s:.1f} s after the last write (set: {timer.set_s:g} s){note}"
     return f"{timer.result}: {timer.why}"
 
 
