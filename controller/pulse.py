@@ -121,11 +121,15 @@ def measured_pulse(name: str, p_w: float, steps: Steps, stood_ns: tuple[int, int
     views = {"inverter": inverter_view(steps, t0_ns), "meter": meter_view(steps, t0_ns)}
     levels = {who: change_w(*view, edge_s, end_s) for who, view in views.items()}
     judged = meter_counts(plant, *views["meter"], edge_s, p_w)
-    looked_at = [who for who in views if (who == "meter" and judged) or np.isfinite(levels["inverter"])]
+    judges = {"inverter": math.isfinite(levels["inverter"]), "meter": judged}
     quantum_w = plant.inverter.quantum_p_w
-    faults = [f"{name}: the {who}'s power {fault}" for who in looked_at if (fault := scale_fault(levels[who] / p_w))]
+    faults = [
+        f"{name}: the {who}'s power {fault}"
+        for who in views
+        if judges[who] and (fault := scale_fault(levels[who] / p_w))
+    ]
     faults += [f"{name}: {fault}" for fault in readback_faults(steps, stood_ns[1], p_w, quantum_w)]
-    by = "inverter" if np.isfinite(levels["inverter"]) else "meter"
+    by = "inverter" if judges["inverter"] else "meter"
     response = fit_response(*stairs(steps, t0_ns), *views[by])
     if response.rms_w > FITS * abs(p_w):  # it does not answer as a lag does: its numbers would say nothing
         response = NO_RESPONSE

@@ -27,6 +27,8 @@ from drivers.sim.bar import Bar
 from drivers.sim.faultscript import parse
 from drivers.sim.faultwords import MeterFace
 from drivers.sim.proxy import TcpProxy, free_port
+from tests.drivers.modbus.test_inverter_devices import Quasar
+from tests.system.test_plain_registers import site
 
 READY_S = 40.0  # bounds for a broken build, not figures
 LONG_S = 150.0
@@ -291,3 +293,21 @@ def test_killed_in_a_pulse_the_own_timer_acts(tmp_path: Path) -> None:
         process.kill()
         b.wait_for(b.at_rest, TIMER_S + TO_SMALL_S + 1.0, "0 W by its own timer")
         assert b.bar.get("p_enabled") == 1.0, "still enabled, at 0 W"
+
+
+@pytest.mark.nightly
+def test_a_charger_with_plain_registers_whose_timer_reads_feed(tmp_path: Path) -> None:
+    """Its bus falls silent altogether, so that the timer of 12 s may run out; the house's meter has no say."""
+    with site(tmp_path, "shadow", "slow-response") as (family, charger):
+        family.stop(("controller",))
+        charger.rule = Quasar(12_000_000_000, charger.words).rule
+        command = [sys.executable, "-m", "controller.cli", "commission", str(tmp_path / "site.yaml"), "--json"]
+        done = subprocess.run([*command, "--yes-move-power"], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                              timeout=LONG_S, check=False)  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        card = json.loads(done.stdout)
+        assert (card["discharge"]["result"], card["charge"]["result"]) == ("passed", "passed")
+        assert "meter_w" not in {name for name, w in card["charge"].items() if w is not None}
+        assert card["own_timer"]["result"] == "zero"
+        assert 12.0 < card["own_timer"]["after_s"] < 17.0
+        assert (charger.words[526], charger.words[81]) == (0, 0), "at 0 W, the user's again"
