@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.lifetime import PARENT, StopEvent
+from controller.lifetime import PARENT, StopEvent, stop_on_signals
 
 ROOT = Path(__file__).parents[2]
 BOUND_S = 60.0  # for a broken build, not a figure
@@ -63,3 +63,16 @@ def test_a_parent_that_ended_before_anybody_asked_is_missed_too(parent: str, liv
     environment = os.environ | {PARENT: parent or str(os.getpid())}
     ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout) == ((0, "lives\n") if lives else (-signal.SIGTERM, ""))
+
+
+def test_the_first_signal_is_remembered() -> None:
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+    try:
+        stopping = stop_on_signals(signal.SIGHUP)
+        assert (stopping.is_set(), stopping.number) == (False, 0)
+        for number in (signal.SIGHUP, signal.SIGINT):
+            os.kill(os.getpid(), number)
+        assert (stopping.wait(BOUND_S), stopping.number) == (True, signal.SIGHUP)
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)

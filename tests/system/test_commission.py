@@ -20,7 +20,11 @@ from pathlib import Path
 
 import pytest
 
+from controller.commission import Commission
+from controller.launch import only_one
+from controller.lifetime import StopEvent
 from controller.plantcard import NAME
+from controller.plantrun import LIFE_S, running
 from controller.processes import Family
 from controller.site import SiteError, load_site
 from drivers.sim.bar import Bar
@@ -100,7 +104,8 @@ class Bench:
 
     @property
     def said(self) -> str:
-        return (self.folder / "said").read_text(errors="replace")
+        path = self.folder / "said"
+        return path.read_text(errors="replace") if path.exists() else ""
 
     def wait_for(self, claim: object, seconds: float, what: str) -> None:
         assert callable(claim)
@@ -285,6 +290,20 @@ def test_stopped_while_the_own_timer_is_waited_for_a_new_core_brings_it_to_0(tmp
         assert process.wait(30.0) == 128 + signal.SIGINT
         b.wait_for(b.at_rest, TO_SMALL_S + 0.5, "0 W")
         assert b.bar.get("p_enabled") == 0.0
+
+
+def test_a_program_that_stands_still_in_a_pulse_is_at_0_in_time(tmp_path: Path) -> None:
+    """Its wish is renewed by nobody any more; the core lives on, writes, and takes its default: 0 W."""
+    with bench(tmp_path) as b:
+        work = Commission(load_site(b.site), StopEvent(), lambda _: None)
+        work.find()
+        with only_one(work.site), running(work.with_power, StopEvent()) as run:
+            work.settle(run)
+            run.wish(PULSE_W)
+            run.wait(READY_S, "the pulse", lambda: b.bar.get("p_w") > 0.9 * PULSE_W)
+            b.wait_for(lambda: b.bar.get("p_set_w") == 0.0, LIFE_S + 1.0, "0 W, without a look of ours")
+            b.wait_for(b.at_rest, TO_SMALL_S + 0.5, "0 W")
+            assert b.bar.get("p_left_s") > 0.0, "not by the inverter's own timer"
 
 
 def test_killed_in_a_pulse_the_own_timer_acts(tmp_path: Path) -> None:
