@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from controller.errors import InputError
 from controller.launch import fine_enough, inverter_search, meter_search
 from controller.lifetime import StopEvent
 from controller.ownfunctions import agreed
@@ -25,6 +26,7 @@ from controller.plantrun import Plant, PlantRun, Stopped, running
 from controller.plantwatch import AT_REST_READINGS, OVER_S, Guard, Rest, is_calm, reasons_now, state_text, unanswered
 from controller.pulse import Pulse, measured_pulse, of_shadow, untested
 from controller.site import Site
+from controller.siteinverter import no_timer
 from cython_core.records import DeviceValid, Mode, Reason
 from drivers.base import BusError, DriverError
 from drivers.mapfile import load_map
@@ -99,6 +101,12 @@ class Commission:
             raise NotReadyError(f"{self.site.inverter.wire}: {state_text(newest)}: {reasons_now(newest)}")
 
     # ---- 2 pulses ----
+
+    def need_timer(self) -> None:
+        """InputError: if this program died with a pulse on, nothing would bring the inverter to 0 W."""
+        why = no_timer(self.site, load_map(self.site.inverter.map).writes)
+        if why:
+            raise InputError(f"{self.site.where('inverter.map')}: no power is moved: {why}")
 
     @property
     def hold_s(self) -> float:

@@ -103,6 +103,7 @@ def commission(site: Site, args: argparse.Namespace) -> int:
             known = {name: None if value != value else value for name, value in asdict(shadow).items()}  # NaN: no JSON
             print(json.dumps({"site": site.name, "shadow": known}))
         return EXIT_OK
+    work.need_timer()
     why = "" if args.yes_move_power else not_confirmed(work)
     if why:
         print(f"v2g commission: {why}; no power was moved", file=sys.stderr)

@@ -12,6 +12,7 @@ import pytest
 from controller import cli
 from controller.commands.commission import card_of, question, told, uses_meter
 from controller.commission import Commission, Shadow
+from controller.errors import InputError
 from controller.launch import in_force
 from controller.lifetime import StopEvent, lock_folder
 from controller.plantcard import NAME, CardTimer
@@ -19,6 +20,7 @@ from controller.pulse import Pulse, untested
 from controller.site import load_site
 from controller.telemetry.broker import free_port
 
+NO_TIMER_MAP = "ambibox-ambicharge-home"
 SITE = """\
 schema: 1
 name: house-7
@@ -106,6 +108,17 @@ def test_how_long_a_pulse_stands(
     inverter = replace(commission.site.inverter, lag_ms=lag_ms, poll_ms=poll_ms)
     commission.site = replace(commission.site, meter=meter, inverter=inverter)
     assert commission.hold_s == seconds
+
+
+def test_an_inverter_without_a_timer_moves_nothing_unless_the_site_accepts_it(tmp_path: Path) -> None:
+    """Its map says `timer: none`: killed in a pulse, this program would leave it at that power for ever."""
+    commission = work(tmp_path)
+    commission.need_timer()
+    commission.site = replace(commission.site, inverter=replace(commission.site.inverter, map=NO_TIMER_MAP))
+    with pytest.raises(InputError, match=f"no power is moved: map = {NO_TIMER_MAP} has no timer of its own"):
+        commission.need_timer()
+    commission.site = replace(commission.site, accepted=("no-own-timer",))
+    commission.need_timer()
 
 
 # ---- the verdict ----
