@@ -30,6 +30,7 @@ COMMANDS = {
     "bridge": "Store what sites send over MQTT: InfluxDB or SQLite.",
     "check": "Check a site file: every setting with range and source; timing.",
     "scan": "Which known device answers on a serial line, at an address, in a network, or speaks on a CAN interface.",
+    "commission": "Measure a site's devices: in shadow, then with one small pulse each way; its plant card.",
     "compute": "Answer a table of grid values in virtual time: CSV in, CSV out.",
     "replay": "Compute a journal again and demand equal bits.",
     "report": "Make the report of a journal: plots, numbers, verdict.",

@@ -19,10 +19,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import IO, Any, NoReturn, TypeVar
 
 from controller import budgetfile, buswatch
 from controller.alarms import CODES
@@ -33,6 +33,7 @@ from controller.handed import ROOT, Handed, stamp
 from controller.lifetime import lock_folder, stop_on_signals
 from controller.notify import notify
 from controller.ownfunctions import agreed
+from controller.plantcard import standing
 from controller.site import Site
 from controller.sitedata import WireSite
 from controller.sitemaps import coarse_faults
@@ -87,21 +88,33 @@ def launch(site: Site, watch_only: bool) -> int:
     """Become the core of this site. Returns the exit code when we are stopped before."""
     as_loaded = stamp()
     stopping = stop_on_signals()
-    lock = lock_folder(site.runtime_dir, "core")
-    if lock is None:
-        raise InputError(f"{site.runtime_dir}: another controller of this site is running; stop it first")
+    lock = only_one(site)
     inverter_plan = find_inverter(site, stopping)
     meter = find_meter(site, stopping)
     if inverter_plan is None or meter is None:
         return 0
+    site = in_force(site, watch_only)
     writes = site.start_mode != "shadow" and not watch_only
-    if site.start_mode == "live" and writes and not agreed(site, stopping):
+    if site.start_mode == "live" and not agreed(site, stopping):
         return 0
     handed = hand_over(site, writes, inverter_plan, meter, as_loaded)
     signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))  # from here on they wait for the core
     if stopping.is_set():
         return 0
     return become_core(site, handed, lock.fileno())
+
+
+def in_force(site: Site, watch_only: bool) -> Site:
+    """The site in the start mode that it will really be in: whoever only watches real devices is in shadow."""
+    return replace(site, start_mode="shadow") if watch_only and site.start_mode == "live" else site
+
+
+def only_one(site: Site) -> IO[bytes]:
+    """Hold it as long as this site is controlled from here. InputError: another process controls it."""
+    lock = lock_folder(site.runtime_dir, "core")
+    if lock is None:
+        raise InputError(f"{site.runtime_dir}: another controller of this site is running; stop it first")
+    return lock
 
 
 def become_core(site: Site, handed: Handed, lock_fd: int) -> NoReturn:
@@ -117,18 +130,23 @@ def become_core(site: Site, handed: Handed, lock_fd: int) -> NoReturn:
 
 
 def find_inverter(site: Site, stopping: threading.Event) -> Plan | CanPlan | None:
-    """One with plain registers is known by its map; SunSpec and a CAN interface are waited for until we are stopped."""
+    """The inverter's tables; it is waited for until we are stopped."""
+    return searched(inverter_search(site), NO_INVERTER, "inverter", stopping)
+
+
+def inverter_search(site: Site) -> Callable[[], Plan | CanPlan]:
+    """What looks once. A device with plain registers is known by its map, SunSpec and a CAN interface must be there."""
     inverter, device = site.inverter, load_map(site.inverter.map)
     link, unit, reversion_s, timeout_ms = inverter.wire, inverter.unit, inverter.reversion_s, inverter.timeout_ms
     if device.inverter is not None:
-        return register_plan(device, unit, reversion_s, timeout_ms)
+        return partial(register_plan, device, unit, reversion_s, timeout_ms)
     if isinstance(link, CanLink):
         assert isinstance(device, CanMap)  # what is no map of a CAN device has been refused
         plan = can_plan_in_child(inverter.map, unit, reversion_s, inverter.poll_ms, timeout_ms)
-        return searched(partial(on_can, plan, link, device.bitrate), NO_INVERTER, "inverter", stopping)
+        return partial(on_can, plan, link, device.bitrate)
     ours_q = site.settings.reactive.owner == "controller"
     asked = (link, unit, reversion_s, FIND_S, timeout_ms, inverter.map, ours_q)
-    return searched(partial(discover_in_child, *asked), NO_INVERTER, "inverter", stopping)
+    return partial(discover_in_child, *asked)
 
 
 def on_can(plan: CanPlan, link: CanLink, bitrate: int) -> CanPlan:
@@ -138,13 +156,22 @@ def on_can(plan: CanPlan, link: CanLink, bitrate: int) -> CanPlan:
 
 
 def find_meter(site: Site, stopping: threading.Event) -> DeviceMap | None:
-    """The meter's map; of one that speaks SunSpec what the device says, so that it is waited for."""
+    """The meter's map; one that speaks SunSpec is waited for, and what it says is checked."""
+    device = searched(meter_search(site), "V2G-METER-NOT-FOUND", "meter", stopping)
+    return fine_enough(site, device) if device else None
+
+
+def meter_search(site: Site) -> Callable[[], DeviceMap]:
+    """What looks once. Only a meter that speaks SunSpec must be there: its map alone does not know its registers."""
     meter, found = site.meter, load_map(site.meter.map)
     if not found.models:
-        return found
-    find = partial(discover_meter, meter.link, meter.unit, found, FIND_S, meter.timeout_ms, meter.nth)
-    device = searched(find, "V2G-METER-NOT-FOUND", "meter", stopping)
-    faults = coarse_faults(site, device) if device else []
+        return lambda: found
+    return partial(discover_meter, meter.link, meter.unit, found, FIND_S, meter.timeout_ms, meter.nth)
+
+
+def fine_enough(site: Site, device: DeviceMap) -> DeviceMap:
+    """The meter, unless it has turned out too coarse for a function: InputError."""
+    faults = coarse_faults(site, device) if load_map(site.meter.map).models else []  # of the others the site file knows
     if faults:
         raise InputError("\n".join(f"{site.where(*keys)}: {message}" for message, *keys in faults))
     return device
@@ -210,7 +237,8 @@ def hand_over(site: Site, writes: bool, inverter_plan: Plan | CanPlan, meter: De
     return Handed(
         stamp=as_loaded,
         start_mode=site.start_mode,
-        started=f"V2G-START {site.name}: start mode {site.start_mode}, {mode}, step {site.period_ms} ms",
+        started=f"V2G-START {site.name}: start mode {site.start_mode}, {mode}, step {site.period_ms} ms, "
+        f"plant card {standing(site)}",
         writes=writes,
         small_w=AT_REST_PU * site.settings.rating.p_rated_w,
         realtime_required=f"{site.path}: require_realtime is set, but " if site.require_realtime else "",
@@ -290,6 +318,7 @@ def facts(site: Site, writes: bool) -> dict[str, Any]:
         "site": site.name,
         "start_mode": site.start_mode,
         "writes": writes,
+        "plant_card": standing(site),
         "epoch": wall_ns // 1_000_000 * 1000 + random.randrange(1000),
         "wall_offset_ns": wall_ns - now_ns,
         "boot_id": boot_id(),

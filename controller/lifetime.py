@@ -39,6 +39,7 @@ class StopEvent(threading.Event):
 
     def __init__(self) -> None:
         super().__init__()
+        self.number = 0  # the first signal that has set it
         self._stopped = False
         self._read, self._write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
 
@@ -56,11 +57,16 @@ class StopEvent(threading.Event):
         return self._stopped
 
 
-def stop_on_signals() -> threading.Event:
-    """Set on SIGTERM and SIGINT. To be called from the main thread."""
+def stop_on_signals(*more: signal.Signals) -> StopEvent:
+    """Set on SIGTERM, SIGINT and `more`. To be called from the main thread."""
     stopping = StopEvent()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+
+    def stop(number: int, _: object) -> None:
+        stopping.number = stopping.number or number
+        stopping.set()
+
+    for each in (signal.SIGTERM, signal.SIGINT, *more):
+        signal.signal(each, stop)
     return stopping
 
 

@@ -90,16 +90,14 @@ class Runtime:
     def start(self, grants: dict[str, str]) -> None:
         """Buses, loop, ring; then collected garbage is not looked at again."""
         handed = self.handed
-        meter, device, order, command = (
-            Box(handed.words[name]) for name in ("Measurement", "DeviceState", "Order", "Command")
-        )
+        meter, device, order, command = (self.box(n) for n in ("Measurement", "DeviceState", "Order", "Command"))
         commands = command if handed.writes else Box(command.n_words)  # shadow: nobody writes to the bus's own box
         self.buses = buses_of(handed)
         on_wire, compiled = handed.meter
-        metered = self.buses[on_wire].add(compiled, meter)
+        self.meter = self.buses[on_wire].add(compiled, meter)
         on_wire, compiled = handed.inverter
         self.inverter = self.buses[on_wire].add(compiled, device, commands)
-        self.bus_watch = BusWatch(handed, {"meter": metered, "inverter": self.inverter})
+        self.bus_watch = BusWatch(handed, {"meter": self.meter, "inverter": self.inverter})
         self.ring = RingWriter.created(handed.ring)
         core = Core.of(handed.settings)
         if handed.resume:
@@ -117,6 +115,10 @@ class Runtime:
         gc.disable()
         notify("READY=1", f"STATUS={handed.start_mode}: running")
         say("INFO", handed.started)
+
+    def box(self, name: str) -> Box:
+        """A mailbox for records of this name."""
+        return Box(self.handed.words[name])
 
     def bus_names(self) -> list[str]:
         """What each wire's thread is called among the grants."""

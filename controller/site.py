@@ -19,6 +19,8 @@ from typing import Any, TypeVar, get_type_hints
 
 from controller.departure import zone
 from controller.errors import InputError
+from controller.plantcard import NAME as CARD
+from controller.plantcard import read_card
 from controller.sitedata import (
     PROFILE_KEYS,
     SITE_KEYS,
@@ -35,7 +37,7 @@ from controller.sitedata import (
     place,
 )
 from controller.siteinverter import inverter_faults, limits_of, with_lag
-from controller.sitemaps import device_map, follows, meter_faults, unproven
+from controller.sitemaps import device_map, failed_card, follows, meter_faults, unproven
 from controller.sitewires import ways_of, wire_faults
 from controller.timing import reachable, unmet
 from controller.wiretime import with_rounds
@@ -179,6 +181,7 @@ class Reader:
         folders = {"runtime_dir": Path("/run/v2g") / name, "state_dir": Path("/var/lib/v2g") / name}
         accepted = top.pop("i_accept", ())
         top = folders | top
+        card = read_card(top["state_dir"] / CARD, self.problems)
         site = Site(
             **top,
             path=path,
@@ -190,10 +193,11 @@ class Reader:
             inverter=inverter,
             telemetry=with_store(telemetry, top["state_dir"]),
             departure=departure,
+            card=card,
             origins=self.origins,
         )
         self.cross_check(site)
-        found = (*unproven(site, device, inverter_device), *meter_faults(site, device))
+        found = (*unproven(site, device, inverter_device), *failed_card(site), *meter_faults(site, device))
         for message, *keys in (*found, *inverter_faults(site, inverter_device)):
             self.add(message, *keys)
         return site
@@ -372,8 +376,8 @@ class Reader:
         if site.start_mode == "live" and "real-power" not in site.accepted:
             self.add(
                 f"start_mode = live moves real power: prove first that the inverter goes to 0 W by its own timer "
-                f"(reversion_s = {site.inverter.reversion_s}), then add the line `i_accept: real-power`; until "
-                "then use start_mode: shadow",
+                f"(reversion_s = {site.inverter.reversion_s}; `v2g commission` measures it), then add the line "
+                "`i_accept: real-power`; until then use start_mode: shadow",
                 "start_mode",
             )
         for message, *keys in reachable(site):

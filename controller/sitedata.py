@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from controller.plantcard import PlantCard
 from cython_core.settings import Settings
 from drivers.can.link import NAME as CAN_NAME
 from drivers.can.link import CanLink
@@ -18,7 +19,8 @@ from drivers.yamlkeys import choice, file_path, flag, integer, keys_of, nested, 
 
 SCHEMA = 1
 NAME = r"[a-z0-9][a-z0-9-]{0,31}"
-RISKS = ("real-power", "slow-response", "no-own-timer", "unproven-map")
+NO_TIMER = "no-own-timer"
+RISKS = ("real-power", "slow-response", NO_TIMER, "unproven-map")
 PROFILE_NAME = r"[A-Za-z0-9._-]+"
 
 
@@ -150,6 +152,7 @@ class Site:
     inverter: InverterSite
     telemetry: TelemetrySite
     departure: DepartureSite | None = None
+    card: PlantCard | None = None  # what has been measured of its devices
     origins: dict[str, Origin] = field(default_factory=dict, repr=False, compare=False)
 
     def where(self, *keys: str) -> str:

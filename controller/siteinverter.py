@@ -10,13 +10,12 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 
-from controller.sitedata import InverterSite, Site
+from controller.sitedata import NO_TIMER, InverterSite, Site
 from drivers.can.canmap import CanMap
-from drivers.devicemap import DeviceMap
+from drivers.devicemap import DeviceMap, WriteContract
 from drivers.sunspec.device import is_legacy
 from drivers.writecontract import timer_fault
 
-NO_TIMER = "no-own-timer"  # the word of i_accept
 OWN_FUNCTIONS = ("freq_droop", "volt_watt", "reactive")  # which an inverter may have as well
 
 
@@ -45,13 +44,20 @@ def inverter_faults(site: Site, device: DeviceMap | None) -> Iterator[tuple[str,
     fault = timer_fault(contract, site.inverter.reversion_s)
     if fault:
         yield f"{fault}, the timer of map = {name}", "inverter.reversion_s"
-    if site.start_mode == "live" and not contract.falls_to_zero and NO_TIMER not in site.accepted:
-        why = "has no timer of its own" if contract.timer == "none" else "falls back to its own mode"
-        yield (
-            f"start_mode = live, but map = {name} {why} when nobody speaks to it: nothing brings it to 0 W then. Put a "
-            f"trip outside of it there, then add `{NO_TIMER}` to i_accept; until then use start_mode: shadow",
-            "start_mode",
-        )
+    without = no_timer(site, contract)
+    if site.start_mode == "live" and without:
+        yield f"start_mode = live, but {without}; until then use start_mode: shadow", "start_mode"
+
+
+def no_timer(site: Site, contract: WriteContract | None) -> str:
+    """Why this inverter may not move real power here; nothing: it goes to 0 W by itself, or the site accepts it."""
+    if contract is None or contract.falls_to_zero or NO_TIMER in site.accepted:
+        return ""
+    why = "has no timer of its own" if contract.timer == "none" else "falls back to its own mode"
+    return (
+        f"map = {site.inverter.map} {why} when nobody speaks to it: nothing brings it to 0 W then. Put a trip outside of "
+        f"it there, then add `{NO_TIMER}` to i_accept"
+    )
 
 
 def power_faults(site: Site, device: DeviceMap) -> Iterator[tuple[str, ...]]:

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from controller.sitedata import InverterSite, MeterSite, Site
+from controller.plantcard import FAILED, NEVER, PASSED, STALE, about, standing
+from controller.sitedata import NO_TIMER, InverterSite, MeterSite, Site
 from controller.timing import derived
 from cython_core.settings import FailSafeSettings
 from drivers.base import MapError
@@ -80,18 +81,40 @@ def meter_faults(site: Site, device: DeviceMap | None) -> list[tuple[str, ...]]:
 
 def unproven(site: Site, *devices: DeviceMap | None) -> list[tuple[str, ...]]:
     """(message, key, ...) for each map that nobody has seen to be right, where real power hangs on it."""
-    if site.start_mode != "live" or "unproven-map" in site.accepted:
+    if site.start_mode != "live" or "unproven-map" in site.accepted or standing(site) == PASSED:
         return []
+    card = f" (the plant card {site.card.path} does not count: {about(site)})" if site.card else ""
     return [
         (
-            f"map = {device.device} is proven by documents alone, and start_mode = live moves real power: compare its "
-            "numbers and signs with the device's display in shadow, then add `unproven-map` to i_accept, or write "
-            "`proven: bench` into a copy of the map",
+            f"map = {device.device} is proven by documents alone, and start_mode = live moves real power: prove it "
+            f"with `v2g commission` in start_mode: shadow{card}, or compare its numbers and signs with the device's "
+            "display, then add `unproven-map` to i_accept, or write `proven: bench` into a copy of the map",
             f"{device.kind}.map",
         )
         for device in devices
         if device and device.proven == "document"
     ]
+
+
+def failed_card(site: Site) -> list[tuple[str, ...]]:
+    """(message, key, ...) where commissioning has found that these devices do not do what they are told."""
+    if site.start_mode != "live" or site.card is None or standing(site) == STALE:
+        return []
+    found: list[tuple[str, ...]] = []
+    again = "mend it, then `v2g commission` again in start_mode: shadow"
+    if site.card.verdict == FAILED:
+        found.append(
+            (f"start_mode = live, but {site.card.path} says: {'; '.join(site.card.faults)}; {again}", "start_mode")
+        )
+    if site.card.own_timer.result == NEVER and NO_TIMER not in site.accepted:
+        found.append(
+            (
+                f"start_mode = live, but {site.card.path} says: the inverter's own timer {site.card.own_timer.why}; "
+                f"{again}, or put a trip outside of it there and add `{NO_TIMER}` to i_accept",
+                "inverter.reversion_s",
+            )
+        )
+    return found
 
 
 def coarse_faults(site: Site, device: DeviceMap) -> list[tuple[str, ...]]:

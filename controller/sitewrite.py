@@ -43,7 +43,7 @@ def plain(group: Any) -> dict[str, Any]:
         value = getattr(group, f.name)
         if f.name in unused:
             continue
-        if is_dataclass(value) and f.name != "settings":
+        if is_dataclass(value) and f.name not in ("settings", "card"):
             tree[f.name] = plain(value)
         elif f.metadata and value is not None:
             tree[f.name] = str(value) if isinstance(value, Path) else value

@@ -7,8 +7,9 @@ Errors   none raised: `reachable` and `unmet` return what is wrong, the caller d
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from controller.plantcard import STALE, standing
 from controller.sitedata import InverterSite, MeterSite, Site
 from cython_core.settings import ages_s
 
@@ -20,6 +21,7 @@ TRIP_TIMES = {
     "voltage_trip": ("ov2_s", "ov1_s", "uv1_s", "uv2_s"),
     "frequency_trip": ("of2_s", "of1_s", "uf1_s", "uf2_s"),
 }
+PARTS = ("refresh_ms", "poll_ms", "write_ms", "lag_ms")
 Parts = tuple[tuple[str, float], ...]
 
 
@@ -56,6 +58,37 @@ class Budget:
         return self.total_ms <= self.allowed_ms
 
 
+@dataclass(frozen=True, slots=True)
+class Times:
+    """The parts of a budget that belong to wires and devices, ms. measured: by a plant card, else assumed."""
+
+    refresh_ms: float
+    poll_ms: float
+    write_ms: float
+    lag_ms: float
+    measured: bool = False
+
+
+def assumed(site: Site) -> Times:
+    """What site file and maps say."""
+    write_ms = poll_ms(site.inverter) + site.inverter.write_ms
+    return Times(float(site.meter.refresh_ms), poll_ms(site.meter), write_ms, float(site.inverter.lag_ms))
+
+
+def times_of(site: Site) -> Times:
+    """What the plant card measured of the devices as they are now; what it has not seen is assumed."""
+    told = assumed(site)
+    if site.card is None or standing(site) == STALE:
+        return told
+    seen = site.card.times
+    write_ms = None
+    if seen.write_ms is not None and seen.inverter_poll_ms is not None:
+        write_ms = seen.inverter_poll_ms + seen.write_ms  # one write between two reads: it may have to wait for one
+    pairs = (seen.meter_refresh_ms, seen.meter_poll_ms, write_ms, seen.lag_ms)
+    known = {name: ms for name, ms in zip(PARTS, pairs, strict=True) if ms is not None}
+    return replace(told, **known, measured=True) if known else told
+
+
 def poll_ms(device: MeterSite | InverterSite) -> float:
     """From one reading to the next: as the site says, or as fast as the wire allows."""
     return max(float(device.poll_ms), device.round_ms)
@@ -89,13 +122,12 @@ def ages(site: Site) -> list[Ages]:
 
 def budgets(site: Site) -> list[Budget]:
     """One budget for each enabled function of ours that must answer in time, and for each element of a trip."""
-    s = site.settings
-    refresh = ("meter refresh", float(site.meter.refresh_ms))
-    poll = ("meter poll", poll_ms(site.meter))
+    s, times = site.settings, times_of(site)
+    refresh, poll = ("meter refresh", times.refresh_ms), ("meter poll", times.poll_ms)
     out = (
         ("step", float(site.period_ms)),
-        ("write, behind one read", poll_ms(site.inverter) + site.inverter.write_ms),
-        ("inverter lag", float(site.inverter.lag_ms)),
+        ("write, behind one read", times.write_ms),
+        ("inverter lag", times.lag_ms),
     )
     measured = (refresh, poll, *out)
     found = []

@@ -6,7 +6,9 @@ Raises MapError whose text holds all mistakes, one a line: `file:line: what; wha
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
+from hashlib import sha256
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,7 @@ from drivers.writecontract import contract_faults
 from drivers.yamlfile import Leaf, Problems, Section, parse_yaml, read_yaml
 from drivers.yamlkeys import Meta, choice, integer, keys_of, nested, number, read_values, several, text
 
+DBC_LINE = re.compile(rb"^dbc:[ ]*[\"']?([^\s\"'#]+)", re.MULTILINE)
 FOLDERS = {"meter": "meters", "inverter": "inverters"}
 HEAD = keys_of(DeviceMap)
 PROBE = nested("where it shows what it is", required=False)
@@ -110,6 +113,19 @@ def parse_map(source: str, file: str) -> DeviceMap:
     """The text of a map file -> DeviceMap."""
     problems = Problems(file)
     return _right(_device(parse_yaml(source, problems), problems), problems)
+
+
+def map_digest(name: str) -> str:
+    """SHA-256 of a map's file, as `sha256sum` says it; of a CAN map of its own bytes and its DBC's, end to end.
+
+    OSError: a file is not there. Whether the map is right is not looked at: it has been loaded before.
+    """
+    root = Path(str(resources.files("drivers.maps")))
+    places = [Path(name)] if is_own(name) else [root / folder / f"{name}.yaml" for folder in FOLDERS.values()]
+    path = next((place for place in places if place.is_file()), places[0])
+    raw = path.read_bytes()
+    dbc = DBC_LINE.search(raw)
+    return sha256(raw + (path.with_name(dbc[1].decode()).read_bytes() if dbc else b"")).hexdigest()
 
 
 def read_map(name: str, problems: Problems) -> DeviceMap | None:

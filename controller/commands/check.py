@@ -16,10 +16,11 @@ from typing import Any
 
 from controller.errors import InputError
 from controller.mapcheck import check_map
+from controller.plantcard import about, standing
 from controller.site import Site, SiteError, load_site
 from controller.sitedata import Origin
 from controller.sitewrite import of_unit
-from controller.timing import Budget, ages, budgets
+from controller.timing import Budget, Times, ages, assumed, budgets, times_of
 from drivers.yamlkeys import allowed, keys_of, kind_of
 
 WIDTH = 80
@@ -118,6 +119,7 @@ def page(site: Site) -> Iterator[str]:
         yield from setting_lines(row)
     yield from overridden(site)
     yield from freshness(site)
+    yield from plant(site)
     yield from response(site)
 
 
@@ -162,9 +164,28 @@ def freshness(site: Site) -> Iterator[str]:
         yield f" {a.signal:<18}{a.t_ms:>7.0f}{a.fresh_ms:>12.0f}{a.held_ms:>12.0f}{a.lost_ms:>12.0f}    lost"
 
 
+def plant(site: Site) -> Iterator[str]:
+    """What the plant card says beside what site file and maps assume."""
+    yield "\nplant card"
+    yield from textwrap.wrap(about(site), WIDTH, initial_indent=" ", subsequent_indent=" ")
+    times = times_of(site)
+    if not times.measured:
+        return
+    yield f" {'ms':<28}{'assumed':>10}{'measured':>10}"
+    for name, told, seen in beside(assumed(site), times):
+        yield f" {name:<28}{told:>10.0f}{seen:>10.0f}"
+
+
+def beside(told: Times, seen: Times) -> Iterator[tuple[str, float, float]]:
+    """(what, assumed, in force) of each part of a budget that a card may know, ms."""
+    names = {"refresh_ms": "meter refresh", "poll_ms": "meter poll", "write_ms": "write", "lag_ms": "inverter lag"}
+    for key, name in names.items():
+        yield name, getattr(told, key), getattr(seen, key)
+
+
 def response(site: Site) -> Iterator[str]:
     """The way from the grid to the inverter's answer, part by part; those alike are shown once."""
-    yield "\nfrom a grid event to the answer, ms"
+    yield f"\nfrom a grid event to the answer, ms ({'measured' if times_of(site).measured else 'assumed'})"
     shown_parts = None
     for budget in budgets(site):
         if budget.parts != shown_parts:
@@ -196,6 +217,7 @@ def as_json(site: Site | None, problems: list[str]) -> dict[str, Any]:
         "profile": site.profile,
         "profile_note": site.profile_note,
         "unverified": site.unverified,
+        "plant_card": {"standing": standing(site), "about": about(site), "measured": times_of(site).measured},
         "settings": [setting_json(row) for row in rows(site)],
         "ages": [
             {"signal": a.signal, "t_ms": a.t_ms, "fresh_ms": a.fresh_ms, "held_ms": a.held_ms, "lost_ms": a.lost_ms}

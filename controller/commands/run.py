@@ -8,6 +8,7 @@ from pathlib import Path
 
 from controller.launch import launch
 from controller.lifetime import die_with_parent
+from controller.plantcard import about
 from controller.site import Site, load_site
 
 
@@ -28,7 +29,7 @@ def announcement(site: Site, watch_only: bool) -> str:
     return (
         f"LIVE: {site.name} will move up to {rating.p_rated_w:g} W out of and {rating.p_charge_rated_w:g} W into the "
         f"battery at {site.inverter.wire}. It is a supervisory controller: the inverter's own certified protection "
-        "stays in charge of trips."
+        f"stays in charge of trips. Plant card: {about(site)}."
     )
 
 

@@ -29,7 +29,10 @@ NEVER_NS = 10**18  # 30 years; the core gives what was never measured an age abo
 QUIET_NS = 2_000_000_000  # a grid event ends when its reason has been absent this long
 MAX_TRANSITIONS = 8  # of one kind in one window; the last one says how many more there were
 NOT_EVENTS = int(Reason.SKIPPED)  # counted in every frame
-OF_RUN = ("build", "boot_id", "settings_digest", "period_ns", "realtime", "meter_turnaround_ms", "meter_reads")
+OF_RUN = (
+    *("build", "boot_id", "settings_digest", "period_ns", "realtime", "meter_turnaround_ms", "meter_reads"),
+    *("writes", "plant_card"),
+)
 READINGS = [f"m_{f.name}" for f in fields(Measurement) if f.name.endswith(("_hz", "_v", "_w", "_var", "_a"))]
 SIGNALS = (("frequency", int(Reason.DROOP), "f_hz"), ("voltage", int(Reason.VOLT_VAR), "v_pu"))
 

@@ -32,6 +32,9 @@ class InverterProcess:
         unit.session = Session(int(bar.get("session")))
         unit.inverter.gain = bar.get("gain")
         self.face.local, self.face.heart_beats = bar.get("local") != 0.0, bar.get("heart_stops") == 0.0
+        if self.args.no_timer:
+            for _, set_point in self.face.blocks():
+                set_point.left_s = 0.0
         self.face.tick(dt_s, bar.grid())
         bar.update(
             p_w=unit.inverter.p_w,

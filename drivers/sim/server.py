@@ -167,6 +167,7 @@ def add_inverter_itself(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--gain", type=number(-10, 10), default=1.0, help="fault: power / set-point")
     parser.add_argument("--sign", type=int, choices=(1, -1), default=1, help="fault: -1 moves the wrong way round")
     parser.add_argument("--own-meter", action="store_true", help="SunSpec 201 ... 203 behind its own models")
+    parser.add_argument("--no-timer", action="store_true", help="fault: its reversion timers never run out")
     parser.add_argument("--capacity-wh", type=number(1, 1e9), default=60000.0)
     parser.add_argument("--soc", type=SHARE, default=0.6)
     parser.add_argument("--soc-min", type=SHARE, default=0.1)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.lifetime import PARENT, StopEvent, signals_wait
+from controller.lifetime import PARENT, StopEvent, signals_wait, stop_on_signals
 
 ROOT = Path(__file__).parents[2]
 BOUND_S = 60.0  # for a broken build, not a figure
@@ -91,3 +91,16 @@ def test_a_thread_that_hears_no_signals_waits_for_none() -> None:
     thread.start()
     thread.join(BOUND_S)
     assert done == [True]
+
+
+def test_the_first_signal_is_remembered() -> None:
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+    try:
+        stopping = stop_on_signals(signal.SIGHUP)
+        assert (stopping.is_set(), stopping.number) == (False, 0)
+        for number in (signal.SIGHUP, signal.SIGINT):
+            os.kill(os.getpid(), number)
+        assert (stopping.wait(BOUND_S), stopping.number) == (True, signal.SIGHUP)
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)

@@ -153,7 +153,7 @@ def test_it_starts_feeds_systemd_and_stops_in_order_and_has_loaded_little(tmp_pa
     assert code == 0
     what = "watching only, nothing is written" if mode == "shadow" else "writing set-points"
     said = [line for line in lines if "V2G-NO-REALTIME" not in line]
-    assert said[0] == f"<6>V2G-START house-7: start mode {mode}, {what}, step 10 ms"
+    assert said[0] == f"<6>V2G-START house-7: start mode {mode}, {what}, step 10 ms, plant card none"
     assert said[-1] == "<6>V2G-STOP ramping to 0, then handing control back to the inverter"
     assert from_bytes(reader.read()[0])["o_stop"][-1] == Stop.RAMP
     assert "controller.runtime" in modules
