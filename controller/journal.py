@@ -224,8 +224,8 @@ def read_journal(path: Path) -> Journal:
 class JournalWriter:
     """Appends to a journal; after a crash it goes on where the last whole frame ends.
 
-    begin(info) before the first append of an epoch or under other settings. append() takes raw records end to end, as the
-    ring gives them.
+    begin(info) before the first append of an epoch, or of other settings in it. append() takes raw records end to end,
+    as the ring gives them.
     """
 
     def __init__(self, path: Path, max_bytes: int = MAX_BYTES) -> None:
