@@ -45,6 +45,7 @@ class Handed:
     inverter: tuple[int, bytes]  # or of drivers.can.compiled
     words: dict[str, int]  # name of a record -> its length
     ring: str  # where it will be; it has been created beside
+    next_settings: str  # where other settings will come to, if they do
     facts: str  # for the ring's readers: JSON of one object, without what the host grants
     wishes: str
     wish_sources: list[int]

@@ -21,10 +21,11 @@ import time
 from collections.abc import Callable
 from dataclasses import fields, replace
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import IO, Any, NoReturn, TypeVar
 
-from controller import budgetfile, buswatch
+from controller import budgetfile, buswatch, nextsettings
 from controller.alarms import CODES
 from controller.build import build_id
 from controller.departure import departures
@@ -251,6 +252,7 @@ def hand_over(site: Site, writes: bool, inverter_plan: Plan | CanPlan, meter: De
         inverter=found,
         words={record.__name__: len(fields(record)) for record in RECORDS},
         ring=str(site.runtime_dir / "ring"),
+        next_settings=str(nothing_waits(site.runtime_dir / nextsettings.NAME)),
         facts=json.dumps(about),
         wishes=str(wishes),
         wish_sources=[int(s) for s in WishSource if s is not WishSource.DEFAULT],
@@ -279,6 +281,12 @@ def already_spent(site: Site, budget: int) -> Spent:
     if spent.line:
         log.log(spent.level, "%s", spent.line)
     return spent
+
+
+def nothing_waits(path: Path) -> Path:
+    """Settings that the run before did not take over are not for this one: it has read the site file itself."""
+    path.unlink(missing_ok=True)
+    return path
 
 
 def hand_back_s(plan: Plan | CanPlan) -> float:
@@ -329,6 +337,7 @@ def facts(site: Site, writes: bool) -> dict[str, Any]:
         "unverified": site.unverified,
         "build": build_id(),
         "maps": {"meter": site.meter.map, "inverter": site.inverter.map},
+        "devices": sha256(repr((site.meter, site.inverter)).encode()).hexdigest()[:16],
         "meter_location": site.meter.location,
         "reversion_s": site.inverter.reversion_s,
     }

@@ -21,6 +21,7 @@ from controller.buswatch import BusWatch
 from controller.errors import InputError
 from controller.handed import Handed, read
 from controller.logs import say
+from controller.nextsettings import NextSettings
 from controller.notify import notify
 from cython_core.realtime.host import IdleStates, clock_synchronized, lock_memory, stop_asked
 from cython_core.realtime.loop import RAMP, RUN, SILENT, Loop
@@ -98,6 +99,7 @@ class Runtime:
         on_wire, compiled = handed.inverter
         self.inverter = self.buses[on_wire].add(compiled, device, commands)
         self.bus_watch = BusWatch(handed, {"meter": self.meter, "inverter": self.inverter})
+        self.next_settings = NextSettings(handed.next_settings, handed.stamp, say)
         self.ring = RingWriter.created(handed.ring)
         core = Core.of(handed.settings)
         if handed.resume:
@@ -148,6 +150,8 @@ class Runtime:
             if all(n > b for n, b in zip(now, before, strict=True)):
                 notify("WATCHDOG=1")
                 before = now
+            if self.next_settings.take(self.loop):
+                self.handed.departures = self.next_settings.departures
             self.tell_departure(time.time_ns(), time.monotonic_ns(), clock_synchronized())
             newest = self.ring.newest()
             if newest is not None:
