@@ -55,8 +55,8 @@ def no_timer(site: Site, contract: WriteContract | None) -> str:
         return ""
     why = "has no timer of its own" if contract.timer == "none" else "falls back to its own mode"
     return (
-        f"map = {site.inverter.map} {why} when nobody speaks to it: nothing brings it to 0 W then. Put a trip outside of "
-        f"it there, then add `{NO_TIMER}` to i_accept"
+        f"map = {site.inverter.map} {why} when nobody speaks to it: nothing brings it to 0 W then. Put a trip outside "
+        f"of it there, then add `{NO_TIMER}` to i_accept"
     )
 
 
