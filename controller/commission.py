@@ -40,6 +40,7 @@ HOLD_REFRESHES, HOLD_LAGS, HOLD_POLLS = 8, 4, 8
 SERVICE_S, SETTLE_S = 30.0, 5.0  # beside the delays and ramps that the site itself sets
 AT_REST = 0.25  # of the commanded power
 TIMER_MARGIN_S = 2.0
+EARLY = 0.8  # of the timer as set: devices count whole seconds
 AGAIN_S = 20.0  # for a new core to bring the inverter to 0 W
 UNREADY = Reason.SESSION | Reason.NOT_RUNNING | Reason.LOCAL_CONTROL
 SIGNS = {"discharge": 1.0, "charge": -1.0}
@@ -207,13 +208,18 @@ class Commission:
 
     def silence(self, run: PlantRun, set_s: float) -> CardTimer:
         """The core ends; the readings of the devices tell the rest."""
-        limit_s = self.timer_limit_s
+        limit_s, small_w = self.timer_limit_s, AT_REST * self.pulse_w
+        if abs(run.newest["d_p_w"]) <= small_w:  # NaN: it does not say
+            return CardTimer(result=UNTESTED, why="the inverter did not follow the pulse", set_s=set_s)
         self.say(f"own timer: no more writes, up to {limit_s:.0f} s")
-        watch = Rest(run, AT_REST * self.pulse_w, self.site.meter.location == "inverter", self.quiet_s > 0.0)
+        watch = Rest(run, small_w, self.site.meter.location == "inverter", self.quiet_s > 0.0)
         run.die()
         if run.wait(limit_s, "own timer", watch.is_at_rest):
-            late = "" if watch.by_meter or not self.quiet_s else "not asked before: a read would have fed the timer"
-            return CardTimer(result=ZERO, why=late, set_s=set_s, after_s=watch.after_s)
+            after_s = max(watch.after_s, 0.0)
+            note = "" if watch.by_meter or not self.quiet_s else "not asked before: a read would have fed the timer"
+            if after_s < EARLY * set_s:
+                note = f"earlier than set: set-points are only written again after {set_s / 3:.1f} s"
+            return CardTimer(result=ZERO, why=note, set_s=set_s, after_s=after_s)
         why = f"has not brought it to 0 W within {limit_s:.0f} s: it still moved {watch.p_w:+.0f} W"
         return CardTimer(result=NEVER, why=why, set_s=set_s)
 
