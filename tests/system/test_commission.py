@@ -184,7 +184,7 @@ WRONG = [
 
 @pytest.mark.parametrize(
     ("options", "named", "why"),
-    [pytest.param(*c, id=c[-1], marks=[pytest.mark.nightly] if "a tenth" in c[-1] else []) for c in WRONG],
+    [pytest.param(*c, id=c[-1], marks=[] if "against" in c[-1] else [pytest.mark.nightly]) for c in WRONG],
 )
 def test_what_is_wrong_is_named_and_refuses_a_live_start(
     options: tuple[str, ...], named: str, why: str, tmp_path: Path
@@ -292,6 +292,7 @@ def test_stopped_while_the_own_timer_is_waited_for_a_new_core_brings_it_to_0(tmp
         assert b.bar.get("p_enabled") == 0.0
 
 
+@pytest.mark.nightly
 def test_a_program_that_stands_still_in_a_pulse_is_at_0_in_time(tmp_path: Path) -> None:
     """Its wish is renewed by nobody any more; the core lives on, writes, and takes its default: 0 W."""
     with bench(tmp_path) as b:
