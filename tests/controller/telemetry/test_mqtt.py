@@ -20,6 +20,7 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from controller.telemetry.broker import Broker, start_broker
+from controller.telemetry.link import Access
 from controller.telemetry.publisher import MqttDelivery
 from controller.telemetry.store import read_points
 from controller.telemetry.wire import Row, encode
@@ -197,7 +198,7 @@ def status_for_a_latecomer(port: int) -> tuple[Any, bool]:
 def test_no_broker_is_one_clear_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     broker = start_broker(tmp_path)
     broker.stop()
-    delivery = MqttDelivery("home", "127.0.0.1", broker.port, 5)
+    delivery = MqttDelivery("home", Access("127.0.0.1", broker.port, 5))
     delivery.start()
     wait_for(lambda: "V2G-MQTT-DOWN" in caplog.text, "the line")
     began = time.monotonic()

@@ -32,6 +32,9 @@ class Listener:
     def stop(self) -> None:
         return None
 
+    def counters(self) -> dict[str, int]:
+        return {}
+
     def send(self, rows: Sequence[Row]) -> None:
         self.rows += rows
         self._acks += [(row.outbox, [(row.seq, row.seq)]) for row in rows]
