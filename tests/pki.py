@@ -39,7 +39,8 @@ class Authority:
     def issue(self, name: str, host: str = "", first_day: float = -1, last_day: float = 1) -> Pair:
         """Valid from now + first_day to now + last_day. host: whom it names as a server."""
         key = ec.generate_private_key(ec.SECP256R1())
-        pair = Pair(self.folder / f"{name}.pem", self.folder / f"{name}.key")
+        stem = f"{name}-{len(list(self.folder.iterdir()))}"  # a name may have several, each in files of its own
+        pair = Pair(self.folder / f"{stem}.pem", self.folder / f"{stem}.key")
         pair.certificate.write_bytes(pem_of(self._signed(name, key, first_day, last_day, host=host)))
         pair.key.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
                                                serialization.NoEncryption()))  # fmt: skip

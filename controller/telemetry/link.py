@@ -154,6 +154,11 @@ class Link:
         info = self._client.publish(topic, payload, qos=1)
         return None if info.rc == mqtt.MQTT_ERR_QUEUE_SIZE else info.mid
 
+    @property
+    def unanswered(self) -> int:
+        """Messages the broker has not yet acknowledged."""
+        return len(self._client._out_messages)
+
     def ack(self, message: Received) -> None:
         """Tell the broker that it may forget a message. On a newer connection it will have been sent anew."""
         if message.connection == self.connection and self.connected:
@@ -209,16 +214,15 @@ class Link:
         log.info("V2G-MQTT-UP connected to %s:%d", self.access.host, self.access.port)
 
     def _on_disconnect(self, _client: mqtt.Client, _data: Any, flags: Any, reason: Any, _properties: Any) -> None:
-        lasted = self.connected and time.monotonic() - self._since_s >= STEADY_S
-        self.connected = False
+        was_connected, self.connected = self.connected, False
         self._gone.set()
-        if lasted:
+        if was_connected and time.monotonic() - self._since_s >= STEADY_S:
             self._backoff.reset()
         if flags.is_disconnect_packet_from_server:
             self._told = of_code(reason.value, str(reason))
         elif self._told is None and self._ear.error is None and "eep alive" in str(reason):
             self._told = of_error(TimeoutError(), self.access.host)
-        self._down(self._told or of_error(self._ear.error, self.access.host))
+        self._down(self._told or of_error(self._ear.error, self.access.host, was_connected))
 
     def _on_connect_fail(self, _client: mqtt.Client, _data: Any) -> None:
         self._down(of_error(sys.exc_info()[1], self.access.host))  # paho calls this while it handles the error
@@ -235,9 +239,9 @@ class Link:
         if self._stopping:
             return
         self.refused += why.refused
-        if why.text != self.why:
+        if why.text != self.why and not (why.vague and self.why):
             log.warning("V2G-MQTT-DOWN %s:%d: %s; trying again, nothing is lost meanwhile",
                         self.access.host, self.access.port, why.text)  # fmt: skip
-        self.why = why.text
+            self.why = why.text
         pause_s: Any = self._backoff.next_s()  # typed as whole seconds there, and used as it is
         self._client.reconnect_delay_set(pause_s, pause_s)

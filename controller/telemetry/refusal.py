@@ -1,8 +1,8 @@
 """Why a broker cannot be reached or will not have us, in plain words. Pure.
 
 Sources  MQTT 3.1.1 table 3.1 and MQTT 5.0 section 3.2.2.2 (paho gives both as the codes of 5.0); TLS alerts: RFC 8446
-         section 6, by OpenSSL's names. With TLS 1.3 a server refuses our certificate only after the handshake: then
-         the alert comes with the first read.
+         section 6, by OpenSSL's names. With TLS 1.3 a server refuses our certificate only after the handshake: the
+         alert comes with the first read, unless our first write has failed before.
 """
 
 from __future__ import annotations
@@ -14,11 +14,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """refused: somebody said no to us, or we to him; else nobody answered."""
+    """refused: somebody said no to us, or we to him. vague: the connection ended, and nobody said why."""
 
     text: str
-    refused: bool
+    refused: bool = False
+    vague: bool = False
 
+
+HUNG_UP = "hung up before an answer: TLS on one side only? The broker's log says why"
 
 CODES = {
     0x84: "the broker does not speak this version of MQTT: change telemetry.mqtt.protocol",
@@ -46,7 +49,6 @@ ALERTS = {  # OpenSSL's `reason`
     "TLSV1_ALERT_PROTOCOL_VERSION": "the broker speaks no TLS version of ours (1.2 or newer)",
     "UNSUPPORTED_PROTOCOL": "the broker speaks no TLS version of ours (1.2 or newer)",
     "WRONG_VERSION_NUMBER": "the broker does not speak TLS on this port",
-    "UNEXPECTED_EOF_WHILE_READING": "the broker hung up within the TLS handshake",
 }
 
 OURS = "the broker's certificate is not acceptable: "
@@ -67,19 +69,19 @@ def of_code(code: int, name: str) -> Refusal:
     return Refusal(CODES.get(code, f"the broker says: {name}"), True)
 
 
-def of_error(error: BaseException | None, host: str) -> Refusal:
+def of_error(error: BaseException | None, host: str, was_connected: bool = False) -> Refusal:
     """What went wrong below MQTT; None: the connection ended without a word."""
     match error:
+        case ssl.SSLEOFError() | ConnectionResetError() | BrokenPipeError() | None:
+            return Refusal("the connection was closed" if was_connected else HUNG_UP, vague=True)
         case ssl.SSLCertVerificationError():
             return Refusal(VERIFICATIONS.get(error.verify_code, f"{OURS}{error.verify_message}"), True)
         case ssl.SSLError():
             return Refusal(ALERTS.get(error.reason or "", f"TLS: {error.reason or error}"), True)
         case socket.gaierror():
-            return Refusal(f"the name {host} is not known", False)
+            return Refusal(f"the name {host} is not known")
         case ConnectionRefusedError():
-            return Refusal("nobody listens there", False)
+            return Refusal("nobody listens there")
         case TimeoutError():
-            return Refusal("no answer", False)
-        case None:
-            return Refusal("the connection was closed", False)
-    return Refusal(str(getattr(error, "strerror", None) or error), False)
+            return Refusal("no answer")
+    return Refusal(str(getattr(error, "strerror", None) or error))
