@@ -57,9 +57,9 @@ class Server:
 
 
 class Mosquitto(Server):
-    """With the package's configuration and access rules. broker: its certificate; the default is a right one."""
+    """The package's configuration and access rules, and more `rules`. broker: its certificate, if not a right one."""
 
-    def __init__(self, folder: Path, broker: Pair | None = None) -> None:
+    def __init__(self, folder: Path, broker: Pair | None = None, rules: str = "") -> None:
         folder.mkdir(parents=True)
         self.authority = Authority(folder / "ca")
         pair = broker or self.authority.issue("broker", HOST)
@@ -68,7 +68,7 @@ class Mosquitto(Server):
         text = packaged.joinpath("v2g.conf").read_text()
         files = {"ca.pem": self.authority.file, "broker.pem": pair.certificate, "broker.key": pair.key}
         files["v2g.acl"] = folder / "v2g.acl"
-        files["v2g.acl"].write_text(packaged.joinpath("v2g.acl").read_text())
+        files["v2g.acl"].write_text(packaged.joinpath("v2g.acl").read_text() + rules)
         files["v2g.acl"].chmod(0o600)
         for name, file in files.items():
             assert PACKAGED + name in text

@@ -26,8 +26,8 @@ class Subscriber:
         assert self.ready.wait(10.0)
 
     def topics(self) -> list[str]:
-        """Of what has come."""
-        return [message.topic for message in self.messages]
+        """Of what was published while we listened; what the broker had kept from before is not among them."""
+        return [message.topic for message in self.messages if not message.retain]
 
     def close(self) -> None:
         self.client.disconnect()
