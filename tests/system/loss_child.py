@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sqlite3
 import sys
 import time
@@ -31,6 +32,7 @@ from tests.controller.telemetry.makers import info, records
 STEP_NS = 5_000_000  # 200 messages a second
 RING_S = 300.0  # deeper than any fault: the ring is not what is tested here
 PLAIN_TOPIC = "plain/n"
+DIGITS = 10
 
 
 def paced(first: int, count: int) -> Iterator[int]:
@@ -71,14 +73,15 @@ def client(folder: Path, name: str, clean: bool) -> mqtt.Client:
 
 def publish(folder: Path, port: int, count: int) -> None:
     """Goes on after the last number it gave to paho; ends when paho says that all has been sent."""
-    sender, said = client(folder, "plain-publisher", clean=True), folder / "plain.progress"
+    sender = client(folder, "plain-publisher", clean=True)
     sender.connect_async("127.0.0.1", port, 5)
     sender.loop_start()
-    first = int(said.read_text()) + 1 if said.exists() else 0
+    said = os.open(folder / "plain.progress", os.O_RDWR | os.O_CREAT)
+    first = int(os.read(said, DIGITS) or -1) + 1
     body = "x" * 1500  # as long as a frame
     for n in paced(first, count):
         last = sender.publish(PLAIN_TOPIC, json.dumps({"n": n, "body": body}), qos=1)
-        said.write_text(str(n))
+        os.pwrite(said, b"%0*d" % (DIGITS, n), 0)  # in one piece: whenever we are killed, the file has a number
     if first < count:
         while not last.is_published():
             time.sleep(0.05)

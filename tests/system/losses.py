@@ -109,16 +109,23 @@ class Rig:
         """Wait; strict: it has to come."""
         deadline = time.monotonic() + limit_s
         while not claim():
+            self.check()
             if time.monotonic() > deadline:
                 assert not strict, f"not within {limit_s:g} s: {what}; logs in {self.family.logs}"
                 return
             time.sleep(0.2)
+
+    def check(self) -> None:
+        """Nobody has died but by our hand: a loss would be the test's own."""
+        dead = [name for name, process in self.family.members.items() if process.poll() not in (None, 0)]
+        assert not dead, f"{dead[0]} ended by itself: {self.family.last_line(dead[0])}"
 
     def _wait_for_plain(self) -> None:
         since_s, seen = time.monotonic(), -1
         while self.plain().lost and time.monotonic() - since_s < PLAIN_S:
             if self.plain_numbers().total() != seen:
                 since_s, seen = time.monotonic(), self.plain_numbers().total()
+            self.check()
             time.sleep(0.2)
 
     def arrived(self) -> tuple[int, int]:

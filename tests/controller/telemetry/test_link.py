@@ -7,7 +7,7 @@ import ssl
 
 import pytest
 
-from controller.telemetry.link import FIRST_S, LAST_S, Backoff
+from controller.telemetry.link import FIRST_S, LAST_S, MAX_UNANSWERED, Access, Backoff, Link
 from controller.telemetry.refusal import HUNG_UP, Refusal, of_code, of_error
 
 
@@ -26,6 +26,14 @@ def test_pauses_begin_anew_after_a_connection_that_lasted() -> None:
         backoff.next_s()
     backoff.reset()
     assert backoff.next_s() <= 2.0
+
+
+def test_what_waits_in_memory_is_bounded_and_the_rest_is_not_taken() -> None:
+    link = Link("nobody", Access("127.0.0.1", 1), [])  # never started
+    taken = [link.publish("v2g/home/tele/live", b"{}") for _ in range(MAX_UNANSWERED + 2)]
+    assert taken[-2:] == [None, None]
+    assert len(set(taken)) == MAX_UNANSWERED + 1
+    assert link.unanswered == MAX_UNANSWERED
 
 
 def alert(reason: str) -> ssl.SSLError:
