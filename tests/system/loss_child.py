@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from threading import Semaphore
 
 import numpy as np
 import paho.mqtt.client as mqtt
@@ -73,18 +74,18 @@ def client(folder: Path, name: str, clean: bool) -> mqtt.Client:
 
 def publish(folder: Path, port: int, count: int) -> None:
     """Goes on after the last number it gave to paho; ends when paho says that all has been sent."""
-    sender = client(folder, "plain-publisher", clean=True)
+    sender, answered = client(folder, "plain-publisher", clean=True), Semaphore(0)
+    sender.on_publish = lambda *_: answered.release()
     sender.connect_async("127.0.0.1", port, 5)
     sender.loop_start()
     said = os.open(folder / "plain.progress", os.O_RDWR | os.O_CREAT)
     first = int(os.read(said, DIGITS) or -1) + 1
     body = "x" * 1500  # as long as a frame
     for n in paced(first, count):
-        last = sender.publish(PLAIN_TOPIC, json.dumps({"n": n, "body": body}), qos=1)
+        sender.publish(PLAIN_TOPIC, json.dumps({"n": n, "body": body}), qos=1)
         os.pwrite(said, b"%0*d" % (DIGITS, n), 0)  # in one piece: whenever we are killed, the file has a number
-    if first < count:
-        while not last.is_published():
-            time.sleep(0.05)
+    for _ in range(first, count):
+        answered.acquire()
 
 
 def consume(folder: Path, port: int) -> None:

@@ -5,7 +5,7 @@ Ours     ring -> `v2g telemetry` -> relay -> Mosquitto (TLS, certificates on bot
 Plain    paho, QoS 1, unlimited queue -> relay -> the same Mosquitto -> paho, persistent session -> SQLite
 Faults   real ones: signals to real processes, a relay that swallows or resets.
 
-python -m tests.system.losses [COUNT]    plays all of them and prints the table
+python -m tests.system.losses [COUNT [ACK]]    plays all of them and prints the table; ACK: consumer | broker
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from controller.processes import Family
 from controller.telemetry.store import read_points
@@ -45,10 +46,10 @@ class Count:
 
 
 class Rig:
-    """All processes of one row."""
+    """All processes of one row. ack: what the site calls delivered; plain_s: how long the plain one is waited for."""
 
-    def __init__(self, folder: Path, count: int) -> None:
-        self.folder, self.count = folder, count
+    def __init__(self, folder: Path, count: int, ack: str = "consumer", plain_s: float = PLAIN_S) -> None:
+        self.folder, self.count, self.plain_s = folder, count, plain_s
         for name in ("run", "creds"):
             (folder / name).mkdir(parents=True)
         self.broker = Mosquitto(folder / "broker", rules=f"user plain\ntopic readwrite {PLAIN_TOPIC}\n")
@@ -58,7 +59,7 @@ class Rig:
         self._write_credentials()
         for name, port in (("site", self.relay.port), ("bridge", self.broker.port)):
             tls = f"tls: {{ca: ca.pem, certificate: {name}.pem, key: {name}.key}}"
-            more = f", mqtt: {{host: 127.0.0.1, port: {port}, keepalive_s: 5, {tls}}}"
+            more = f", mqtt: {{host: 127.0.0.1, port: {port}, keepalive_s: 5, ack: {ack}, {tls}}}"
             (folder / f"{name}.yaml").write_text(SITE.format(folder=folder, more=more))
 
     def _write_credentials(self) -> None:
@@ -113,7 +114,7 @@ class Rig:
             if time.monotonic() > deadline:
                 assert not strict, f"not within {limit_s:g} s: {what}; logs in {self.family.logs}"
                 return
-            time.sleep(0.2)
+            time.sleep(0.5)
 
     def check(self) -> None:
         """Nobody has died but by our hand: a loss would be the test's own."""
@@ -122,11 +123,11 @@ class Rig:
 
     def _wait_for_plain(self) -> None:
         since_s, seen = time.monotonic(), -1
-        while self.plain().lost and time.monotonic() - since_s < PLAIN_S:
+        while self.plain().lost and time.monotonic() - since_s < self.plain_s:
             if self.plain_numbers().total() != seen:
                 since_s, seen = time.monotonic(), self.plain_numbers().total()
             self.check()
-            time.sleep(0.2)
+            time.sleep(0.5)
 
     def arrived(self) -> tuple[int, int]:
         """Different steps in the two databases so far."""
@@ -264,9 +265,9 @@ def line(fault: Callable[[Rig], None], ours: Count, plain: Count) -> str:
     return f"| {what} | {ours.lost} | {ours.double} | {plain.lost} | {plain.double} | {ours.made} |"
 
 
-def played(folder: Path, fault: Callable[[Rig], None], count: int) -> tuple[Count, Count]:
-    """One row in a folder of its own."""
-    rig = Rig(folder, count)
+def played(folder: Path, fault: Callable[[Rig], None], count: int, **choices: Any) -> tuple[Count, Count]:
+    """One row in a folder of its own. choices: of Rig."""
+    rig = Rig(folder, count, **choices)
     try:
         return rig.play(fault)
     finally:
@@ -276,10 +277,11 @@ def played(folder: Path, fault: Callable[[Rig], None], count: int) -> tuple[Coun
 def main() -> None:
     """Every fault, as soon as it is known."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else NIGHTLY
+    ack = sys.argv[2] if len(sys.argv) > 2 else "consumer"
     print(HEAD, flush=True)
     for fault in FAULTS:
         with tempfile.TemporaryDirectory() as folder:
-            print(line(fault, *played(Path(folder) / fault.__name__, fault, count)), flush=True)
+            print(line(fault, *played(Path(folder) / fault.__name__, fault, count, ack=ack)), flush=True)
 
 
 if __name__ == "__main__":

@@ -18,18 +18,18 @@ SMALL = 600  # 3 s of stream, most of it within the fault
 TELLING = (losses.broker_killed, losses.publisher_killed_offline, losses.consumer_away_broker_killed)
 
 
-def check(folder: Path, fault: Callable[[Rig], None], count: int) -> None:
-    ours, plain = losses.played(folder / "row", fault, count)
+def check(folder: Path, fault: Callable[[Rig], None], count: int, plain_s: float) -> None:
+    ours, plain = losses.played(folder / "row", fault, count, plain_s=plain_s)
     print(losses.HEAD, losses.line(fault, ours, plain), sep="\n")
     assert (ours.lost, ours.double) == (0, 0)
 
 
 @pytest.mark.parametrize("fault", TELLING, ids=lambda fault: fault.__name__)
 def test_nothing_is_lost_in_small(tmp_path: Path, fault: Callable[[Rig], None]) -> None:
-    check(tmp_path, fault, SMALL)
+    check(tmp_path, fault, SMALL, plain_s=1.0)
 
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
 def test_nothing_is_lost(tmp_path: Path, fault: Callable[[Rig], None]) -> None:
-    check(tmp_path, fault, NIGHTLY)
+    check(tmp_path, fault, NIGHTLY, losses.PLAIN_S)
