@@ -27,7 +27,7 @@ COMMANDS = {
     "demo": "Play a grid event against simulated devices; judge the answer.",
     "run": "Run the controller of a site.",
     "telemetry": "Send a controller's records to journal, outbox and MQTT.",
-    "bridge": "Store what sites send over MQTT: InfluxDB or SQLite.",
+    "bridge": "Store what sites send over MQTT: InfluxDB, VictoriaMetrics or SQLite.",
     "check": "Check a site file: every setting with range and source; timing.",
     "scan": "Which known device answers on a serial line, at an address, in a network.",
     "compute": "Answer a table of grid values in virtual time: CSV in, CSV out.",

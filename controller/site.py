@@ -20,9 +20,12 @@ from typing import Any, TypeVar, get_type_hints
 from controller.departure import zone
 from controller.errors import InputError
 from controller.sitedata import (
+    MQTT_KEYS,
     PROFILE_KEYS,
     SITE_KEYS,
+    STORE_KEYS,
     TELEMETRY_KEYS,
+    BridgeSite,
     DepartureSite,
     InverterSite,
     MeterSite,
@@ -47,6 +50,7 @@ from drivers.yamlfile import Problems, Section, read_yaml
 from drivers.yamlkeys import allowed, keys_of, nested, read_values
 
 __all__ = [
+    "BridgeSite",
     "InverterSite",
     "MeterSite",
     "MqttSite",
@@ -59,6 +63,7 @@ __all__ = [
 ]
 
 USER_FILES = Path("/etc/v2g")
+KEEP_DAYS, MAX_MB = 365, 2000  # of the SQLite store, unless told
 GROUPS: dict[str, type[Any]] = get_type_hints(Settings)
 UNVERIFIED = "profiles/unverified"
 UNIT_KEYS = ("normal_category", "abnormal_category", "f_nom_hz")  # what defaults and ranges depend on
@@ -253,9 +258,18 @@ class Reader:
     def telemetry(self, section: Section) -> TelemetrySite:
         """telemetry, mqtt and store; all may be absent: then one frame a second goes to SQLite on this machine."""
         values = self.keep("telemetry.", read_values(TELEMETRY_KEYS, section, self.problems))
-        mqtt = self.group(MqttSite, "telemetry.mqtt", values.pop("mqtt", None))
+        mqtt = self.mqtt(values.pop("mqtt", None))
         store = self.group(StoreSite, "telemetry.store", values.pop("store", None))
         return TelemetrySite(**values, mqtt=mqtt, store=store)
+
+    def mqtt(self, section: Section | None) -> MqttSite | None:
+        """The broker, and the bridge's group in it."""
+        if section is None:
+            return None
+        where, before = "telemetry.mqtt", len(self.problems)
+        values = self.keep(f"{where}.", read_values(MQTT_KEYS, section, self.problems, where))
+        bridge = self.group(BridgeSite, f"{where}.bridge", values.pop("bridge", None))
+        return MqttSite(**values, bridge=bridge) if len(self.problems) == before else None
 
     def profile(self, name: str | None, accepted: str | None) -> list[tuple[str, Problems, Section]]:
         """The named profile as a first layer of settings. accepted: the site's accept_unverified."""
@@ -392,13 +406,17 @@ class Reader:
             self.add("departure needs settings.default_wish.capacity_wh, the battery's", "departure")
 
     def check_store(self, store: StoreSite | None) -> None:
-        needs_influx = ("url", "org", "bucket", "token_file")
-        for name in needs_influx if store else ():
-            given = getattr(store, name) is not None
-            if store and store.kind == "influx" and not given:
-                self.add(f"telemetry.store: missing key '{name}', which kind influx needs", "telemetry.store")
-            if store and store.kind == "sqlite" and given:
-                self.add(f"{name} belongs to kind: influx; this store is sqlite", f"telemetry.store.{name}")
+        if store is None:
+            return
+        needed, allowed_too = STORE_KEYS[store.kind]
+        for name in needed:
+            if getattr(store, name) is None:
+                self.add(f"telemetry.store: missing key '{name}', which kind {store.kind} needs", "telemetry.store")
+        others = {name for keys in STORE_KEYS.values() for name in keys[0] + keys[1]} - {*needed, *allowed_too}
+        for name in sorted(others):
+            if getattr(store, name) is not None:
+                kinds = " or ".join(kind for kind, keys in STORE_KEYS.items() if name in keys[0] + keys[1])
+                self.add(f"{name} belongs to kind: {kinds}; this store is {store.kind}", f"telemetry.store.{name}")
 
 
 def seed_of(name: str) -> float:
@@ -409,8 +427,13 @@ def seed_of(name: str) -> float:
 def with_store(telemetry: TelemetrySite, state_dir: Path) -> TelemetrySite:
     """With no server configured SQLite is the store, in state_dir unless a path is given."""
     store = telemetry.store or StoreSite(kind="sqlite")
-    if store.kind == "sqlite" and store.sqlite_path is None:
-        store = replace(store, sqlite_path=state_dir / "telemetry.sqlite")
+    if store.kind == "sqlite":
+        store = replace(
+            store,
+            sqlite_path=store.sqlite_path or state_dir / "telemetry.sqlite",
+            keep_days=store.keep_days or KEEP_DAYS,
+            max_mb=store.max_mb or MAX_MB,
+        )
     return replace(telemetry, store=store)
 
 

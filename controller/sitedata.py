@@ -98,24 +98,48 @@ class DepartureSite:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BridgeSite:
+    """`v2g bridge`. Bridges of one share_group divide the messages among them, if the broker knows $share."""
+
+    name: str = text("what the broker and the counters know it by: 1 ... 32 of a-z, 0-9 and -", "v2g-bridge", NAME)
+    share_group: str | None = text("a group of bridges that share the load: 1 ... 32 of a-z, 0-9 and -", None, NAME)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MqttSite:
     """The broker."""
 
     host: str = text("address or host name")
     port: int = integer("", 1, 65535, "TCP port", 1883)
     keepalive_s: int = integer("s", 1, 300, "MQTT keep-alive", 10)
+    bridge: BridgeSite | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreSite:
-    """Where history is kept. influx needs url, org, bucket and token_file; the token itself never stands here."""
+    """Where history is kept; STORE_KEYS says what each kind takes. The secret itself never stands here."""
 
-    kind: str = choice(("sqlite", "influx"), "the store")
+    kind: str = choice(("sqlite", "influx", "influx1", "victoriametrics"), "the store")
+    keep_days: int | None = integer("d", 1, 36500, "how long rows are kept; SQLite: 365 unless told", None)
     sqlite_path: Path | None = field(default=None, metadata=file_path("default STATE_DIR/telemetry.sqlite"))
+    max_mb: int | None = integer("MB", 10, 10_000_000, "largest size of the SQLite store; 2000 unless told", None)
     url: str | None = text("an address like http://127.0.0.1:8086", None, r"https?://\S+")
     org: str | None = text("InfluxDB organisation", None, r".+")
     bucket: str | None = text("InfluxDB bucket", None, r".+")
-    token_file: Path | None = field(default=None, metadata=file_path("a file that holds the InfluxDB token"))
+    database: str | None = text("InfluxDB 1 database", None, r'[^"\\]+')
+    retention_policy: str | None = text("InfluxDB 1 retention policy", None, r'[^"\\]+')
+    token_file: Path | None = field(
+        default=None, metadata=file_path("a file that holds the token; for influx1 user:password")
+    )
+
+
+# kind of store: the keys it needs, the keys it may have; keep_days goes with each
+STORE_KEYS = {
+    "sqlite": ((), ("sqlite_path", "max_mb")),
+    "influx": (("url", "org", "bucket", "token_file"), ()),
+    "influx1": (("url", "database"), ("retention_policy", "token_file")),
+    "victoriametrics": (("url",), ("token_file",)),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,4 +215,8 @@ TELEMETRY_KEYS = {
     **keys_of(TelemetrySite),
     "mqtt": nested("the broker's own keys", required=False),
     "store": nested("the store's own keys", required=False),
+}
+MQTT_KEYS = {
+    **keys_of(MqttSite),
+    "bridge": nested("the bridge's name and share_group", required=False),
 }

@@ -18,14 +18,17 @@ from pathlib import Path
 
 import pytest
 
+from controller.sitedata import StoreSite
 from controller.telemetry.bridge import Bridge
 from controller.telemetry.broker import free_port, start_broker
-from controller.telemetry.influx import InfluxStore, retry_after_s
+from controller.telemetry.httplink import retry_after_s
+from controller.telemetry.httpstore import HttpStore
 from controller.telemetry.outbox import Outbox
 from controller.telemetry.publisher import MqttDelivery
 from controller.telemetry.pump import Pump
 from controller.telemetry.quarantine import Quarantine
 from controller.telemetry.store import StoreError, StoreRefusedError, write_until_stored
+from controller.telemetry.targets import target_of
 from controller.telemetry.wire import Arrival
 from tests.controller.telemetry.makers import event, live
 from tests.need import tool
@@ -33,8 +36,9 @@ from tests.need import tool
 PATIENCE_S = 40.0
 
 
-def store_at(url: str, folder: Path) -> InfluxStore:
-    return InfluxStore(url, "o", "b", "t", Quarantine(folder / "quarantine.sqlite"))
+def store_at(url: str, folder: Path) -> HttpStore:
+    target = target_of(StoreSite(kind="influx", url=url, org="o", bucket="b"), "t")
+    return HttpStore(target, Quarantine(folder / "quarantine.sqlite"))
 
 
 def rows(count: int, first: int = 0) -> list[Arrival]:
@@ -273,7 +277,7 @@ def test_double_refusals_lose_nothing(
 def test_double_503_then_well_everything_is_stored_once_in_order(double: Double, tmp_path: Path) -> None:
     double.answers = [(503, {"Retry-After": "0"}), (429, {"Retry-After": "0"}), (500, {"Retry-After": "0"})]
     store = store_at(double.url, tmp_path)
-    assert write_until_stored(store, rows(20), threading.Event())
+    assert write_until_stored(store, rows(20), threading.Event()) == 0
     assert [int(line.split()[-1]) for line in double.stored] == [row.t_ms for row in rows(20)]
     store.close()
 

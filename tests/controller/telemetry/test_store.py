@@ -19,7 +19,8 @@ from controller.telemetry.outbox import Outbox
 from controller.telemetry.points import line
 from controller.telemetry.pump import Pump
 from controller.telemetry.quarantine import Quarantine
-from controller.telemetry.store import SqliteStore, StoreError, read_points, write_until_stored
+from controller.telemetry.sqlitestore import SqliteStore, read_points
+from controller.telemetry.store import StoreError, write_until_stored
 from controller.telemetry.wire import Arrival, Draft
 from tests.controller.telemetry.makers import WALL_MS, event, live
 
@@ -116,10 +117,11 @@ class Moody:
     def __init__(self, *after: StoreError) -> None:
         self.after, self.rows = list(after), list[Arrival]()
 
-    def write(self, rows: Sequence[Arrival]) -> None:
+    def write(self, rows: Sequence[Arrival]) -> int:
         if self.after:
             raise self.after.pop(0)
         self.rows += rows
+        return 0
 
     def close(self) -> None:
         return None
@@ -127,7 +129,7 @@ class Moody:
 
 def test_written_again_until_stored_one_line_per_change(caplog: pytest.LogCaptureFixture) -> None:
     store, changes = Moody(*(StoreError("busy", retry_after_s=0.0) for _ in range(3))), list[bool]()
-    assert write_until_stored(store, [arrival(live(1))], threading.Event(), changes.append)
+    assert write_until_stored(store, [arrival(live(1))], threading.Event(), changes.append) == 0
     assert (len(store.rows), changes) == (1, [False, False, False, True])
     assert (caplog.text.count("V2G-STORE-DOWN"), caplog.text.count("V2G-STORE-UP")) == (1, 1)
 
@@ -135,7 +137,7 @@ def test_written_again_until_stored_one_line_per_change(caplog: pytest.LogCaptur
 def test_told_to_stop_it_stops_and_says_not_stored() -> None:
     stopping = threading.Event()
     stopping.set()
-    assert not write_until_stored(Moody(StoreError("down", 200.0)), [arrival(live(1))], stopping)
+    assert write_until_stored(Moody(StoreError("down", 200.0)), [arrival(live(1))], stopping) is None
 
 
 def test_bridge_acknowledges_nothing_that_is_not_stored(tmp_path: Path) -> None:
