@@ -28,6 +28,7 @@ COMMANDS = {
     "run": "Run the controller of a site.",
     "telemetry": "Send a controller's records to journal, outbox and MQTT.",
     "bridge": "Store what sites send over MQTT: InfluxDB, VictoriaMetrics or SQLite.",
+    "export": "Copy stored telemetry out of SQLite: to a CSV file, or into a server.",
     "check": "Check a site file: every setting with range and source; timing.",
     "scan": "Which known device answers on a serial line, at an address, in a network.",
     "compute": "Answer a table of grid values in virtual time: CSV in, CSV out.",

@@ -8,6 +8,7 @@ Errors       StoreError: disk full, locked, damaged; DatabaseRefusedError at ope
 
 from __future__ import annotations
 
+import heapq
 import json
 import logging
 import sqlite3
@@ -102,30 +103,21 @@ class SqliteStore:
         with self._lock:
             self._database.close()
 
-    def _series(self, kind: str) -> list[tuple[str, int]]:
-        """(site, epoch) of every run that has rows: one look into the index for each, never a walk over the rows."""
-        found, at = [], ("", kind, 0)
-        query = """SELECT site, kind, epoch FROM points WHERE (site, kind, epoch) > (?, ?, ?)
-                   ORDER BY site, kind, epoch LIMIT 1"""
-        with self._lock:
-            while (row := self._database.execute(query, at).fetchone()) is not None:
-                at = (row[0], row[1], row[2])
-                if row[1] == kind:
-                    found.append((str(row[0]), int(row[2])))
-        return found
-
     def _edge(self, which: str, kind: str) -> int | None:
         """The first (min) or last (max) source time of all runs."""
         query = f"SELECT {which}(t_ms) FROM points WHERE site = ? AND kind = ? AND epoch = ?"
         with self._lock:
-            times = [self._database.execute(query, (s, kind, e)).fetchone()[0] for s, e in self._series(kind)]
+            runs = runs_of(self._database, kind)
+            times = [self._database.execute(query, (s, kind, e)).fetchone()[0] for s, e in runs]
         return {"min": min, "max": max}[which]((int(t) for t in times if t is not None), default=None)
 
     def _delete(self, before_ms: int, kinds: Sequence[str]) -> int:
         """A transaction for each run, so that writing never waits for long."""
         gone = 0
         for kind in kinds:
-            for site, epoch in self._series(kind):
+            with self._lock:
+                runs = runs_of(self._database, kind)
+            for site, epoch in runs:
                 with self._lock, self._database:
                     gone += self._database.execute(
                         "DELETE FROM points WHERE site = ? AND kind = ? AND epoch = ? AND t_ms < ?",
@@ -134,18 +126,45 @@ class SqliteStore:
         return gone
 
 
+def runs_of(database: sqlite3.Connection, kind: str) -> list[tuple[str, int]]:
+    """(site, epoch) of every run that has rows: one look into the key for each, never a walk over the rows."""
+    found: list[tuple[str, int]] = []
+    at = ("", kind, 0)
+    query = """SELECT site, kind, epoch FROM points WHERE (site, kind, epoch) > (?, ?, ?)
+               ORDER BY site, kind, epoch LIMIT 1"""
+    while (row := database.execute(query, at).fetchone()) is not None:
+        at = (row[0], row[1], row[2])
+        if row[1] == kind:
+            found.append((str(row[0]), int(row[2])))
+    return found
+
+
 def read_points(path: Path, site: str, kind: str) -> list[Arrival]:
     """What a SqliteStore holds of one site, in order of source time: for reports and tests."""
-    return list(iterate_points(path, site, kind))
-
-
-def iterate_points(path: Path, site: str, kind: str, from_ms: int = 0, to_ms: int = MAX_SEQ) -> Iterator[Arrival]:
-    """Rows with from_ms <= t_ms < to_ms, in order of source time, a few at a time."""
-    query = """SELECT site, kind, epoch, t_ms, name, outbox, seq, arrived_ms, body FROM points
-               WHERE site = ? AND kind = ? AND t_ms >= ? AND t_ms < ? ORDER BY t_ms, seq"""
     with read_only(path) as database:
-        for row in database.execute(query, (site, kind, from_ms, to_ms)):
-            yield Arrival(*[*row[:8], json.loads(row[8])])
+        return list(iterate_points(database, site, kind))
+
+
+def iterate_points(
+    database: sqlite3.Connection, site: str, kind: str, from_ms: int = 0, to_ms: int = MAX_SEQ
+) -> Iterator[Arrival]:
+    """Rows with from_ms <= t_ms < to_ms in order of source time, one at a time: each run is read along the key."""
+    query = """SELECT site, kind, epoch, t_ms, name, outbox, seq, arrived_ms, body FROM points
+               WHERE site = ? AND kind = ? AND epoch = ? AND t_ms >= ? AND t_ms < ? ORDER BY t_ms, seq"""
+    runs = [
+        database.execute(query, (site, kind, epoch, from_ms, to_ms))
+        for of_site, epoch in runs_of(database, kind)
+        if of_site == site
+    ]
+    for row in heapq.merge(*runs, key=lambda found: (found[3], found[6])):
+        yield Arrival(*[*row[:8], json.loads(row[8])])
+
+
+def count_points(database: sqlite3.Connection, site: str, kind: str, from_ms: int = 0, to_ms: int = MAX_SEQ) -> int:
+    """How many iterate_points() will give."""
+    query = "SELECT count(*) FROM points WHERE site = ? AND kind = ? AND epoch = ? AND t_ms >= ? AND t_ms < ?"
+    runs = [epoch for of_site, epoch in runs_of(database, kind) if of_site == site]
+    return sum(database.execute(query, (site, kind, epoch, from_ms, to_ms)).fetchone()[0] for epoch in runs)
 
 
 @contextmanager

@@ -16,11 +16,11 @@ from controller.telemetry.database import DatabaseRefusedError
 from controller.telemetry.direct import StoreDelivery
 from controller.telemetry.link import Received
 from controller.telemetry.outbox import Outbox
-from controller.telemetry.points import line
+from controller.telemetry.points import flatten, line
 from controller.telemetry.pump import Pump
 from controller.telemetry.quarantine import Quarantine
 from controller.telemetry.sqlitestore import SqliteStore, read_points
-from controller.telemetry.store import StoreError, write_until_stored
+from controller.telemetry.store import StoreError, pause_s, write_until_stored
 from controller.telemetry.wire import Arrival, Draft
 from tests.controller.telemetry.makers import WALL_MS, event, live
 
@@ -85,6 +85,8 @@ LINES = [
     ({"text": 'a "b" \\ c'},                   r'text="a \"b\" \\ c"',             "quotes and backslashes escaped"),
     ({"text": "a\nb"},                         'text="a b"',                       "a line break would end the point"),
     ({"a b,c=d": 1},                           r"a\ b\,c\=d=1i",                   "keys escaped"),
+    ({"age_ms": {"f": {"newest": 1.5}}},       "age_ms_f=1.5",                      "two levels"),
+    ({"v_pu": 1e-05},                          "v_pu=1e-05",                        "an exponent is allowed"),
 ]
 # fmt: on
 
@@ -104,6 +106,21 @@ def test_a_hostile_site_cannot_break_out_of_its_tag() -> None:
     row = replace(arrival(live(1)), site="a,b=c d\nv2g_live x=1")
     assert line(row).count("\n") == 0
     assert r"site=a\,b\=c\ d\ v2g_live\ x\=1," in line(row)
+
+
+def test_a_backslash_at_the_end_of_a_tag_cannot_swallow_what_follows() -> None:
+    row = arrival(live(1), start_mode="demo\\")
+    assert line(row).startswith("v2g_live,epoch=7,site=home,start_mode=demo/ f_hz=")
+
+
+def test_a_server_without_text_gets_none() -> None:
+    row = arrival(live(1), state=3, state_name="IN_SERVICE", why=["RAMP"], ok=True)
+    assert line(row, texts=False) == f"{TAGS} f_hz=50.0,state=3i,ok=true {T_MS}"
+
+
+def test_flatten_gives_the_names_of_the_lines() -> None:
+    body = {"f_hz": {"newest": 50.0, "min": None}, "why": ["RAMP"], "n": 3}
+    assert list(flatten(body)) == [("f_hz", 50.0), ("why", '["RAMP"]'), ("n", 3)]
 
 
 # ---- retries ----
@@ -132,6 +149,23 @@ def test_written_again_until_stored_one_line_per_change(caplog: pytest.LogCaptur
     assert write_until_stored(store, [arrival(live(1))], threading.Event(), changes.append) == 0
     assert (len(store.rows), changes) == (1, [False, False, False, True])
     assert (caplog.text.count("V2G-STORE-DOWN"), caplog.text.count("V2G-STORE-UP")) == (1, 1)
+
+
+# fmt: off
+PAUSES = [
+    # ours  the store's  from   to      why
+    (2.0,   None,        2.0,   2.4,    "our own, and up to a fifth more"),
+    (2.0,   7.0,         7.0,   8.4,    "the store's, and up to a fifth more"),
+    (2.0,   0.0,         0.0,   0.1,    "at once, but not all bridges in the same instant"),
+    (2.0,   86400.0,     300.0, 360.0,  "no store keeps us waiting for a day"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("ours", "asked", "low", "high", "why"), PAUSES, ids=[c[-1] for c in PAUSES])
+def test_pauses(ours: float, asked: float | None, low: float, high: float, why: str) -> None:
+    pauses = [pause_s(ours, asked) for _ in range(200)]
+    assert low <= min(pauses) < max(pauses) <= high, why
 
 
 def test_told_to_stop_it_stops_and_says_not_stored() -> None:
