@@ -3,33 +3,31 @@
 400, 413, 422   the data: the batch is halved until the bad rows stand alone; they go to quarantine, the rest is stored.
 401, 403, 404   we: token, bucket or address. StoreRefusedError: everything waits, the site owner must act.
 429, 5xx        later: StoreError, with the store's Retry-After when it gave one. No answer: the same.
-Writing a point again replaces it by itself, so halving and repeating do no harm.
-VictoriaMetrics answers 204 to lines that it cannot read: there its counter of invalid rows is read after each batch.
-Another writer's bad line inside that moment can bring a good row into quarantine; it is stored all the same.
+Writing a point again replaces it by itself, so halving and repeating do no harm. Rows that cannot be written as a
+point go to quarantine without asking.
 """
 
 from __future__ import annotations
 
 import gzip
-import logging
-import re
+import time
 from collections.abc import Sequence
 
 from controller.telemetry.httplink import HttpError, HttpLink
-from controller.telemetry.points import line
+from controller.telemetry.invalidrows import InvalidRows
+from controller.telemetry.points import PointError, line
 from controller.telemetry.quarantine import Quarantine
 from controller.telemetry.store import StoreError, StoreRefusedError
 from controller.telemetry.targets import Target
 from controller.telemetry.wire import Arrival
-
-log = logging.getLogger(__name__)
 
 THE_DATA = (400, 413, 422)
 LATER = (408, 425, 429)
 MAX_LINES = 5_000
 GZIP_LEVEL = 1  # influxdb-client's own 9 costs four times as much for a few percent
 HEADERS = {"Content-Type": "text/plain; charset=utf-8", "Content-Encoding": "gzip"}
-INVALID_ROWS = re.compile(r'^vm_rows_invalid_total\{type="influx"\} (\d+)', re.MULTILINE)
+LOOK_S = 10.0
+Lines = Sequence[tuple[Arrival, str]]
 
 
 class HttpStore:
@@ -38,8 +36,8 @@ class HttpStore:
     def __init__(self, target: Target, quarantine: Quarantine) -> None:
         self.target, self.quarantine = target, quarantine
         self._link = HttpLink(target)
-        self._invalid: int | None = None  # rows the server has counted as invalid; None: not known
-        self._unchecked_said = False
+        self._invalid_rows = InvalidRows(self._link) if target.counts_invalid else None
+        self._looked_s = -LOOK_S
 
     @property
     def name(self) -> str:
@@ -48,24 +46,32 @@ class HttpStore:
 
     def write(self, rows: Sequence[Arrival]) -> int:
         """Store all, halving what the server cannot take. -> rows put into quarantine."""
-        if self.target.counts_invalid:
-            self._invalid = self._invalid_rows()
-        return sum(self._write(rows[i : i + MAX_LINES]) for i in range(0, len(rows), MAX_LINES))
+        if self._invalid_rows is not None and time.monotonic() - self._looked_s >= LOOK_S:
+            self._looked_s = time.monotonic()
+            self._invalid_rows.look()
+        lines: list[tuple[Arrival, str]] = []
+        for row in rows:
+            try:
+                lines.append((row, line(row, self.target.texts)))
+            except PointError as error:
+                self.quarantine.add(row, str(error))
+        aside = len(rows) - len(lines)
+        return aside + sum(self._write(lines[i : i + MAX_LINES]) for i in range(0, len(lines), MAX_LINES))
 
     def close(self) -> None:
         """Release sockets and the quarantine file."""
         self._link.close()
         self.quarantine.close()
 
-    def _write(self, rows: Sequence[Arrival]) -> int:
-        reason = self._post("\n".join([line(row, self.target.texts) for row in rows])) or self._dropped()
+    def _write(self, lines: Lines) -> int:
+        reason = self._post("\n".join([text for _, text in lines]))
         if reason is None:
             return 0
-        if len(rows) == 1:
-            self.quarantine.add(rows[0], reason)
+        if len(lines) == 1:
+            self.quarantine.add(lines[0][0], reason)
             return 1
-        middle = len(rows) // 2
-        return self._write(rows[:middle]) + self._write(rows[middle:])
+        middle = len(lines) // 2
+        return self._write(lines[:middle]) + self._write(lines[middle:])
 
     def _post(self, lines: str) -> str | None:
         """None: stored. Text: the data are refused, and why. Raises StoreError for everything else."""
@@ -79,23 +85,3 @@ class HttpStore:
                 raise StoreRefusedError(str(error)) from None
             raise StoreError(str(error), error.retry_after_s) from None
         return None
-
-    def _dropped(self) -> str | None:
-        """Whether the server has dropped a line since the last look, by its own counter."""
-        if not self.target.counts_invalid:
-            return None
-        before, self._invalid = self._invalid, self._invalid_rows()
-        if before is None or self._invalid is None or self._invalid <= before:
-            return None
-        return "HTTP 204, but the server counts it among its invalid rows"
-
-    def _invalid_rows(self) -> int | None:
-        """The counter, 0 before the first one; None when it cannot be read, which is said once."""
-        try:
-            found = INVALID_ROWS.search(self._link.metrics())
-        except HttpError as error:
-            if not self._unchecked_said:
-                log.warning("V2G-STORE-UNCHECKED %s: its counters cannot be read: %s", self.name, error)
-            self._unchecked_said = True
-            return None
-        return int(found[1]) if found else 0

@@ -3,7 +3,7 @@
 A row is one point: measurement v2g_live or v2g_event; tags site, epoch, start_mode (and event); the body's other
 entries are fields, nested ones joined by _ without `newest`: {"f_hz": {"newest": 50.0, "min": 49.9}} is
 f_hz=50.0,f_hz_min=49.9. Whole numbers stay whole (suffix i), so that one field never changes its type. null is left
-out. Lists become JSON text.
+out. Lists become JSON text. What is written here every server can read; what cannot be written so is a PointError.
 Speed    one line is 45 numbers, and most of its cost is their digits: names are escaped once and remembered.
 Source   InfluxDB line protocol reference (v2): escaping, types.
 """
@@ -18,14 +18,21 @@ from typing import Any
 from controller.telemetry.wire import Arrival
 
 NOT_FIELDS = frozenset(("v", "kind", "site", "epoch", "t_ms", "start_mode", "event", "sign", "outbox"))
+LEAST, MOST = -(2**63), 2**63 - 1  # of a whole number
 REMEMBERED = 8192  # names and heads: bounded, because they come from outside
 
 
+class PointError(ValueError):
+    """A row cannot be written as a point: its publisher must act; it goes to quarantine."""
+
+
 def line(row: Arrival, texts: bool = True) -> str:
-    """One row -> one line. texts: False leaves text fields out, for a server that would store them as 0."""
+    """One row -> one line. texts: False leaves text fields out, for a server that would store them as 0. PointError."""
     body = row.body
     parts: list[str] = []
     write_fields("", {key: value for key, value in body.items() if key not in NOT_FIELDS}, texts, parts)
+    if not parts:
+        raise PointError("there is nothing in it but tags and null")
     event = row.name if row.kind == "event" else ""
     mode = str(body.get("start_mode") or "unknown")
     return f"{head(row.kind, row.site, row.epoch, mode, event)} {','.join(parts)} {row.t_ms}"
@@ -38,6 +45,8 @@ def write_fields(prefix: str, body: Mapping[str, Any], texts: bool, parts: list[
         if kind is float:
             parts.append(label(prefix, key) + repr(value))
         elif kind is int:
+            if not LEAST <= value <= MOST:
+                raise PointError(f"{joined(prefix, key)} = {value} is beyond 64 bits")
             parts.append(f"{label(prefix, key)}{value}i")
         elif kind is dict:
             write_fields(joined(prefix, key), value, texts, parts)

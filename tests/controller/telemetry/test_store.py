@@ -16,7 +16,7 @@ from controller.telemetry.database import DatabaseRefusedError
 from controller.telemetry.direct import StoreDelivery
 from controller.telemetry.link import Received
 from controller.telemetry.outbox import Outbox
-from controller.telemetry.points import flatten, line
+from controller.telemetry.points import PointError, flatten, line
 from controller.telemetry.pump import Pump
 from controller.telemetry.quarantine import Quarantine
 from controller.telemetry.sqlitestore import SqliteStore, read_points
@@ -118,6 +118,26 @@ def test_a_server_without_text_gets_none() -> None:
     assert line(row, texts=False) == f"{TAGS} f_hz=50.0,state=3i,ok=true {T_MS}"
 
 
+# fmt: off
+NO_POINTS = [
+    ({"n": 2**63},         r"n = 9223372036854775808 is beyond 64 bits"),
+    ({"a": {"b": -2**63 - 1}}, r"a_b = -9223372036854775809 is beyond 64 bits"),
+    ({"f_hz": None},       r"there is nothing in it but tags and null"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("body", "text"), NO_POINTS, ids=[c[-1] for c in NO_POINTS])
+def test_what_no_server_could_read(body: dict[str, Any], text: str) -> None:
+    with pytest.raises(PointError, match=text):
+        line(arrival(live(1), **{"f_hz": None, **body}))
+
+
+def test_the_last_whole_numbers_are_written() -> None:
+    fields = line(arrival(live(1), n=2**63 - 1, m=-(2**63))).split(" ")[1]
+    assert fields == "f_hz=50.0,n=9223372036854775807i,m=-9223372036854775808i"
+
+
 def test_flatten_gives_the_names_of_the_lines() -> None:
     body = {"f_hz": {"newest": 50.0, "min": None}, "why": ["RAMP"], "n": 3}
     assert list(flatten(body)) == [("f_hz", 50.0), ("why", '["RAMP"]'), ("n", 3)]
@@ -204,7 +224,7 @@ def test_quarantine_keeps_a_row_once_and_says_so(tmp_path: Path, caplog: pytest.
     quarantine.add(arrival(live(1)), "HTTP 400 field type conflict")
     quarantine.add(arrival(live(1)), "HTTP 400 field type conflict")
     assert quarantine.count() == 1
-    assert "V2G-ROW-QUARANTINED home seq 1 of ab: HTTP 400 field type conflict" in caplog.text
+    assert caplog.text.count("V2G-ROW-QUARANTINED home seq 1 of ab: HTTP 400 field type conflict") == 1
 
 
 # ---- without a broker ----
