@@ -1,8 +1,9 @@
 """Bridge: MQTT -> store -> acknowledgement -> the broker may forget. In this order, so that nothing is lost between.
 
-It holds no state: killed at any point, the broker (persistent session) or the publisher sends the rows again, and the
-store knows them by their key. One bridge serves every site of its broker; several of one share_group divide the
-messages among them, and where a broker does not divide, each stores all and the store keeps each row once.
+It holds no state: killed at any point, the broker (which keeps the session of a bridge that is alone) or the publisher
+sends the rows again, and the store knows them by their key. One bridge serves every site of its broker; several of one
+share_group divide the messages among them, and where a broker does not divide, each stores all and the store keeps each
+row once.
 Refused messages are named and released to the broker, never acknowledged to a publisher: rows of a newer version wait
 in their outbox for a newer bridge.
 Counters  v2g/bridge/<name>/counters, a JSON object each COUNTERS_S and at each change of the store;
@@ -53,13 +54,14 @@ class BridgeCounters:
 
 
 class Bridge:
-    """client_id is fixed: the broker keeps what arrives while we are away."""
+    """client_id is fixed: the broker keeps what arrives while we are away. In a share_group the others take it."""
 
     def __init__(self, store: Store, host: str, port: int, keepalive_s: int, client_id: str = "v2g-bridge",
                  share_group: str | None = None) -> None:  # fmt: skip
         self.store, self.client_id = store, client_id
         will = Will(bridge_topic(client_id, "status"))
-        self.link = Link(client_id, host, port, keepalive_s, subscriptions(share_group), will, manual_ack=True)
+        alone = share_group is None  # in a group a session that is kept would go on taking its share for a dead bridge
+        self.link = Link(client_id, host, port, keepalive_s, subscriptions(share_group), will, True, alone)
         self.counters = BridgeCounters()
         self.store_up = True
         self._said_s = 0.0

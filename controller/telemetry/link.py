@@ -47,10 +47,10 @@ class Received:
 
 
 class Link:
-    """manual_ack: the broker keeps a message until ack() (a persistent session), for the bridge."""
+    """manual_ack: the broker keeps a message until ack(), for the bridge; keep_session: even while we are away."""
 
     def __init__(self, client_id: str, host: str, port: int, keepalive_s: int, subscribe: Sequence[str],
-                 will: Will | None = None, manual_ack: bool = False) -> None:  # fmt: skip
+                 will: Will | None = None, manual_ack: bool = False, keep_session: bool = False) -> None:  # fmt: skip
         self.host, self.port, self.keepalive_s = host, port, keepalive_s
         self.subscribe, self.will = subscribe, will
         self.received: SimpleQueue[Received] = SimpleQueue()
@@ -59,7 +59,7 @@ class Link:
         self._said: str | None = None
         self._stopping = threading.Event()
         self._gone = threading.Event()
-        client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=not manual_ack,
+        client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=not keep_session,
                              protocol=mqtt.MQTTv311, manual_ack=manual_ack)  # fmt: skip
         client.connect_timeout = 2.0
         client.reconnect_delay_set(1, 30)
