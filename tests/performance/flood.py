@@ -1,0 +1,31 @@
+"""Publish a file of messages with QoS 1, as fast as the broker takes them.
+
+python -m tests.performance.flood FILE PORT
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+
+
+def main(path: Path, port: int) -> None:
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv311)
+    client.max_inflight_messages_set(200)
+    client.connect("127.0.0.1", port)
+    client.loop_start()
+    under_way = []
+    for message in path.read_bytes().split(b"\n"):
+        topic, _, body = message.partition(b" ")
+        under_way.append(client.publish(topic.decode(), body, qos=1))
+    for one in under_way:
+        one.wait_for_publish(60.0)
+    client.disconnect()
+    client.loop_stop()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]))
