@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from controller.telemetry.database import open_database
 from controller.telemetry.store import StoreError
@@ -29,8 +30,8 @@ SCHEMA = """
 CREATE TABLE IF NOT EXISTS points (
     site TEXT NOT NULL, kind TEXT NOT NULL, epoch INTEGER NOT NULL, t_ms INTEGER NOT NULL, name TEXT NOT NULL,
     outbox TEXT NOT NULL, seq INTEGER NOT NULL, arrived_ms INTEGER NOT NULL, body TEXT NOT NULL,
-    PRIMARY KEY (site, kind, epoch, t_ms, name)) WITHOUT ROWID
-"""
+    PRIMARY KEY (site, kind, epoch, t_ms, name))
+"""  # not WITHOUT ROWID: in its tree a row of 1.2 kB takes a second page, 4.7 kB in all
 KINDS = ("live", "event")  # in the order in which they are given up
 TIDY_S = 3600.0
 DAY_MS = 86_400_000
@@ -55,7 +56,7 @@ class SqliteStore:
     def write(self, rows: Sequence[Arrival]) -> int:
         """One transaction; what is there already stays as it is. It refuses no row. Tidies up once an hour."""
         values = [
-            (r.site, r.kind, r.epoch, r.t_ms, r.name, r.outbox, r.seq, r.arrived_ms, json.dumps(r.body)) for r in rows
+            (r.site, r.kind, r.epoch, r.t_ms, r.name, r.outbox, r.seq, r.arrived_ms, as_json(r.body)) for r in rows
         ]
         try:
             with self._lock, self._database:
@@ -124,6 +125,11 @@ class SqliteStore:
                         (site, kind, epoch, before_ms),
                     ).rowcount
         return gone
+
+
+def as_json(body: dict[str, Any]) -> str:
+    """Without spaces: a tenth less."""
+    return json.dumps(body, separators=(",", ":"))
 
 
 def runs_of(database: sqlite3.Connection, kind: str) -> list[tuple[str, int]]:

@@ -184,7 +184,7 @@ def measurements(quick: bool) -> tuple[Measurement, ...]:
     )
     gates = (
         Gate(PEER, OURS, 2.0, 4.0),
-        Gate(PEER_JSON, OURS_JSON, 2.0),
+        Gate(PEER_JSON, OURS_JSON, 2.0, 4.0),
         *(Gate(name, OURS_JSON, differ=lambda *_: "") for name in (DECODE, LINES, GZIP, ACKS, SQLITE)),
         Gate(BRIDGE, OURS_JSON, differ=lambda *_: ""),
     )

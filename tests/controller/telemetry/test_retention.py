@@ -12,6 +12,7 @@ import pytest
 from controller.telemetry.sqlitestore import DAY_MS, SqliteStore, count_points, read_only, read_points
 from controller.telemetry.wire import Arrival, Draft
 from tests.controller.telemetry.makers import WALL_MS, event, live
+from tests.performance.frames import arrivals, payloads
 
 DAY_S = 86_400
 NEWEST_MS = WALL_MS + 9 * DAY_MS
@@ -83,6 +84,16 @@ def test_above_its_size_the_oldest_frames_go_and_events_stay(tmp_path: Path, cap
     assert len(read_points(path, "home", "event")) == 50
     assert f"V2G-STORE-FULL {path} is above 1 MB: {gone} oldest rows deleted" in caplog.text
     store.close()
+
+
+def test_what_a_day_of_frames_takes(tmp_path: Path) -> None:
+    """Stated in docs/stores.md: one frame a second is 122 MB a day."""
+    frames = arrivals(payloads(2000, sites=1))
+    store = SqliteStore(tmp_path / "store.sqlite")
+    store.write(frames)
+    day_mb = store.used_bytes() / len(frames) * DAY_S / 1e6
+    store.close()
+    assert day_mb == pytest.approx(122, rel=0.05)
 
 
 def test_with_no_frames_left_events_go(tmp_path: Path) -> None:
