@@ -4,18 +4,12 @@ Writer   500 decoded frames -> lines -> gzip -> one request that a server in ano
          the same as its manual shows it: Point, tag and field of each sample, write() of the list, synchronous, gzip.
          Both send the same points: compared before anything is timed. A second pair decodes the JSON as well.
 Stages   what one message costs where, as shares of the whole; SQLite is the other store.
-Bridge   all of it, with Mosquitto and paho: messages come from another process, its CPU time and the broker's are not
-         counted. CPU time of this process, all threads.
 """
 
 from __future__ import annotations
 
 import gzip
-import subprocess
-import sys
 import tempfile
-import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -26,8 +20,6 @@ from influxdb_client import InfluxDBClient, Point, WritePrecision  # type: ignor
 from influxdb_client.client.write_api import SYNCHRONOUS
 
 from controller.sitedata import StoreSite
-from controller.telemetry.bridge import Bridge
-from controller.telemetry.broker import find_mosquitto, start_broker
 from controller.telemetry.httpstore import GZIP_LEVEL, HttpStore
 from controller.telemetry.points import NOT_FIELDS, flatten, line
 from controller.telemetry.quarantine import Quarantine
@@ -35,11 +27,10 @@ from controller.telemetry.sqlitestore import SqliteStore
 from controller.telemetry.targets import target_of
 from controller.telemetry.wire import Arrival, by_outbox, encode_ack
 from tests.performance.frames import arrivals, payloads
-from tests.performance.harness import Absent, Contestant, Gate, Measurement
+from tests.performance.harness import Contestant, Gate, Measurement
 from tests.performance.sink import last_points, sink
 
 BATCH = 500
-MESSAGES, QUICK_MESSAGES = 5_000, 2_000
 OURS, PEER = "ours", "Point per sample"
 OURS_JSON, PEER_JSON = "ours, JSON", "Point per sample, JSON"
 DECODE, LINES, GZIP, ACKS, SQLITE, BRIDGE = (
@@ -55,9 +46,8 @@ DECODE, LINES, GZIP, ACKS, SQLITE, BRIDGE = (
 class Writers:
     """Everything there is to measure, for as long as it is measured."""
 
-    def __init__(self, messages: int) -> None:
-        self.messages = payloads(messages)
-        self.batch = self.messages[:BATCH]
+    def __init__(self) -> None:
+        self.batch = payloads(BATCH)
         self.rows = arrivals(self.batch)
         self.text = "\n".join(line(row) for row in self.rows).encode()
 
@@ -73,10 +63,6 @@ class Writers:
             stack.callback(self.sqlite.close)
             client = stack.enter_context(InfluxDBClient(url=self.url, token="t", org="o", enable_gzip=True))
             self.peer = client.write_api(write_options=SYNCHRONOUS)
-            if find_mosquitto():
-                self.broker = start_broker(self.folder / "broker", kind="mosquitto")
-                stack.callback(self.broker.stop)
-                dump(self.messages, self.folder / "messages")
             yield
 
     def ours(self) -> None:
@@ -108,29 +94,6 @@ class Writers:
     def write_sqlite(self) -> None:
         self.sqlite.write(self.rows)
 
-    def bridge(self) -> Callable[[], None]:
-        """Connected, in a thread; the work is to take all messages."""
-        bridge, stopping = Bridge(self.store, "127.0.0.1", self.broker.port, 30), threading.Event()
-        thread = threading.Thread(target=bridge.run, args=(stopping,))
-        thread.start()
-        until(lambda: bridge.link.connected)
-        time.sleep(0.3)  # its subscription is under way
-
-        def work() -> None:
-            command = [
-                sys.executable,
-                "-m",
-                "tests.performance.flood",
-                str(self.folder / "messages"),
-                str(self.broker.port),
-            ]
-            subprocess.run(command, check=True)
-            until(lambda: bridge.counters.stored >= len(self.messages))
-            stopping.set()
-            thread.join()
-
-        return work
-
 
 def as_point(row: Arrival) -> Any:
     """As influxdb-client's manual has it."""
@@ -143,20 +106,8 @@ def as_point(row: Arrival) -> Any:
     return made
 
 
-def dump(messages: list[tuple[str, bytes]], path: Path) -> None:
-    """A line a message: topic, a space, the body."""
-    path.write_bytes(b"\n".join(topic.encode() + b" " + body for topic, body in messages))
-
-
-def until(claim: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60.0
-    while not claim():
-        assert time.monotonic() < deadline, "not within 60 s"
-        time.sleep(0.005)
-
-
-def measurements(quick: bool) -> tuple[Measurement, ...]:
-    writers = Writers(QUICK_MESSAGES if quick else MESSAGES)
+def measurements(_: bool) -> tuple[Measurement, ...]:
+    writers = Writers()
 
     def always(work: Callable[[], Any]) -> Callable[[], Callable[[], Any]]:
         return lambda: work
@@ -167,9 +118,6 @@ def measurements(quick: bool) -> tuple[Measurement, ...]:
     def writer(name: str, work: Callable[[], Any]) -> Contestant:
         return Contestant(name, BATCH, always(work), writers.sent)
 
-    whole: Contestant | Absent = Absent(BRIDGE, "make deps-system brings mosquitto")
-    if find_mosquitto():
-        whole = Contestant(BRIDGE, len(writers.messages), writers.bridge, None)
     contestants = (
         writer(OURS, writers.ours),
         writer(PEER, writers.theirs),
@@ -180,12 +128,10 @@ def measurements(quick: bool) -> tuple[Measurement, ...]:
         stage(GZIP, lambda: gzip.compress(writers.text, GZIP_LEVEL)),
         stage(ACKS, writers.acks),
         Contestant(SQLITE, BATCH, writers.forget, None),
-        whole,
     )
     gates = (
         Gate(PEER, OURS, 2.0, 4.0),
         Gate(PEER_JSON, OURS_JSON, 2.0, 4.0),
         *(Gate(name, OURS_JSON, differ=lambda *_: "") for name in (DECODE, LINES, GZIP, ACKS, SQLITE)),
-        Gate(BRIDGE, OURS_JSON, differ=lambda *_: ""),
     )
     return (Measurement("bridge_writer", "ns/message", contestants, gates, writers.there),)

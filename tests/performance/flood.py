@@ -1,10 +1,11 @@
 """Publish a file of messages with QoS 1, as fast as the broker takes them.
 
-python -m tests.performance.flood FILE PORT
+python -m tests.performance.flood FILE PORT EPOCH: a line is a topic, a space, a body; EPOCH takes the place of its own.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -12,13 +13,13 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
 
-def main(path: Path, port: int) -> None:
+def main(path: Path, port: int, epoch: str) -> None:
     client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv311)
     client.max_inflight_messages_set(200)
     client.connect("127.0.0.1", port)
     client.loop_start()
     under_way = []
-    for message in path.read_bytes().split(b"\n"):
+    for message in re.sub(rb'"epoch":\d+', b'"epoch":' + epoch.encode(), path.read_bytes()).split(b"\n"):
         topic, _, body = message.partition(b" ")
         under_way.append(client.publish(topic.decode(), body, qos=1))
     for one in under_way:
@@ -28,4 +29,4 @@ def main(path: Path, port: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3])

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from controller.sitedata import StoreSite
 from controller.telemetry.broker import free_port, start_broker
 from tests.need import tool
 
@@ -227,3 +228,11 @@ class Mosquitto:
 
     def stop(self) -> None:
         self.broker.stop()
+
+
+def choice_of(database: Database) -> StoreSite:
+    """What a site file with its keys would say."""
+    keys = dict(database.keys)
+    if "token_file" in keys:
+        keys["token_file"] = Path(keys["token_file"])
+    return StoreSite(**keys)

@@ -23,7 +23,7 @@ from controller.telemetry.targets import target_of
 from controller.telemetry.wire import Arrival
 from tests.controller.telemetry.makers import event, live
 from tests.system.chain import Chain
-from tests.system.servers import Database, Influx1, Mosquitto, Nats, RealInflux, VictoriaMetrics, wait_for
+from tests.system.servers import Database, Influx1, Mosquitto, Nats, RealInflux, VictoriaMetrics, choice_of, wait_for
 
 TOTAL = 200
 EVENTS = [seq for seq in range(1, TOTAL + 1) if seq % 10 == 0]
@@ -57,13 +57,6 @@ def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Mosquitto
 def seqs(database: Database, measurement: str) -> list[int]:
     """The numbers of all rows, a row that is there twice twice."""
     return sorted(int(value) for _, value in database.points(measurement, "seq"))
-
-
-def choice_of(database: Database) -> StoreSite:
-    keys = {**database.keys}
-    if "token_file" in keys:
-        keys["token_file"] = Path(keys["token_file"])
-    return StoreSite(**keys)
 
 
 def frames(count: int, first: int = 1, **body: Any) -> list[Arrival]:
