@@ -109,7 +109,8 @@ class Bridge:
     def _store_is(self, up: bool) -> None:
         changed, self.store_up = up != self.store_up, up
         self.counters.failed_writes += not up
-        self.tell(at_once=changed)
+        if changed or not up:
+            self.tell(at_once=changed)
 
     def _decode(self, messages: Sequence[Received]) -> list[Arrival]:
         rows = []

@@ -11,7 +11,8 @@ from __future__ import annotations
 import csv
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -38,8 +39,8 @@ class Span:
     from_ms: int
     to_ms: int
 
-    def rows(self, database: sqlite3.Connection) -> Iterator[Arrival]:
-        """One kind after the other, each in order of source time."""
+    def rows(self, database: sqlite3.Connection) -> Generator[Arrival, None, None]:
+        """One kind after the other, each in order of source time. To be closed before the database is."""
         for kind in self.kinds:
             yield from iterate_points(database, self.site, kind, self.from_ms, self.to_ms)
 
@@ -62,27 +63,28 @@ def to_csv(store: Path, span: Span, out: Path, progress: Progress) -> dict[str, 
 
 def write_csv(database: sqlite3.Connection, span: Span, file: TextIO, progress: Progress) -> dict[str, int]:
     """The lines. -> counts."""
-    total = 2 * span.count(database)
+    total, done = 2 * span.count(database), 0
     names: dict[str, None] = {}
-    for done, row in enumerate(span.rows(database)):
-        names.update(dict.fromkeys(name for name, _ in fields(row)))
-        progress(done, total)
+    with closing(span.rows(database)) as rows:
+        for done, row in enumerate(rows, 1):
+            names.update(dict.fromkeys(name for name, _ in fields(row)))
+            progress(done, total)
     writer = csv.writer(file, lineterminator="\n")
     head = ["time_utc", "t_ms", "epoch", "start_mode", *(["event"] if "event" in span.kinds else [])]
     writer.writerow([*head, *names])
     count = 0
-    for row in span.rows(database):
-        writer.writerow([*front(row), *map(dict(fields(row)).get, names)])
-        count += 1
-        progress(total // 2 + count, total)
+    with closing(span.rows(database)) as rows:
+        for count, row in enumerate(rows, 1):
+            writer.writerow([*front(row), *map(dict(fields(row)).get, names)])
+            progress(done + count, total)
     return {"rows": count, "columns": len(head) + len(names)}
 
 
 def to_store(store: Path, span: Span, server: Store, progress: Progress) -> dict[str, int]:
     """Batch by batch. -> counts."""
     counts = {"rows": 0, "quarantined": 0}
-    with read_only(store) as database:
-        total, rows = span.count(database), span.rows(database)
+    with read_only(store) as database, closing(span.rows(database)) as rows:
+        total = span.count(database)
         while batch := list(islice(rows, MAX_LINES)):
             try:
                 counts["quarantined"] += write(server, batch)

@@ -31,9 +31,9 @@ class InvalidRows:
         try:
             found = COUNTER.search(self.link.metrics())
         except HttpError as error:
-            if not self._unchecked_said:
+            if error.status and not self._unchecked_said:  # without a status it is away: whoever writes says that
                 log.warning("V2G-STORE-UNCHECKED %s: its counters cannot be read: %s", name, error)
-            self._unchecked_said = True
+                self._unchecked_said = True
             return
         count = int(found[1]) if found else 0
         if self._last is not None and count > self._last:

@@ -6,10 +6,13 @@ import csv
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from controller.cli import main
+from controller.telemetry import export
+from controller.telemetry.broker import free_port
 from controller.telemetry.sqlitestore import SqliteStore
 from controller.telemetry.wire import Arrival
 from tests.controller.telemetry.makers import WALL_MS, event, live
@@ -92,6 +95,18 @@ def test_a_mistake_is_one_line(site: Path, capsys: pytest.CaptureFixture[str], o
     said = capsys.readouterr().err
     assert text in said
     assert said.count("\n") == 1
+
+
+def test_a_server_that_is_away_is_one_line(
+    site: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, recwarn: Any
+) -> None:
+    monkeypatch.setattr(export, "TRIES", 1)
+    assert main(["export", str(site), "--victoriametrics", f"http://127.0.0.1:{free_port()}"]) == 2
+    said = capsys.readouterr().err
+    assert "no answer" in said
+    assert "0 rows are stored; repeat it later, that doubles nothing" in said
+    assert said.count("\n") == 1
+    assert not list(recwarn)
 
 
 def test_no_store_yet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
