@@ -1,8 +1,10 @@
 """CPU time that one message costs the bridge, the broker and each database, all of them real. Printed, not gated.
 
-A process of its own publishes frames with QoS 1 as fast as Mosquitto takes them; the bridge, with paho and all its
-threads, is in this process and stores them. What is measured of whom: CPU time from the first message to the last
-row's yes. Each run has an epoch of its own: its rows are new to the database, which still has its merging before it.
+A process of its own publishes frames of SITES homes with QoS 1 as fast as Mosquitto takes them, and hears their
+acknowledgements; the bridge, with paho and all its threads, is in this process and stores them. With so many homes
+nearly every message has an acknowledgement of its own, as in a fleet. What is measured of whom: CPU time from the first
+message to the last row's yes. Each run has an epoch of its own: its rows are new to the database, which still has its
+merging before it.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from tests.performance.harness import Absent, Contestant, Gate, Measurement
 from tests.system.servers import Influx1, VictoriaMetrics, choice_of, wait_for
 
 MESSAGES, QUICK_MESSAGES = 5_000, 2_000
+SITES = 1_000
 BRIDGE, BROKER, VICTORIA, INFLUX = "bridge", "Mosquitto", "VictoriaMetrics", "InfluxDB 1"
 HERE = {
     BRIDGE: bool(find_mosquitto() and which("influxd", path=SYSTEM_PATH)),
@@ -53,7 +56,7 @@ class Servers:
     def running(self) -> Iterator[None]:
         with ExitStack() as stack:
             self.folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            frames = payloads(self.messages)
+            frames = payloads(self.messages, SITES)
             (self.folder / "messages").write_bytes(b"\n".join(topic.encode() + b" " + body for topic, body in frames))
             if HERE[BROKER]:
                 self.broker = start_broker(self.folder / "broker", kind="mosquitto")

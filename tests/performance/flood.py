@@ -1,4 +1,4 @@
-"""Publish a file of messages with QoS 1, as fast as the broker takes them.
+"""Publish a file of messages with QoS 1, as fast as the broker takes them; hear what is acknowledged.
 
 python -m tests.performance.flood FILE PORT EPOCH: a line is a topic, a space, a body; EPOCH takes the place of its own.
 """
@@ -16,6 +16,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 def main(path: Path, port: int, epoch: str) -> None:
     client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv311)
     client.max_inflight_messages_set(200)
+    client.on_connect = lambda connected, *_: connected.subscribe("v2g/+/ack", qos=1)
     client.connect("127.0.0.1", port)
     client.loop_start()
     under_way = []

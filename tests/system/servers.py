@@ -14,7 +14,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from controller.sitedata import StoreSite
 from controller.telemetry.broker import free_port, start_broker
@@ -60,20 +60,6 @@ class Process:
         self.child = None
 
 
-class Database(Protocol):
-    """What the tests need of each."""
-
-    keys: dict[str, Any]
-
-    def start(self) -> None: ...
-    def stop(self) -> None: ...
-    def pause(self) -> None: ...
-    def resume(self) -> None: ...
-    def points(self, measurement: str, field: str) -> list[tuple[int, Any]]:
-        """(ms, value) of every point of every series, sorted; a point that is there twice comes twice."""
-        ...
-
-
 def get(url: str, query: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None) -> str:
     """The body of an answer."""
     full = f"{url}?{urllib.parse.urlencode(query)}" if query else url
@@ -90,19 +76,16 @@ def answering(url: str) -> bool:
     return True
 
 
-class VictoriaMetrics:
-    """It shows a new series some seconds after its first row."""
+class Database:
+    """What the tests need of each. keys: what `telemetry.store` of a site says of it; alive: a path that answers."""
 
-    def __init__(self, folder: Path) -> None:
-        self.url = f"http://127.0.0.1:{free_port()}"
-        self.keys = {"kind": "victoriametrics", "url": self.url}
-        command = [tool("victoria-metrics"), f"-storageDataPath={folder}/data", f"-httpListenAddr={self.url[7:]}",
-                   "-retentionPeriod=100y", "-search.latencyOffset=1ms", "-dedup.minScrapeInterval=1ms",
-                   "-memory.allowedPercent=10", "-loggerLevel=ERROR"]  # fmt: skip
-        self.process = Process(folder, command, "victoria-metrics")
+    url: str
+    alive: str
+    keys: dict[str, Any]
+    process: Process
 
     def start(self) -> None:
-        self.process.start(lambda: answering(f"{self.url}/health"))
+        self.process.start(lambda: answering(f"{self.url}{self.alive}"))
 
     def stop(self) -> None:
         self.process.stop()
@@ -112,6 +95,24 @@ class VictoriaMetrics:
 
     def resume(self) -> None:
         self.process.send(signal.SIGCONT)
+
+    def points(self, measurement: str, field: str) -> list[tuple[int, Any]]:
+        """(ms, value) of every point of every series, sorted; a point that is there twice comes twice."""
+        raise NotImplementedError
+
+
+class VictoriaMetrics(Database):
+    """It shows a new series some seconds after its first row."""
+
+    alive = "/health"
+
+    def __init__(self, folder: Path) -> None:
+        self.url = f"http://127.0.0.1:{free_port()}"
+        self.keys = {"kind": "victoriametrics", "url": self.url}
+        command = [tool("victoria-metrics"), f"-storageDataPath={folder}/data", f"-httpListenAddr={self.url[7:]}",
+                   "-retentionPeriod=100y", "-search.latencyOffset=1ms", "-dedup.minScrapeInterval=1ms",
+                   "-memory.allowedPercent=10", "-loggerLevel=ERROR"]  # fmt: skip
+        self.process = Process(folder, command, "victoria-metrics")
 
     def points(self, measurement: str, field: str) -> list[tuple[int, Any]]:
         text = get(f"{self.url}/api/v1/export", {"match[]": f"{measurement}_{field}"})
@@ -136,9 +137,10 @@ bind-address = "127.0.0.1:{rpc}"
 """
 
 
-class Influx1:
+class Influx1(Database):
     """InfluxDB 1 from apt; it reports to nobody."""
 
+    alive = "/ping"
     headers: Mapping[str, str] = {}
 
     def __init__(self, folder: Path) -> None:
@@ -150,18 +152,6 @@ class Influx1:
         config = folder / "influxdb.conf"
         config.write_text(INFLUX1_CONFIG.format(folder=folder, http=port, rpc=free_port()))
         self.process = Process(folder, [tool("influxd"), "-config", str(config)], "influxd")
-
-    def start(self) -> None:
-        self.process.start(lambda: answering(f"{self.url}/ping"))
-
-    def stop(self) -> None:
-        self.process.stop()
-
-    def pause(self) -> None:
-        self.process.send(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        self.process.send(signal.SIGCONT)
 
     def query(self, text: str) -> list[dict[str, Any]]:
         """InfluxQL -> series."""

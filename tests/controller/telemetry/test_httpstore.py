@@ -9,7 +9,7 @@ import gzip
 import socket
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -22,6 +22,7 @@ from controller.telemetry.quarantine import Quarantine
 from controller.telemetry.store import StoreError, StoreRefusedError, write_until_stored
 from controller.telemetry.targets import target_of
 from controller.telemetry.wire import Arrival
+from tests.controller.telemetry.doubles import HttpDouble, Quiet
 from tests.controller.telemetry.makers import live
 
 
@@ -36,28 +37,17 @@ def rows(count: int, first: int = 0) -> list[Arrival]:
     return [Arrival("home", "live", 7, d.t_ms, "live", "ab", first + i + 1, 0, d.body) for i, d in enumerate(drafts)]
 
 
-class Double(ThreadingHTTPServer):
+class Double(HttpDouble):
     """Answers what it is told: status and headers of the next answers; a line with POISON in it is always 400."""
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), DoubleHandler)
+        super().__init__(DoubleHandler)
         self.answers: list[tuple[int, dict[str, str]]] = []
         self.stored: list[str] = []
         self.requests = 0
-        self.thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05})
-        self.thread.start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
-
-    def close(self) -> None:
-        self.shutdown()
-        self.thread.join()
-        self.server_close()
 
 
-class DoubleHandler(BaseHTTPRequestHandler):
+class DoubleHandler(Quiet, BaseHTTPRequestHandler):
     """POST /api/v2/write."""
 
     server: Double
@@ -77,9 +67,6 @@ class DoubleHandler(BaseHTTPRequestHandler):
         self.end_headers()
         if status != 204:
             self.wfile.write(b'{"code":"invalid","message":"partial write: field type conflict"}')
-
-    def log_message(self, *_: object) -> None:
-        return None
 
 
 @pytest.fixture

@@ -6,9 +6,8 @@ The double knows what the API reference says of these calls and no more: it is n
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -19,26 +18,19 @@ from controller.errors import InputError
 from controller.sitedata import StoreSite
 from controller.telemetry.broker import free_port
 from controller.telemetry.setup import set_up
+from tests.controller.telemetry.doubles import HttpDouble, Quiet
 
 TOKEN = "t0k"
 
 
-class Double(ThreadingHTTPServer):
+class Double(HttpDouble):
     """One organisation. without: paths it does not have."""
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server_address[1]}"
+        super().__init__(Handler)
         self.without: tuple[str, ...] = ()
         self.buckets: list[dict[str, Any]] = []
         self.mappings: list[dict[str, Any]] = []
-        self.thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05})
-        self.thread.start()
-
-    def close(self) -> None:
-        self.shutdown()
-        self.thread.join()
-        self.server_close()
 
     def answer(self, method: str, path: str, query: dict[str, str], body: dict[str, Any]) -> tuple[int, Any]:
         if path in self.without:
@@ -63,7 +55,7 @@ class Double(ThreadingHTTPServer):
         return 405, {}
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(Quiet, BaseHTTPRequestHandler):
     """JSON in, JSON out; a wrong token is 401."""
 
     server: Double
@@ -89,9 +81,6 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_PATCH(self) -> None:
         self.answer()
-
-    def log_message(self, *_: object) -> None:
-        return None
 
 
 @pytest.fixture
