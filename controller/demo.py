@@ -28,7 +28,7 @@ from controller.site import Site, load_site
 from controller.sitedata import MqttSite
 from controller.sitewrite import site_text
 from controller.telemetry.broker import Broker, free_port, start_broker
-from controller.telemetry.store import SqliteStore
+from controller.telemetry.sqlitestore import SqliteStore
 from cython_core.bulk import STEP, from_bytes
 from cython_core.realtime.ring import RingReader
 from cython_core.records import Reason, State

@@ -25,6 +25,7 @@ from controller.sitedata import (
     MQTT_KEYS,
     PROFILE_KEYS,
     SITE_KEYS,
+    STORE_KEYS,
     TELEMETRY_KEYS,
     BridgeSite,
     DepartureSite,
@@ -53,6 +54,7 @@ from drivers.yamlfile import Problems, Section, read_yaml
 from drivers.yamlkeys import allowed, keys_of, nested, read_values
 
 __all__ = [
+    "BridgeSite",
     "InverterSite",
     "MeterSite",
     "MqttSite",
@@ -65,6 +67,7 @@ __all__ = [
 ]
 
 USER_FILES = Path("/etc/v2g")
+KEEP_DAYS, MAX_MB = 365, 2000  # of the SQLite store, unless told
 GROUPS: dict[str, type[Any]] = get_type_hints(Settings)
 UNVERIFIED = "profiles/unverified"
 UNIT_KEYS = ("normal_category", "abnormal_category", "f_nom_hz")  # what defaults and ranges depend on
@@ -415,13 +418,17 @@ class Reader:
             self.add("departure needs settings.default_wish.capacity_wh, the battery's", "departure")
 
     def check_store(self, store: StoreSite | None) -> None:
-        needs_influx = ("url", "org", "bucket", "token_file")
-        for name in needs_influx if store else ():
-            given = getattr(store, name) is not None
-            if store and store.kind == "influx" and not given:
-                self.add(f"telemetry.store: missing key '{name}', which kind influx needs", "telemetry.store")
-            if store and store.kind == "sqlite" and given:
-                self.add(f"{name} belongs to kind: influx; this store is sqlite", f"telemetry.store.{name}")
+        if store is None:
+            return
+        needed, allowed_too = STORE_KEYS[store.kind]
+        for name in needed:
+            if getattr(store, name) is None:
+                self.add(f"telemetry.store: missing key '{name}', which kind {store.kind} needs", "telemetry.store")
+        others = {name for keys in STORE_KEYS.values() for name in keys[0] + keys[1]} - {*needed, *allowed_too}
+        for name in sorted(others):
+            if getattr(store, name) is not None:
+                kinds = " or ".join(kind for kind, keys in STORE_KEYS.items() if name in keys[0] + keys[1])
+                self.add(f"{name} belongs to kind: {kinds}; this store is {store.kind}", f"telemetry.store.{name}")
 
 
 def seed_of(name: str) -> float:
@@ -432,8 +439,13 @@ def seed_of(name: str) -> float:
 def with_store(telemetry: TelemetrySite, state_dir: Path) -> TelemetrySite:
     """With no server configured SQLite is the store, in state_dir unless a path is given."""
     store = telemetry.store or StoreSite(kind="sqlite")
-    if store.kind == "sqlite" and store.sqlite_path is None:
-        store = replace(store, sqlite_path=state_dir / "telemetry.sqlite")
+    if store.kind == "sqlite":
+        store = replace(
+            store,
+            sqlite_path=store.sqlite_path or state_dir / "telemetry.sqlite",
+            keep_days=store.keep_days or KEEP_DAYS,
+            max_mb=store.max_mb or MAX_MB,
+        )
     return replace(telemetry, store=store)
 
 

@@ -132,8 +132,13 @@ class TlsSite:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BridgeSite:
-    """Who `v2g bridge` is at the broker, where it has rights of its own. What is absent is as the site's."""
+    """Who `v2g bridge` is at the broker, where it has rights of its own. An absent credential is as the site's.
 
+    Bridges of one share_group divide the messages among them, if the broker knows $share.
+    """
+
+    name: str = text("what the broker and the counters know it by: 1 ... 32 of a-z, 0-9 and -", "v2g-bridge", NAME)
+    share_group: str | None = text("a group of bridges that share the load: 1 ... 32 of a-z, 0-9 and -", None, NAME)
     certificate: str | None = credential("the bridge's certificate")
     key: str | None = credential("the certificate's private key")
     user: str | None = text("user name at the broker", None)
@@ -157,14 +162,29 @@ class MqttSite:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreSite:
-    """Where history is kept. influx needs url, org, bucket and token_file; the token itself never stands here."""
+    """Where history is kept; STORE_KEYS says what each kind takes. The secret itself never stands here."""
 
-    kind: str = choice(("sqlite", "influx"), "the store")
+    kind: str = choice(("sqlite", "influx", "influx1", "victoriametrics"), "the store")
+    keep_days: int | None = integer("d", 1, 36500, "how long rows are kept; SQLite: 365 unless told", None)
     sqlite_path: Path | None = field(default=None, metadata=file_path("default STATE_DIR/telemetry.sqlite"))
+    max_mb: int | None = integer("MB", 10, 10_000_000, "largest size of the SQLite store; 2000 unless told", None)
     url: str | None = text("an address like http://127.0.0.1:8086", None, r"https?://\S+")
     org: str | None = text("InfluxDB organisation", None, r".+")
     bucket: str | None = text("InfluxDB bucket", None, r".+")
-    token_file: Path | None = field(default=None, metadata=file_path("a file that holds the InfluxDB token"))
+    database: str | None = text("InfluxDB 1 database", None, r'[^"\\]+')
+    retention_policy: str | None = text("InfluxDB 1 retention policy", None, r'[^"\\]+')
+    token_file: Path | None = field(
+        default=None, metadata=file_path("a file that holds the token; for influx1 user:password")
+    )
+
+
+# kind of store: the keys it needs, the keys it may have; keep_days goes with each
+STORE_KEYS = {
+    "sqlite": ((), ("sqlite_path", "max_mb")),
+    "influx": (("url", "org", "bucket", "token_file"), ()),
+    "influx1": (("url", "database"), ("retention_policy", "token_file")),
+    "victoriametrics": (("url",), ("token_file",)),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -245,6 +265,6 @@ TELEMETRY_KEYS = {
 MQTT_KEYS = {
     **keys_of(MqttSite),
     "tls": nested("ca, certificate, key", required=False),
-    "bridge": nested("the bridge's own certificate, key, user, password_file", required=False),
+    "bridge": nested("the bridge's own name, share_group, certificate, key, user, password_file", required=False),
     "password": never("does not stand in this file: put it alone into a file, and name that as password_file"),
 }

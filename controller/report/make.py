@@ -51,7 +51,7 @@ def replay_check(result: Replay, run: RunReplay) -> Check:
 
 def frames_of(store: Path, site: str, epoch: int) -> NDArray[np.float64]:
     """(source, arrival) of each live frame of one run, ms of wall clock."""
-    from controller.telemetry.store import read_points
+    from controller.telemetry.sqlitestore import read_points
 
     points = [p for p in read_points(store, site, "live") if p.epoch == epoch]
     return np.array([(p.t_ms, p.arrived_ms) for p in points], dtype=float).reshape(-1, 2)

@@ -57,7 +57,7 @@ class StoreDelivery:
         while not self._stopping.is_set():
             rows = drain(self._rows, 500, wait_s=0.1)
             arrivals = self._arrivals(rows)
-            if arrivals and write_until_stored(self.store, arrivals, self._stopping, self._change):
+            if arrivals and write_until_stored(self.store, arrivals, self._stopping, self._change) is not None:
                 for (_, outbox), seqs in by_outbox(arrivals).items():
                     self._acks.put((outbox, to_ranges(seqs)))
 

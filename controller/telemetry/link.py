@@ -109,13 +109,15 @@ class Ear(logging.Handler):
 
 
 class Link:
-    """manual_ack: the broker keeps a message until ack() (a persistent session), for the bridge; MQTT 3.1.1 then.
+    """manual_ack: the broker keeps a message until ack(), for the bridge; MQTT 3.1.1 then.
 
+    keep_session: the broker keeps them also while we are away.
     with_receipts: the broker's answers are kept until receipts() takes them.
     """
 
     def __init__(self, client_id: str, access: Access, subscribe: Sequence[str], will: Will | None = None,
-                 manual_ack: bool = False, with_receipts: bool = False) -> None:  # fmt: skip
+                 *, manual_ack: bool = False, keep_session: bool = False,
+                 with_receipts: bool = False) -> None:  # fmt: skip
         self.access, self.subscribe, self.will = access, subscribe, will
         self.received: SimpleQueue[Received] = SimpleQueue()
         self.connection = 0  # counts connections
@@ -128,7 +130,7 @@ class Link:
         self._told: Refusal | None = None  # of this attempt
         self._stopping = False
         self._gone = threading.Event()
-        self._client = self._make_client(client_id, manual_ack, with_receipts)
+        self._client = self._make_client(client_id, manual_ack, keep_session, with_receipts)
 
     def start(self) -> None:
         """Connect in the background; returns at once, also when nobody is there."""
@@ -172,9 +174,9 @@ class Link:
         """The broker's answers since the last call."""
         return drain(self._receipts, MAX_UNANSWERED)
 
-    def _make_client(self, client_id: str, manual_ack: bool, with_receipts: bool) -> mqtt.Client:
+    def _make_client(self, client_id: str, manual_ack: bool, keep_session: bool, with_receipts: bool) -> mqtt.Client:
         protocol = mqtt.MQTTv311 if manual_ack else PROTOCOLS[self.access.protocol]
-        clean = None if protocol == mqtt.MQTTv5 else not manual_ack
+        clean = None if protocol == mqtt.MQTTv5 else not keep_session
         client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=clean,
                              protocol=protocol, manual_ack=manual_ack)  # fmt: skip
         client.connect_timeout = CONNECT_S

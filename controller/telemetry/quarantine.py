@@ -32,14 +32,15 @@ class Quarantine:
         self._lock = threading.Lock()
 
     def add(self, row: Arrival, reason: str) -> None:
-        """Keep one row and say so. Raises StoreError when even that fails."""
+        """Keep one row, and say so the first time. Raises StoreError when even that fails."""
         values = (row.site, row.outbox, row.seq, time.time_ns() // 1_000_000, reason, json.dumps(row.body))
         try:
             with self._lock:
-                self._database.execute("INSERT OR IGNORE INTO quarantine VALUES (?, ?, ?, ?, ?, ?)", values)
+                new = self._database.execute("INSERT OR IGNORE INTO quarantine VALUES (?, ?, ?, ?, ?, ?)", values)
         except sqlite3.Error as error:
             raise StoreError(f"{self.path}: {error}") from None
-        log.error("V2G-ROW-QUARANTINED %s seq %d of %s: %s", row.site, row.seq, row.outbox, reason)
+        if new.rowcount:
+            log.error("V2G-ROW-QUARANTINED %s seq %d of %s: %s", row.site, row.seq, row.outbox, reason)
 
     def count(self) -> int:
         """How many rows are kept."""

@@ -1,6 +1,7 @@
 """What goes over MQTT: topics, message bodies, acknowledgements. Pure; no sockets.
 
-Topics   v2g/<site>/tele/live, /event, /status (retained online | offline), /ack.
+Topics   v2g/<site>/tele/live, /event, /status (retained online | offline), /ack;
+         v2g/bridge/<name>/status, /counters.
 Body     one JSON object: {"outbox", "seq", "v": 1, "kind", "site", "epoch", "t_ms", ...}; see frames.py.
 Ack      {"v": 1, "outbox": id, "ranges": [[first seq, last seq], ...]}: these rows are in the store.
 Errors   MessageError: what arrived is not ours; `newer` when a later version of this program wrote it.
@@ -74,6 +75,17 @@ def topic(site: str, kind: str) -> str:
 def status_topic(site: str) -> str:
     """Retained: online, or offline by the last will."""
     return f"v2g/{site}/status"
+
+
+def bridge_topic(name: str, what: str) -> str:
+    """A bridge's own: status (retained, as a site's) or counters."""
+    return f"v2g/bridge/{name}/{what}"
+
+
+def subscriptions(share_group: str | None) -> tuple[str, ...]:
+    """What a bridge listens to. A shared subscription gives each message to one of its group (MQTT 5.0, 4.8.2)."""
+    share = f"$share/{share_group}/" if share_group else ""
+    return tuple(f"{share}{topic_filter}" for topic_filter in SUBSCRIPTIONS)
 
 
 def ack_topic(site: str) -> str:

@@ -9,9 +9,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from controller.errors import InputError
 from controller.journal import JournalError, JournalWriter
 from controller.lifetime import die_with_parent, lock_folder, stop_on_signals
-from controller.site import Site, StoreSite
+from controller.site import BridgeSite, Site
 from controller.telemetry.access import AccessError, load_access
 from controller.telemetry.bridge import Bridge
 from controller.telemetry.database import DatabaseRefusedError, move_aside
@@ -19,7 +20,7 @@ from controller.telemetry.delivery import Delivery
 from controller.telemetry.follow import RingFollower
 from controller.telemetry.outbox import Outbox
 from controller.telemetry.process import Telemetry
-from controller.telemetry.store import SqliteStore, Store
+from controller.telemetry.stores import make_store
 from cython_core.realtime.ring import RingReader
 
 log = logging.getLogger(__name__)
@@ -27,10 +28,6 @@ log = logging.getLogger(__name__)
 EXIT_OK, EXIT_USER = 0, 2
 TURN_S = 0.1
 FAREWELL_S = 2.0
-
-
-class WiringError(Exception):
-    """The site's choices cannot be carried out: the text says which. The site owner must act."""
 
 
 def run_telemetry(site: Site, parent_death: bool) -> int:
@@ -42,7 +39,7 @@ def run_telemetry(site: Site, parent_death: bool) -> int:
     try:
         outbox = Outbox(site.state_dir / "outbox.sqlite", site.name)
         delivery = make_delivery(site)
-    except (AccessError, DatabaseRefusedError, WiringError) as error:
+    except (AccessError, DatabaseRefusedError, InputError) as error:
         return complain(str(error))
     telemetry = make_telemetry(site, outbox, delivery)
     delivery.start()
@@ -55,23 +52,25 @@ def run_telemetry(site: Site, parent_death: bool) -> int:
     return EXIT_OK
 
 
-def run_bridge(site: Site, parent_death: bool) -> int:
-    """`v2g bridge SITE`, until SIGTERM. It serves every site of this site's broker."""
+def run_bridge(site: Site, parent_death: bool, name: str | None = None) -> int:
+    """`v2g bridge SITE`, until SIGTERM. It serves every site of this site's broker. name: over the site's."""
     stopping = start(parent_death)
     mqtt = site.telemetry.mqtt
     if mqtt is None:
         return complain(
             f"{site.path}: telemetry.mqtt is not set: telemetry writes to the store by itself, no bridge needed"
         )
-    lock = lock_folder(site.state_dir, "bridge")
+    own = mqtt.bridge or BridgeSite()
+    name = name or own.name
+    lock = lock_folder(site.state_dir, f"bridge-{name}")
     if lock is None:
-        return complain(f"{site.state_dir}: another bridge of this site is running")
+        return complain(f"{site.state_dir}: another bridge with the name {name} is running; --name gives it another")
     try:
         access = load_access(site, mqtt, mqtt.bridge)
         store = make_store(site.telemetry.store, site.state_dir)
-    except (AccessError, DatabaseRefusedError, WiringError) as error:
+    except (AccessError, DatabaseRefusedError, InputError) as error:
         return complain(str(error))
-    Bridge(store, access).run(stopping)
+    Bridge(store, access, name, own.share_group).run(stopping)
     store.close()
     lock.close()
     return EXIT_OK
@@ -105,22 +104,6 @@ def make_delivery(site: Site) -> Delivery:
     from controller.telemetry.publisher import MqttDelivery
 
     return MqttDelivery(site.name, load_access(site, mqtt), mqtt.ack)
-
-
-def make_store(choice: StoreSite | None, state_dir: Path) -> Store:
-    """Raises WiringError or DatabaseRefusedError."""
-    if choice is None or choice.kind == "sqlite":
-        path = choice.sqlite_path if choice is not None else None
-        return SqliteStore(path or state_dir / "telemetry.sqlite")
-    from controller.telemetry.influx import InfluxStore
-    from controller.telemetry.quarantine import Quarantine
-
-    try:
-        token = Path(choice.token_file).read_text().strip() if choice.token_file else ""
-    except (OSError, UnicodeDecodeError) as error:
-        raise WiringError(f"{choice.token_file}: the InfluxDB token cannot be read: {error}") from None
-    quarantine = Quarantine(state_dir / "quarantine.sqlite")
-    return InfluxStore(choice.url or "", choice.org or "", choice.bucket or "", token, quarantine)
 
 
 def say_goodbye(telemetry: Telemetry, delivery: Delivery, clock: Callable[[], int]) -> None:

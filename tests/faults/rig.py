@@ -29,7 +29,7 @@ from controller.journal import read_journal
 from controller.processes import Family, ProcessError
 from controller.replay import Replay, replay
 from controller.telemetry.broker import Broker, start_broker
-from controller.telemetry.store import read_points
+from controller.telemetry.sqlitestore import read_points
 from controller.telemetry.wire import Arrival
 from cython_core.bulk import STEP, from_bytes
 from cython_core.realtime.ring import RingReader

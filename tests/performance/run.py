@@ -15,7 +15,8 @@ from types import ModuleType
 import tests.performance as package
 from tests.performance.harness import Measurement, Row, settled
 
-MACHINERY = {"__main__", "core_process", "facts", "harness", "loop_process", "plots", "run", "table"}
+MACHINERY = {"__main__", "core_process", "facts", "flood", "frames", "harness", "loop_process", "plots", "run", "sink",
+             "table"}  # fmt: skip
 SLICE_NS = 200_000_000
 QUICK_SLICE_NS = 20_000_000
 

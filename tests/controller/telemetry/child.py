@@ -17,7 +17,7 @@ from controller.telemetry.link import Access
 from controller.telemetry.outbox import Outbox
 from controller.telemetry.publisher import MqttDelivery
 from controller.telemetry.pump import Pump
-from controller.telemetry.store import SqliteStore
+from controller.telemetry.sqlitestore import SqliteStore
 from tests.controller.telemetry.makers import event, live
 
 EVERY_S = 0.02

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from controller.journal import Packed, read_journal, unpack_chunk
-from controller.telemetry.store import read_points
+from controller.telemetry.sqlitestore import read_points
 from cython_core.realtime.ring import RingWriter
 from tests.controller.telemetry.makers import PERIOD_NS, info, records
 

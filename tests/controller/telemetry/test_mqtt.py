@@ -21,7 +21,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from controller.telemetry.broker import Broker, start_broker
 from controller.telemetry.link import Access
 from controller.telemetry.publisher import MqttDelivery
-from controller.telemetry.store import read_points
+from controller.telemetry.sqlitestore import read_points
 from controller.telemetry.wire import Row, encode
 from tests.controller.telemetry.makers import live
 from tests.controller.telemetry.subscriber import Subscriber

@@ -16,10 +16,11 @@ from controller.telemetry.database import DatabaseRefusedError
 from controller.telemetry.direct import StoreDelivery
 from controller.telemetry.link import Access, Received
 from controller.telemetry.outbox import Outbox
-from controller.telemetry.points import line
+from controller.telemetry.points import PointError, flatten, line
 from controller.telemetry.pump import Pump
 from controller.telemetry.quarantine import Quarantine
-from controller.telemetry.store import SqliteStore, StoreError, read_points, write_until_stored
+from controller.telemetry.sqlitestore import SqliteStore, read_points
+from controller.telemetry.store import StoreError, pause_s, write_until_stored
 from controller.telemetry.wire import Arrival, Draft
 from tests.controller.telemetry.makers import WALL_MS, event, live
 
@@ -84,6 +85,8 @@ LINES = [
     ({"text": 'a "b" \\ c'},                   r'text="a \"b\" \\ c"',             "quotes and backslashes escaped"),
     ({"text": "a\nb"},                         'text="a b"',                       "a line break would end the point"),
     ({"a b,c=d": 1},                           r"a\ b\,c\=d=1i",                   "keys escaped"),
+    ({"age_ms": {"f": {"newest": 1.5}}},       "age_ms_f=1.5",                      "two levels"),
+    ({"v_pu": 1e-05},                          "v_pu=1e-05",                        "an exponent is allowed"),
 ]
 # fmt: on
 
@@ -105,6 +108,41 @@ def test_a_hostile_site_cannot_break_out_of_its_tag() -> None:
     assert r"site=a\,b\=c\ d\ v2g_live\ x\=1," in line(row)
 
 
+def test_a_backslash_at_the_end_of_a_tag_cannot_swallow_what_follows() -> None:
+    row = arrival(live(1), start_mode="demo\\")
+    assert line(row).startswith("v2g_live,epoch=7,site=home,start_mode=demo/ f_hz=")
+
+
+def test_a_server_without_text_gets_none() -> None:
+    row = arrival(live(1), state=3, state_name="IN_SERVICE", why=["RAMP"], ok=True)
+    assert line(row, texts=False) == f"{TAGS} f_hz=50.0,state=3i,ok=true {T_MS}"
+
+
+# fmt: off
+NO_POINTS = [
+    ({"n": 2**63},         r"n = 9223372036854775808 is beyond 64 bits"),
+    ({"a": {"b": -2**63 - 1}}, r"a_b = -9223372036854775809 is beyond 64 bits"),
+    ({"f_hz": None},       r"there is nothing in it but tags and null"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("body", "text"), NO_POINTS, ids=[c[-1] for c in NO_POINTS])
+def test_what_no_server_could_read(body: dict[str, Any], text: str) -> None:
+    with pytest.raises(PointError, match=text):
+        line(arrival(live(1), **{"f_hz": None, **body}))
+
+
+def test_the_last_whole_numbers_are_written() -> None:
+    fields = line(arrival(live(1), n=2**63 - 1, m=-(2**63))).split(" ")[1]
+    assert fields == "f_hz=50.0,n=9223372036854775807i,m=-9223372036854775808i"
+
+
+def test_flatten_gives_the_names_of_the_lines() -> None:
+    body = {"f_hz": {"newest": 50.0, "min": None}, "why": ["RAMP"], "n": 3}
+    assert list(flatten(body)) == [("f_hz", 50.0), ("why", '["RAMP"]'), ("n", 3)]
+
+
 # ---- retries ----
 
 
@@ -116,10 +154,11 @@ class Moody:
     def __init__(self, *after: StoreError) -> None:
         self.after, self.rows = list(after), list[Arrival]()
 
-    def write(self, rows: Sequence[Arrival]) -> None:
+    def write(self, rows: Sequence[Arrival]) -> int:
         if self.after:
             raise self.after.pop(0)
         self.rows += rows
+        return 0
 
     def close(self) -> None:
         return None
@@ -127,15 +166,32 @@ class Moody:
 
 def test_written_again_until_stored_one_line_per_change(caplog: pytest.LogCaptureFixture) -> None:
     store, changes = Moody(*(StoreError("busy", retry_after_s=0.0) for _ in range(3))), list[bool]()
-    assert write_until_stored(store, [arrival(live(1))], threading.Event(), changes.append)
+    assert write_until_stored(store, [arrival(live(1))], threading.Event(), changes.append) == 0
     assert (len(store.rows), changes) == (1, [False, False, False, True])
     assert (caplog.text.count("V2G-STORE-DOWN"), caplog.text.count("V2G-STORE-UP")) == (1, 1)
+
+
+# fmt: off
+PAUSES = [
+    # ours  the store's  from   to      why
+    (2.0,   None,        2.0,   2.4,    "our own, and up to a fifth more"),
+    (2.0,   7.0,         7.0,   8.4,    "the store's, and up to a fifth more"),
+    (2.0,   0.0,         0.0,   0.1,    "at once, but not all bridges in the same instant"),
+    (2.0,   86400.0,     300.0, 360.0,  "no store keeps us waiting for a day"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("ours", "asked", "low", "high", "why"), PAUSES, ids=[c[-1] for c in PAUSES])
+def test_pauses(ours: float, asked: float | None, low: float, high: float, why: str) -> None:
+    pauses = [pause_s(ours, asked) for _ in range(200)]
+    assert low <= min(pauses) < max(pauses) <= high, why
 
 
 def test_told_to_stop_it_stops_and_says_not_stored() -> None:
     stopping = threading.Event()
     stopping.set()
-    assert not write_until_stored(Moody(StoreError("down", 200.0)), [arrival(live(1))], stopping)
+    assert write_until_stored(Moody(StoreError("down", 200.0)), [arrival(live(1))], stopping) is None
 
 
 def test_bridge_acknowledges_nothing_that_is_not_stored(tmp_path: Path) -> None:
@@ -168,7 +224,7 @@ def test_quarantine_keeps_a_row_once_and_says_so(tmp_path: Path, caplog: pytest.
     quarantine.add(arrival(live(1)), "HTTP 400 field type conflict")
     quarantine.add(arrival(live(1)), "HTTP 400 field type conflict")
     assert quarantine.count() == 1
-    assert "V2G-ROW-QUARANTINED home seq 1 of ab: HTTP 400 field type conflict" in caplog.text
+    assert caplog.text.count("V2G-ROW-QUARANTINED home seq 1 of ab: HTTP 400 field type conflict") == 1
 
 
 # ---- without a broker ----

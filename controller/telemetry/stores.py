@@ -1,0 +1,31 @@
+"""Stores by choice: what a site's `telemetry.store` says -> the store, opened."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from controller.errors import InputError
+from controller.sitedata import StoreSite
+from controller.telemetry.sqlitestore import SqliteStore
+from controller.telemetry.store import Store
+
+
+def make_store(choice: StoreSite | None, state_dir: Path) -> Store:
+    """Raises InputError or DatabaseRefusedError. influxdb-client is imported only where it is needed."""
+    if choice is None or choice.kind == "sqlite":
+        choice = choice or StoreSite(kind="sqlite")
+        return SqliteStore(choice.sqlite_path or state_dir / "telemetry.sqlite", choice.keep_days, choice.max_mb)
+    from controller.telemetry.httpstore import HttpStore
+    from controller.telemetry.quarantine import Quarantine
+    from controller.telemetry.targets import target_of
+
+    target = target_of(choice, secret_of(choice))
+    return HttpStore(target, Quarantine(state_dir / "quarantine.sqlite"))
+
+
+def secret_of(choice: StoreSite) -> str:
+    """The contents of its token file, or nothing. Raises InputError."""
+    try:
+        return choice.token_file.read_text().strip() if choice.token_file else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{choice.token_file}: the store's token cannot be read: {error}") from None
