@@ -14,8 +14,8 @@ from typing import Any
 import yaml
 
 from controller.telemetry.sqlitestore import read_only
+from tests.controller.telemetry.subscriber import Subscriber
 from tests.controller.telemetry.test_command import SITE
-from tests.controller.telemetry.test_mqtt import Subscriber
 from tests.system.servers import wait_for
 
 HERE = Path(__file__).parents[2]

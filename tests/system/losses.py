@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from controller.processes import Family
-from controller.telemetry.store import read_points
+from controller.telemetry.sqlitestore import read_points
 from tests.controller.telemetry.test_command import SITE
 from tests.system.brokers import Mosquitto
 from tests.system.loss_child import PLAIN_TOPIC

@@ -12,7 +12,7 @@ import pytest
 from controller.telemetry.bridge import Bridge
 from controller.telemetry.broker import start_broker
 from controller.telemetry.link import Access
-from controller.telemetry.store import SqliteStore, read_points
+from controller.telemetry.sqlitestore import SqliteStore, read_points
 from tests.controller.telemetry.subscriber import Subscriber
 from tests.controller.telemetry.test_mqtt import wait_for
 from tests.system.brokers import HOST, Mosquitto, Nats
