@@ -32,6 +32,7 @@ from controller.handed import ROOT, Handed, stamp
 from controller.lifetime import lock_folder, stop_on_signals
 from controller.notify import notify
 from controller.ownfunctions import agreed
+from controller.services.wishes import BOX_BYTES
 from controller.site import Site
 from controller.sitedata import WireSite
 from controller.sitemaps import coarse_faults
@@ -63,7 +64,6 @@ from drivers.tables import Plan
 log = logging.getLogger(__name__)
 Found = TypeVar("Found")
 
-BOX_BYTES = 512
 NO_INVERTER = "V2G-INVERTER-NOT-FOUND"
 FIND_S = 5.0
 FIND_AGAIN_S = 2.0

@@ -44,6 +44,7 @@ class Received:
     mid: int
     connection: int
     arrived_ms: int
+    retained: bool = False  # the broker had kept it
 
 
 class Link:
@@ -89,6 +90,10 @@ class Link:
         """QoS 1, not retained."""
         self._client.publish(topic, payload, qos=1)
 
+    def retain(self, topic: str, payload: bytes) -> None:
+        """QoS 1; the broker keeps it for whoever comes later."""
+        self._client.publish(topic, payload, qos=1, retain=True)
+
     def ack(self, message: Received) -> None:
         """Tell the broker that it may forget a message. On a newer connection it will have been sent anew."""
         if message.connection == self.connection and self.connected:
@@ -124,7 +129,8 @@ class Link:
 
     def _on_message(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
         now_ms = time.time_ns() // 1_000_000
-        self.received.put(Received(message.topic, bytes(message.payload), message.mid, self.connection, now_ms))
+        payload = bytes(message.payload)
+        self.received.put(Received(message.topic, payload, message.mid, self.connection, now_ms, message.retain))
 
     def _say_down(self, why: str) -> None:
         if self._said is None:

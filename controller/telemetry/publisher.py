@@ -5,18 +5,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from controller.telemetry.link import Link, Will
+from controller.telemetry.link import Link, Received, Will
 from controller.telemetry.wire import MessageError, Ranges, Row, ack_topic, decode_ack, encode, status_topic, topic
 
 log = logging.getLogger(__name__)
 
 
 class MqttDelivery:
-    """One site's publisher; its status is retained, offline by the last will."""
+    """One site's publisher; its status is retained, offline by the last will. also: topics for others()."""
 
-    def __init__(self, site: str, host: str, port: int, keepalive_s: int) -> None:
+    def __init__(self, site: str, host: str, port: int, keepalive_s: int, also: Sequence[str] = ()) -> None:
         self.site = site
-        self.link = Link(f"v2g-{site}-telemetry", host, port, keepalive_s, [ack_topic(site)], Will(status_topic(site)))
+        subscribe, will = [ack_topic(site), *also], Will(status_topic(site))
+        self.link = Link(f"v2g-{site}-telemetry", host, port, keepalive_s, subscribe, will)
+        self._others: list[Received] = []
 
     @property
     def name(self) -> str:
@@ -46,10 +48,18 @@ class MqttDelivery:
         """A malformed acknowledgement is named and ignored: its rows stay."""
         found = []
         for message in self.link.take(limit=1000):
+            if message.topic != ack_topic(self.site):
+                self._others.append(message)
+                continue
             try:
                 found.append(decode_ack(message.payload))
             except MessageError as error:
                 log.warning("V2G-ACK-REFUSED %s: %s", message.topic, error)
+        return found
+
+    def others(self) -> list[Received]:
+        """What acks() has found that is no acknowledgement."""
+        found, self._others = self._others, []
         return found
 
     def stop(self) -> None:

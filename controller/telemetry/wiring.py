@@ -15,6 +15,7 @@ from controller.site import Site, StoreSite
 from controller.telemetry.bridge import Bridge
 from controller.telemetry.database import DatabaseRefusedError, move_aside
 from controller.telemetry.delivery import Delivery
+from controller.telemetry.desk import Desk
 from controller.telemetry.follow import RingFollower
 from controller.telemetry.outbox import Outbox
 from controller.telemetry.process import Telemetry
@@ -40,10 +41,10 @@ def run_telemetry(site: Site, parent_death: bool) -> int:
         return complain(f"{site.state_dir}: another telemetry process of this site is running")
     try:
         outbox = Outbox(site.state_dir / "outbox.sqlite", site.name)
-        delivery = make_delivery(site)
+        delivery, desk = make_delivery(site)
     except (DatabaseRefusedError, WiringError) as error:
         return complain(str(error))
-    telemetry = make_telemetry(site, outbox, delivery)
+    telemetry = make_telemetry(site, outbox, delivery, desk)
     delivery.start()
     clock = steady_clock()
     while not stopping.wait(TURN_S):
@@ -75,13 +76,13 @@ def run_bridge(site: Site, parent_death: bool) -> int:
     return EXIT_OK
 
 
-def make_telemetry(site: Site, outbox: Outbox, delivery: Delivery) -> Telemetry:
+def make_telemetry(site: Site, outbox: Outbox, delivery: Delivery, desk: Desk | None) -> Telemetry:
     """The process's parts, put together."""
     ring = RingFollower(site.runtime_dir / "ring", RingReader)
     p_at_meter = site.meter.location == "inverter"
     status = site.runtime_dir / "telemetry.json"
     journal = open_journal(site.state_dir / "journal.v2gj")
-    return Telemetry(ring, journal, outbox, delivery, round(site.telemetry.live_s * 1000), p_at_meter, status)
+    return Telemetry(ring, journal, outbox, delivery, round(site.telemetry.live_s * 1000), p_at_meter, status, desk)
 
 
 def open_journal(path: Path) -> JournalWriter:
@@ -94,16 +95,18 @@ def open_journal(path: Path) -> JournalWriter:
         return JournalWriter(path)
 
 
-def make_delivery(site: Site) -> Delivery:
-    """To the broker, or straight to the store when there is none."""
+def make_delivery(site: Site) -> tuple[Delivery, Desk | None]:
+    """To the broker, or straight to the store when there is none; and who answers what the broker brings."""
     mqtt = site.telemetry.mqtt
     if mqtt is None:
         from controller.telemetry.direct import StoreDelivery
 
-        return StoreDelivery(site.name, make_store(site.telemetry.store, site.state_dir))
+        return StoreDelivery(site.name, make_store(site.telemetry.store, site.state_dir)), None
+    from controller.telemetry.desk import make_desk, topics_of
     from controller.telemetry.publisher import MqttDelivery
 
-    return MqttDelivery(site.name, mqtt.host, mqtt.port, mqtt.keepalive_s)
+    delivery = MqttDelivery(site.name, mqtt.host, mqtt.port, mqtt.keepalive_s, topics_of(site))
+    return delivery, make_desk(site, delivery)
 
 
 def make_store(choice: StoreSite | None, state_dir: Path) -> Store:
