@@ -86,7 +86,7 @@ def parse(name: str, payload: bytes) -> Command:
         wrong = fault_of(key, value)
         if wrong:
             raise Refused("malformed", f'"{key}" is not {wrong}')
-    own: dict[str, Any] = {key: value if key == "mode" else float(value) for key, value in body.items() if key not in HEAD}
+    own: dict[str, Any] = {k: v if k == "mode" else float(v) for k, v in body.items() if k not in HEAD}
     return Command(name, body["source"], body["seq"], body["issued_ms"], body["expires_ms"], **own)
 
 

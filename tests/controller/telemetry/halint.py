@@ -25,7 +25,7 @@ PLATFORMS: dict[str, tuple[str, ...]] = {
 # device class of a sensor or number -> units, state classes; "" stands for none
 MEASURED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "power": (("W", "kW", "MW"), ("measurement", "")),
-    "reactive_power": (("var", "kvar"), ("measurement", "")),
+    "reactive_power": (("var",), ("measurement", "")),
     "frequency": (("Hz", "kHz", "MHz", "GHz"), ("measurement", "")),
     "voltage": (("V", "mV", "kV"), ("measurement", "")),
     "battery": (("%",), ("measurement", "")),

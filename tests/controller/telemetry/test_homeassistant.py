@@ -116,7 +116,7 @@ MUTATIONS: list[tuple[Callable[[dict[str, Any]], None], str, str]] = [
     (change("device", "identifiers"),                 "neither identifiers nor connections", "the schema"),
     (change("device", "name"), "device has no name", "nobody: the device is called by its number"),
     (change("availability"), "availability is missing", "nobody: a dead controller looks alive"),
-    (change("availability", to=[{"topic": "v2g/#"}]), "is no topic",                    "the schema"),
+    (change("availability", to=[{"topic": "v2g/#"}]), "is no topic", "nobody: another house's voice"),
     (change("qos", to=3),                             "qos 3",                          "the schema"),
     (change("state_topic"),                           "power: state_topic is missing",  "the schema"),
     (change("state_topic", to="v2g/+/state/live"), "is no topic to publish to", "nobody: another house's power"),
