@@ -1,7 +1,7 @@
 """Remote commands: a message on v2g/<site>/cmd/<command> -> Command, or Refused with its reason. Pure.
 
 Body     one JSON object: {"v": 1, "source", "seq", "issued_ms", "expires_ms"} and the command's own keys, see COMMANDS.
-Units    Unix ms, W (+ = out of the inverter into the grid), SoC 0 ... 1. seq: a count, or the time in ms.
+Units    Unix ms, W (+ = out of the inverter into the grid), SoC 0 ... 1. seq: a count, or the time in ms or µs.
 Errors   Refused: `reason` is one word, the text says what is wrong and what is allowed. Nothing is clamped in silence.
 A signature would be one more key, checked before `allowed`; no signature widens what `allowed` holds.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,7 @@ COMMANDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "stop": ((), ()),
     "resume": ((), ()),
 }
+SOURCE = re.compile(r"[a-z]{1,20}")  # an answer repeats it: nothing that a database could stumble over
 MODES = ("auto", "hold", "charge", "discharge")
 
 
@@ -116,7 +118,7 @@ def fault_of(key: str, value: Any) -> str:
         case "v":
             return "" if type(value) is int and value == VERSION else str(VERSION)
         case "source":
-            return "" if isinstance(value, str) else "a text"
+            return "" if isinstance(value, str) and SOURCE.fullmatch(value) else "a source"
         case "seq" | "issued_ms" | "expires_ms":
             return "" if is_count(value) and value > 0 else "a whole number above 0"
         case "mode":
@@ -135,7 +137,7 @@ def is_finite(value: Any) -> bool:
 def check(command: Command, bounds: Bounds, now_ms: int) -> None:
     """Raises Refused: source, expired, lifetime, replayed, bounds."""
     if command.source not in bounds.sources:
-        raise Refused("source", f"source {command.source[:40]!r} may not command here; {', '.join(bounds.sources)} may")
+        raise Refused("source", f"source {command.source} may not command here; {', '.join(bounds.sources)} may")
     check_times(command, bounds, now_ms)
     if command.p_w is not None:
         lo_w, hi_w = range_of(command, bounds)
@@ -159,8 +161,8 @@ def check_times(command: Command, bounds: Bounds, now_ms: int) -> None:
     life_ms = command.expires_ms - command.issued_ms
     if life_ms > bounds.lifetime_ms:
         raise Refused("lifetime", f"would live {life_ms / 1000:g} s; allowed {bounds.lifetime_ms / 1000:g} s")
-    if command.seq > command.issued_ms:  # else one wrong number would lock its source out for ever
-        raise Refused("replayed", f"seq {command.seq} is above issued_ms: a count, or the time in ms")
+    if command.seq > (command.issued_ms + 1) * 1000:  # else one wrong number would lock its source out for ever
+        raise Refused("replayed", f"seq {command.seq} is above issued_ms in µs: a count, or the time")
 
 
 def range_of(command: Command, bounds: Bounds) -> tuple[float, float]:

@@ -94,7 +94,7 @@ class Remote:
             self._admit(command, now)
         except Refused as refusal:
             self.refused[refusal.reason] += 1
-            who = {} if command is None else {"source": command.source[:40], "command_seq": command.seq}
+            who = {} if command is None else {"source": command.source, "command_seq": command.seq}
             facts = {"command": name[:40], **who, "reason": refusal.reason, "text": str(refusal)[:200]}
             return self._refusals.row(facts, now.mono_ns // 1_000_000)
         self.accepted += 1
@@ -108,11 +108,12 @@ class Remote:
         before = self.memory.slots.get(command.source, Slot())
         if command.seq <= before.seq or command.issued_ms <= self.memory.since_ms:
             raise Refused("replayed", f"seq {command.seq}, issued_ms {command.issued_ms}: not after the last one")
-        if before.mode_at(now.wall_ms) == "stop" and command.name in ("power", "mode"):
+        stopped = before.mode_at(now.wall_ms) == "stop"
+        if stopped and command.name in ("power", "mode"):
             raise Refused("stopped", f"{command.source} has stopped the unit: resume first, or wait until it is over")
         if command.name != "reserve":
             self._need_controller(command)
-        self._take_token(now)
+        self._take_token(now, always=command.name == "stop" and not stopped)
         self._keep(command, slot_after(command, before, self.bounds))
         if command.name != "reserve":
             self._wish(command.source, now)
@@ -123,13 +124,14 @@ class Remote:
         except (OSError, ValueError) as error:
             raise Refused("no_controller", f"nobody to wish of: {error}") from None
 
-    def _take_token(self, now: Now) -> None:
+    def _take_token(self, now: Now, always: bool) -> None:
+        """always: a first stop is never too many."""
         elapsed_s = (now.mono_ns - self._tokens_ns) / 1e9
         self._tokens = min(float(self.per_minute), self._tokens + elapsed_s * self.per_minute / 60.0)
         self._tokens_ns = now.mono_ns
-        if self._tokens < 1.0:
+        if self._tokens < 1.0 and not always:
             raise Refused("rate", f"more than {self.per_minute} commands a minute")
-        self._tokens -= 1.0
+        self._tokens = max(0.0, self._tokens - 1.0)
 
     def _keep(self, command: Command, slot: Slot) -> None:
         """In memory only if it is on the disk."""

@@ -26,9 +26,11 @@ class Desk:
                  announcing: tuple[str, bytes] | None = None) -> None:  # fmt: skip
         self.delivery, self.remote, self.birth, self.announcing = delivery, remote, birth, announcing
         self._connection = 0
+        self._newest: dict[str, Any] | None = None  # live frame that nobody has been shown
 
     def turn(self, soc_pu: float | None) -> list[Event]:
-        """Take what has arrived. -> events for the outbox."""
+        """Take what has arrived, and show the newest frame. -> events for the outbox."""
+        self._show()
         messages = self.delivery.others()
         born = any(m.topic == self.birth and m.payload == b"online" for m in messages)
         if self.announcing and self.delivery.connected and (born or self.delivery.connection != self._connection):
@@ -39,13 +41,17 @@ class Desk:
         return self.remote.turn([m for m in messages if m.topic != self.birth], soc_pu)
 
     def live(self, body: dict[str, Any]) -> None:
-        """Complete a live frame, and show it to Home Assistant while it is new."""
+        """Complete a live frame. Of those that come in one turn only the newest is shown."""
         if self.remote is not None:
             body["remote"] = self.remote.frame()
-        if self.announcing and self.delivery.connected:
-            self.delivery.link.publish(
-                state_topic(self.delivery.site), json.dumps(body, separators=(",", ":")).encode()
-            )
+        self._newest = body
+
+    def _show(self) -> None:
+        """To Home Assistant. What cannot go out now is old when it can."""
+        body, self._newest = self._newest, None
+        if body is not None and self.announcing and self.delivery.connected:
+            payload = json.dumps(body, separators=(",", ":")).encode()
+            self.delivery.link.publish(state_topic(self.delivery.site), payload)
 
 
 def topics_of(site: Site) -> list[str]:

@@ -4,8 +4,9 @@ Topic    <prefix>/device/v2g_<site>/config; sent on every connection, and when H
          <prefix>/status.
 State    all entities read v2g/<site>/state/live, which holds the newest frame and never the backlog. Live values expire
          after 10 s, so that a dead controller does not look alive; counted energies do not.
-Commands Home Assistant knows plain values only; each command_template makes our JSON of them: the time in ms is the
-         number, and a wish lives wish_lifetime_s. Controls are there when the site's `remote` lets `home` command.
+Commands Home Assistant knows plain values only; each command_template makes our JSON of them: the time in µs is the
+         number, so that an automation may send two at once, and a wish lives wish_lifetime_s. Controls are there when
+         the site's `remote` lets `home` command.
 Signs    P, Q: + = out of the unit into the grid. Charging energy is `e_import_wh`, discharging `e_export_wh`.
 Source   home-assistant.io, MQTT integration: discovery payload, sensor, binary_sensor, number, select, switch, button.
 """
@@ -182,8 +183,9 @@ def controls(site: Site) -> dict[str, Entity]:
 
 def commanded(site: str, command: str, own: str, life_ms: int) -> Entity:
     """The topic, and the template that makes of a plain value a command that the site takes."""
-    head = '{"v":1,"source":"home","seq":{{ t }},"issued_ms":{{ t }},"expires_ms":{{ t + LIFE }}'
-    template = "{% set t = (now().timestamp() * 1000) | int %}" + head.replace("LIFE", str(life_ms))
+    head = '{"v":1,"source":"home","seq":{{ us }},"issued_ms":{{ t }},"expires_ms":{{ t + LIFE }}'
+    times = "{% set us = (now().timestamp() * 1000000) | int %}{% set t = us // 1000 %}"
+    template = times + head.replace("LIFE", str(life_ms))
     return {"command_topic": f"v2g/{site}/cmd/{command}", "command_template": f"{template}{',' if own else ''}{own}}}",
             "retain": False}  # fmt: skip
 

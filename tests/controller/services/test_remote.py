@@ -139,10 +139,12 @@ REFUSED: list[tuple[str, dict[str, Any], str, str, str]] = [
     ("power", {"p_w": 1, "expires_ms": NOW_MS}, "expired",   "expired 0.0 s ago",    "over on arrival"),
     ("power", {"p_w": 1, "issued_ms": NOW_MS + 9, "expires_ms": NOW_MS + 9}, "expired", "expired", "no life at all"),
     ("power", {"p_w": 1, "expires_ms": NOW_MS + 900_001}, "lifetime", "allowed 900 s", "longer than wish_lifetime_s"),
-    ("power", {"p_w": 1, "seq": NOW_MS + 1}, "replayed", "above issued_ms", "would lock the source out for ever"),
+    ("power", {"p_w": 1, "seq": NOW_MS * 1000 + 1001}, "replayed", "above issued_ms", "would lock its source out"),
     ("power", {"p_w": 1, "source": "aggregator"}, "source",    "home, operator",       "not among the site's"),
     ("power", {"p_w": 1, "source": "bench"},    "source",    "home, operator",       "never remote"),
-    ("power", {"p_w": 1, "source": 5},          "malformed", '"source" is not a text',"a slot's number is no name"),
+    ("power", {"p_w": 1, "source": 5},          "malformed", '"source" is not a source', "a slot's number is no name"),
+    ("power", {"p_w": 1, "source": "\ud800"},   "malformed", '"source" is not a source', "no database could keep it"),
+    ("power", {"p_w": 1, "\ud800": 1},          "malformed", "unknown key",          "the same as a key"),
     ("power", {"p_w": 1, "v": 2},               "newer",     "reads 1",              "a later version"),
     ("power", {"p_w": 1, "v": True},            "malformed", '"v" is not 1',         "JSON's true equals 1 in Python"),
     ("power", {"p_w": 1, "v": 1.0},             "malformed", '"v" is not 1',         "so does 1.0"),
@@ -170,6 +172,7 @@ REFUSED: list[tuple[str, dict[str, Any], str, str, str]] = [
 )
 def test_what_is_refused(rig: Rig, name: str, body: dict[str, Any], reason: str, text: str, why: str) -> None:
     facts = rig.send(name, **body)
+    json.dumps(facts, ensure_ascii=False).encode()
     assert (facts["event"], facts["command"], facts["reason"]) == ("command_refused", name, reason), why
     assert text in facts["text"]
     assert (rig.remote.accepted, dict(rig.remote.refused)) == (0, {reason: 1})
@@ -287,6 +290,9 @@ def test_more_commands_a_minute_than_the_site_allows_are_refused(tmp_path: Path)
     rig.advance(5.0)  # one comes back each five seconds
     assert rig.send("power", p_w=1)["event"] == "command_accepted"
     assert rig.send("power", p_w=2)["reason"] == "rate"
+    assert rig.send("stop")["event"] == "command_accepted", "never too many"
+    assert rig.send("stop")["reason"] == "rate", "it is stopped"
+    assert rig.power() == (0.0, 0.0, 0.0)
 
 
 def test_a_flood_is_counted_whole_and_fills_no_outbox(rig: Rig) -> None:
@@ -466,7 +472,7 @@ def test_no_bytes_move_power_outside_the_bounds(
     )
     events = [event for name, payload in messages for event in rig.receive(name, payload)]
     assert len(events) == len(messages), "each has its answer"
-    json.dumps(events, allow_nan=False)
+    json.dumps(events, allow_nan=False, ensure_ascii=False).encode()  # as any database gets them
     for source in (s for s in WishSource if s):
         wish = rig.power(source)
         if wish is not None:

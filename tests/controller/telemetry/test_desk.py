@@ -27,7 +27,7 @@ from controller.telemetry.process import Telemetry
 from controller.telemetry.publisher import MqttDelivery
 from cython_core.records import WishSource
 from tests.controller.telemetry.halint import lint
-from tests.controller.telemetry.makers import MemoryJournal, MemoryRing, records
+from tests.controller.telemetry.makers import WALL_MS, MemoryJournal, MemoryRing, records
 
 PATIENCE_S = 30.0
 
@@ -47,17 +47,17 @@ class Client:
         self.client.connect("127.0.0.1", port)
         self.client.subscribe("#", 1)
         self.client.loop_start()
-        self.seq = 0
 
     def send(self, topic: str, payload: bytes, retain: bool = False) -> None:
         self.client.publish(topic, payload, 1, retain).wait_for_publish(PATIENCE_S)
 
     def command(self, name: str, retain: bool = False, **body: Any) -> bytes:
         """Send a right command, with changes. -> what was sent."""
-        now_ms = time.time_ns() // 1_000_000
-        head = {"v": 1, "source": "home", "seq": now_ms, "issued_ms": now_ms, "expires_ms": now_ms + 60_000}
+        now_us = time.time_ns() // 1000
+        now_ms = now_us // 1000
+        head = {"v": 1, "source": "home", "seq": now_us, "issued_ms": now_ms, "expires_ms": now_ms + 60_000}
         payload = json.dumps({**head, **body}).encode()
-        self.send(f"v2g/house-7/cmd/{name}", payload, retain)
+        self.send(f"v2g/home/cmd/{name}", payload, retain)
         return payload
 
     def at(self, topic: str) -> list[dict[str, Any]]:
@@ -76,7 +76,7 @@ class Rig:
         self.broker: Broker = start_broker(folder / "broker")
         self.site: Site = replace(
             load_site(Path("demo-60hz")),
-            name="house-7",
+            name="home",
             runtime_dir=folder,
             state_dir=folder,
             remote=RemoteSite(enable=True),
@@ -128,7 +128,7 @@ class Rig:
 
     def answers(self) -> list[tuple[str, str]]:
         """(event, reason) of each row that left for the bridge; a row that is sent twice counts once."""
-        bodies = {body["seq"]: body for body in self.client.at("v2g/house-7/event")}
+        bodies = {body["seq"]: body for body in self.client.at("v2g/home/event")}
         events = [bodies[seq] for seq in sorted(bodies)]
         return [(e["event"], e.get("reason", "")) for e in events if e["event"].startswith("command")]
 
@@ -154,22 +154,22 @@ def test_each_command_has_its_answer_at_the_broker_and_only_right_ones_have_powe
     accepted = rig.client.command("power", p_w=1234)
     rig.wait_for(lambda: len(rig.answers()) == 1, "the first answer")
     assert rig.power() == 1234.0
-    rig.client.send("v2g/house-7/cmd/power", accepted)
+    rig.client.send("v2g/home/cmd/power", accepted)
     rig.client.command("power", p_w=2000, issued_ms=now_ms - 60_000, expires_ms=now_ms + 60_000)
     rig.client.command("power", p_w=2000, expires_ms=now_ms - 1)
     rig.client.command("power", p_w=9000)
     rig.client.command("power", p_w=2000, source="operator")
-    rig.client.send("v2g/house-7/cmd/power", b"2000")
+    rig.client.send("v2g/home/cmd/power", b"2000")
     rig.client.command("format", p_w=2000)
     expected = ["replayed", "expired", "expired", "bounds", "source", "malformed", "unknown"]
     rig.wait_for(lambda: len(rig.answers()) == 8, "an answer each")
     assert rig.answers() == [("command_accepted", ""), *(("command_refused", reason) for reason in expected)]
     assert rig.power() == 1234.0
-    rows = {body["seq"]: body["t_ms"] for body in rig.client.at("v2g/house-7/event")}
+    rows = {body["seq"]: body["t_ms"] for body in rig.client.at("v2g/home/event")}
     assert len(set(rows.values())) == len(rows), "no two are one row to the store"
     rig.step(20)
-    rig.wait_for(lambda: len(rig.client.at("v2g/house-7/tele/live")) > 0, "a frame")
-    remote = rig.client.at("v2g/house-7/tele/live")[-1]["remote"]
+    rig.wait_for(lambda: len(rig.client.at("v2g/home/tele/live")) > 0, "a frame")
+    remote = rig.client.at("v2g/home/tele/live")[-1]["remote"]
     assert (remote["accepted"], remote["refused"], remote["refused_by"]["expired"]) == (1, 7, 2)
 
 
@@ -187,7 +187,7 @@ def test_a_restart_of_telemetry_lets_nothing_in_twice(rig: Rig) -> None:
     rig.wait_for(lambda: len(rig.answers()) == 1, "its answer")
     rig.stop()
     rig.start()
-    rig.client.send("v2g/house-7/cmd/power", payload)
+    rig.client.send("v2g/home/cmd/power", payload)
     rig.wait_for(lambda: len(rig.answers()) == 2, "its second answer")
     assert rig.answers()[1] == ("command_refused", "replayed")
 
@@ -200,7 +200,7 @@ def test_another_sites_commands_do_not_arrive(rig: Rig) -> None:
 
 
 def test_home_assistant_is_told_at_each_connection_and_at_its_birth(rig: Rig) -> None:
-    topic = "homeassistant/device/v2g_house-7/config"
+    topic = "homeassistant/device/v2g_home/config"
     rig.wait_for(lambda: len(rig.client.at(topic)) == 1, "the announcement")
     late = Client(rig.broker.port)
     rig.wait_for(lambda: len(late.at(topic)) == 1, "what the broker kept of it")
@@ -216,13 +216,17 @@ def test_home_assistant_is_told_at_each_connection_and_at_its_birth(rig: Rig) ->
 
 def test_home_assistant_sees_each_new_frame_once_and_no_old_one(rig: Rig) -> None:
     """Nobody acknowledges here, so the pump sends tele/live again; state/live it leaves alone."""
-    rig.step(25)
-    rig.wait_for(lambda: len(rig.client.at("v2g/house-7/state/live")) == 2, "two frames")
+    rig.step(45)  # four windows at once, as after a restart: only the newest is shown
+    rig.wait_for(lambda: len(rig.client.at("v2g/home/tele/live")) >= 4, "all from the outbox")
+    rig.step(10)
+    rig.wait_for(lambda: len(rig.client.at("v2g/home/state/live")) >= 2, "the newest, and one more")
     repeated = time.monotonic() + 5.0  # the pump repeats after 4 s
     rig.wait_for(lambda: time.monotonic() > repeated, "repeats")
-    assert len(rig.client.at("v2g/house-7/tele/live")) > len({b["seq"] for b in rig.client.at("v2g/house-7/tele/live")})
-    frames = rig.client.at("v2g/house-7/state/live")
-    assert len({body["t_ms"] for body in frames}) == len(frames)
+    assert len(rig.client.at("v2g/home/tele/live")) > len({b["seq"] for b in rig.client.at("v2g/home/tele/live")})
+    frames = rig.client.at("v2g/home/state/live")
+    times = [body["t_ms"] for body in frames]
+    assert times == sorted(set(times))
+    assert times[0] == WALL_MS + 3900, "the last step of the fourth window"
     assert not any(m.retain for m in rig.client.messages if m.topic.endswith("state/live"))
     assert frames[0]["remote"]["home"]["mode"] == "auto"
 

@@ -27,7 +27,8 @@ from tests.controller.telemetry.halint import lint
 from tests.controller.telemetry.makers import info, records
 
 NOW = datetime(2024, 5, 6, 7, 8, 9, 123456, tzinfo=UTC)
-NOW_MS = int(NOW.timestamp() * 1000)
+NOW_US = int(NOW.timestamp() * 1_000_000)
+NOW_MS = NOW_US // 1000
 
 
 def site_of(remote: bool = True, **more: Any) -> Site:
@@ -270,7 +271,7 @@ def test_a_command_of_a_template_is_one_that_we_take(entity: str, value: Any, re
         component["command_topic"].rpartition("/")[2], render(component["command_template"], value=value).encode()
     )
     assert {key: getattr(command, key) for key in read} == read, why
-    assert (command.source, command.seq, command.issued_ms) == ("home", NOW_MS, NOW_MS)
+    assert (command.source, command.seq, command.issued_ms) == ("home", NOW_US, NOW_MS)
     assert command.expires_ms == NOW_MS + 900_000  # wish_lifetime_s
     check(command, bounds_of(site), NOW_MS + 2000)
 
