@@ -61,7 +61,6 @@ def announcement(site: Site) -> dict[str, Any]:
         "origin": {"name": "v2g-controller", "sw_version": build_id()},
         "availability": [{"topic": status_topic(site.name)}],
         "state_topic": state_topic(site.name),
-        "qos": 1,
         "components": found,
     }
 
@@ -187,7 +186,7 @@ def commanded(site: str, command: str, own: str, life_ms: int) -> Entity:
     times = "{% set us = (now().timestamp() * 1000000) | int %}{% set t = us // 1000 %}"
     template = times + head.replace("LIFE", str(life_ms))
     return {"command_topic": f"v2g/{site}/cmd/{command}", "command_template": f"{template}{',' if own else ''}{own}}}",
-            "retain": False}  # fmt: skip
+            "qos": 1, "retain": False}  # fmt: skip
 
 
 def percent(share_pu: float) -> float:

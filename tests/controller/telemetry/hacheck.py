@@ -35,7 +35,7 @@ def refusal(message: dict[str, Any]) -> str | None:
     """What Home Assistant says of an announcement; None: it takes it."""
     try:
         device = schemas.DEVICE_DISCOVERY_SCHEMA(message)
-        shared = {key: device[key] for key in (*schemas.SHARED_OPTIONS, "qos", "encoding") if key in device}
+        shared = {key: device[key] for key in schemas.SHARED_OPTIONS if key in device}
         for component in device["components"].values():
             own = {key: value for key, value in component.items() if key != "platform"}
             module = importlib.import_module(f"homeassistant.components.mqtt.{component['platform']}")

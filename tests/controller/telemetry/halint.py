@@ -49,7 +49,7 @@ def lint(topic: str, payload: bytes) -> list[str]:
     found = list(faults_of_device(topic, tree))
     seen: set[str] = set()
     for key, component in tree.get("components", {}).items():
-        entity = {k: tree[k] for k in ("state_topic", "command_topic", "qos") if k in tree} | component
+        entity = {k: tree[k] for k in ("state_topic", "command_topic") if k in tree} | component
         found += [f"{key}: {fault}" for fault in faults_of(entity)]
         if entity.get("unique_id") in seen:
             found.append(f"{key}: unique_id {entity['unique_id']} is another's")
@@ -76,8 +76,8 @@ def faults_of_device(topic: str, tree: dict[str, Any]) -> Iterator[str]:
     for one in tree.get("availability", []):
         if not TOPIC.fullmatch(str(one.get("topic"))):
             yield f"availability: {one.get('topic')} is no topic"
-    if tree.get("qos") not in (None, 0, 1, 2):
-        yield f"qos {tree['qos']} is not 0, 1 or 2"
+    if "qos" in tree:
+        yield "qos of the device is not handed down"
 
 
 def faults_of(entity: dict[str, Any]) -> Iterator[str]:
@@ -94,6 +94,8 @@ def faults_of(entity: dict[str, Any]) -> Iterator[str]:
             yield f"{key} {entity[key]} is no topic to publish to"
     if entity.get("entity_category") not in (None, *CATEGORIES):
         yield f"entity_category {entity['entity_category']} is not one of {', '.join(CATEGORIES)}"
+    if "command_topic" in entity and entity.get("qos") not in (1, 2):
+        yield f"qos {entity.get('qos')}: a command may get lost"
     if entity.get("retain"):
         yield "retain: a command that the broker keeps comes again at each connection"
     yield from faults_of_templates(entity)

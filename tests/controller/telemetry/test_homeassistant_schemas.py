@@ -1,13 +1,8 @@
-"""Our announcement before Home Assistant's own code: schemas, tables and templates, in an environment of its own.
-
-V2G_TEST_HA_PYTHON=/path/to/python uses an interpreter that has Home Assistant; without it 600 MB are installed.
-"""
+"""Our announcement before Home Assistant's own code: schemas, tables and templates, in an environment of its own."""
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
 import time
 from copy import deepcopy
@@ -20,58 +15,28 @@ from controller.services.command import check, parse
 from controller.siteremote import bounds_of
 from tests.controller.telemetry.halint import MEASURED
 from tests.controller.telemetry.test_homeassistant import MUTATIONS, announced, frame, linted, site_of
-from tests.need import missing
 
 pytestmark = pytest.mark.nightly
 
-RELEASE = "homeassistant==2025.4.4"  # needs Python 3.13; a later one wants a later Python
-INSTALL_S = 1800.0
 CHECK = Path(__file__).with_name("hacheck.py")
 VALUES = {"power_wish": 1500, "reserve": 29, "mode": "hold", "hold": "ON", "stop": "PRESS", "resume": "PRESS"}
 
 
-def candidates() -> list[str]:
-    """Where a Python 3.13 may be: on the path, or kept by pyenv, whose own python3.13 only points there."""
-    kept = sorted(Path.home().glob(".pyenv/versions/3.13.*/bin/python3.13"))
-    return [found for found in (shutil.which("python3.13"), *map(str, kept)) if found]
-
-
-def runs(python: str) -> bool:
-    return subprocess.run([python, "-V"], capture_output=True, check=False).returncode == 0
-
-
 @pytest.fixture(scope="module")
-def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An interpreter with Home Assistant."""
-    given = os.environ.get("V2G_TEST_HA_PYTHON")
-    if given:
-        return Path(given)
-    base = next((found for found in candidates() if runs(found)), None)
-    if base is None:
-        missing("python3.13", "Home Assistant needs it; or name an interpreter that has it: V2G_TEST_HA_PYTHON")
-    folder = tmp_path_factory.mktemp("homeassistant")
-    subprocess.run([base, "-m", "venv", str(folder)], check=True, timeout=120)
-    pip = [str(folder / "bin/pip"), "install", "--quiet", "--disable-pip-version-check", RELEASE]
-    done = subprocess.run(pip, capture_output=True, text=True, timeout=INSTALL_S, check=False)
-    if done.returncode:
-        missing(RELEASE, f"pip says: {done.stderr.strip().splitlines()[-1][:200]}")
-    return folder / "bin/python"
-
-
-@pytest.fixture(scope="module")
-def answer(python: Path) -> dict[str, Any]:
+def answer(ha_python: Path) -> dict[str, Any]:
     """What Home Assistant says of our announcement, and of each fault that the linter finds."""
     announcements = {"ours": announced(site_of()), "without controls": announced(site_of(remote=False))}
     for mutate, said, _ in MUTATIONS:
         tree = deepcopy(announcements["ours"])
         mutate(tree)
         announcements[said] = tree
+    asked_ms = time.time_ns() // 1_000_000
     asked = {"announcements": announcements, "frame": frame(), "values": VALUES, "device_classes": MEASURED}
-    done = subprocess.run([str(python), str(CHECK)], input=json.dumps(asked), capture_output=True, text=True,
+    done = subprocess.run([str(ha_python), str(CHECK)], input=json.dumps(asked), capture_output=True, text=True,
                           timeout=300, check=False)  # fmt: skip
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    return found | {"between_ms": (asked_ms, time.time_ns() // 1_000_000)}
 
 
 def test_its_schemas_take_our_announcement(answer: dict[str, Any]) -> None:
@@ -106,9 +71,10 @@ def test_its_own_templates_show_what_ours_do(answer: dict[str, Any]) -> None:
 
 
 def test_we_take_the_commands_that_its_own_templates_make(answer: dict[str, Any]) -> None:
-    site, now_ms = site_of(), time.time_ns() // 1_000_000
+    site, (first_ms, last_ms) = site_of(), answer["between_ms"]
     components = announced(site)["components"]
     for key, payload in answer["commands"].items():
         command = parse(components[key]["command_topic"].rpartition("/")[2], payload.encode())
-        check(command, bounds_of(site), now_ms)
+        assert first_ms <= command.issued_ms <= last_ms
+        check(command, bounds_of(site), command.issued_ms + 1000)
     assert set(answer["commands"]) == set(VALUES)
