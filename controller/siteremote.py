@@ -23,6 +23,11 @@ def remote_faults(site: Site) -> Iterator[tuple[str, ...]]:
             yield f"{key} = {asked_w:g} is above the unit's rating, {rated_w:g} W", f"remote.{key}"
 
 
+def told(bounds: Bounds) -> str:
+    """For people: who may ask for what."""
+    return f"{', '.join(bounds.sources)} may ask for {bounds.p_min_w:g} ... {bounds.p_max_w:g} W (+ = into the grid)"
+
+
 def bounds_of(site: Site) -> Bounds:
     """What remote commands may ask for at this site."""
     remote, settings = site.remote, site.settings

@@ -6,6 +6,7 @@ A desk is there only for a site that enables one of the two.
 from __future__ import annotations
 
 import json
+import logging
 import time
 from typing import Any
 
@@ -13,10 +14,12 @@ from controller.services.memory import load
 from controller.services.remote import Event, Remote
 from controller.services.wishes import Wishes
 from controller.site import Site
-from controller.siteremote import bounds_of
+from controller.siteremote import bounds_of, told
 from controller.telemetry.homeassistant import announcement, birth_topic, config_topic
 from controller.telemetry.publisher import MqttDelivery
 from controller.telemetry.wire import command_topics, state_topic
+
+log = logging.getLogger(__name__)
 
 
 class Desk:
@@ -65,7 +68,9 @@ def make_desk(site: Site, delivery: MqttDelivery) -> Desk | None:
     remote, home = None, site.home_assistant
     if site.remote.enable:
         memory = load(site.state_dir / "remote.json", time.time_ns() // 1_000_000)
-        remote = Remote(bounds_of(site), site.remote.per_minute, Wishes(site.runtime_dir / "wishes"), memory)
+        bounds = bounds_of(site)
+        log.warning("V2G-REMOTE-ON remote commands are taken: %s", told(bounds))
+        remote = Remote(bounds, site.remote.per_minute, Wishes(site.runtime_dir / "wishes"), memory)
     if not home.enable:
         return Desk(delivery, remote) if remote else None
     announcing = (config_topic(home.prefix, site.name), json.dumps(announcement(site), ensure_ascii=False).encode())

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from controller.cli import main
 from controller.sitedata import HomeAssistantSite, RemoteSite
 from controller.siteremote import bounds_of
 from controller.sitewrite import site_text
@@ -39,6 +40,15 @@ def test_a_site_is_written_as_it_was_read(tmp_path: Path) -> None:
     )
     again = site_of(tmp_path, site_text(site))
     assert (again.remote, again.home_assistant) == (site.remote, site.home_assistant)
+
+
+def test_v2g_check_says_who_may_ask_for_what(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = f"{GOOD}{BROKER}remote:\n  enable: true\n  max_charge_w: 3700\n  sources: [home, ems]\n"
+    (tmp_path / "site.yaml").write_text(text)
+    assert main(["check", str(tmp_path / "site.yaml")]) == 0
+    out = capsys.readouterr().out
+    assert "REMOTE COMMANDS: home, ems may ask for -3700 ... 7000 W (+ = into the grid)" in out
+    assert "home_assistant" in out
 
 
 # fmt: off
