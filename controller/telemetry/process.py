@@ -13,18 +13,20 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from controller.telemetry.delivery import Delivery
-from controller.telemetry.desk import Desk
 from controller.telemetry.follow import Chunk, Journal, RingFollower
 from controller.telemetry.frames import Carry, FrameBuilder
 from controller.telemetry.outbox import Outbox
 from controller.telemetry.pump import Pump
 from controller.telemetry.wire import VERSION, Draft
 from cython_core.records import Freshness
+
+if TYPE_CHECKING:
+    from controller.telemetry.desk import Desk
 
 log = logging.getLogger(__name__)
 

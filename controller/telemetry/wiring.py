@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from controller.journal import JournalError, JournalWriter
 from controller.lifetime import die_with_parent, lock_folder, stop_on_signals
@@ -15,12 +16,14 @@ from controller.site import Site, StoreSite
 from controller.telemetry.bridge import Bridge
 from controller.telemetry.database import DatabaseRefusedError, move_aside
 from controller.telemetry.delivery import Delivery
-from controller.telemetry.desk import Desk
 from controller.telemetry.follow import RingFollower
 from controller.telemetry.outbox import Outbox
 from controller.telemetry.process import Telemetry
 from controller.telemetry.store import SqliteStore, Store
 from cython_core.realtime.ring import RingReader
+
+if TYPE_CHECKING:
+    from controller.telemetry.desk import Desk
 
 log = logging.getLogger(__name__)
 

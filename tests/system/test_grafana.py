@@ -219,7 +219,8 @@ def filled_databases(databases: dict[str, Database], arrivals: list[Arrival]) ->
     for one in databases.values():
         one.fill([line(row) for row in arrivals])
     wait_for(
-        lambda: len(databases["metricsql"].sites("label_values(v2g_live_steps, site)")) == 2, "both houses visible"
+        lambda: len(databases["metricsql"].sites("label_values(v2g_live_steps, site)")) == 2,
+        lambda: "both houses visible",
     )
     return databases
 
