@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from controller.errors import InputError
 from controller.journal import JournalError, JournalWriter
@@ -22,6 +23,9 @@ from controller.telemetry.outbox import Outbox
 from controller.telemetry.process import Telemetry
 from controller.telemetry.stores import make_store
 from cython_core.realtime.ring import RingReader
+
+if TYPE_CHECKING:
+    from controller.telemetry.desk import Desk
 
 log = logging.getLogger(__name__)
 
@@ -38,10 +42,10 @@ def run_telemetry(site: Site, parent_death: bool) -> int:
         return complain(f"{site.state_dir}: another telemetry process of this site is running")
     try:
         outbox = Outbox(site.state_dir / "outbox.sqlite", site.name)
-        delivery = make_delivery(site)
+        delivery, desk = make_delivery(site)
     except (AccessError, DatabaseRefusedError, InputError) as error:
         return complain(str(error))
-    telemetry = make_telemetry(site, outbox, delivery)
+    telemetry = make_telemetry(site, outbox, delivery, desk)
     delivery.start()
     clock = steady_clock()
     while not stopping.wait(TURN_S):
@@ -76,12 +80,13 @@ def run_bridge(site: Site, parent_death: bool, name: str | None = None) -> int:
     return EXIT_OK
 
 
-def make_telemetry(site: Site, outbox: Outbox, delivery: Delivery) -> Telemetry:
+def make_telemetry(site: Site, outbox: Outbox, delivery: Delivery, desk: Desk | None) -> Telemetry:
     """The process's parts, put together."""
     ring = RingFollower(site.runtime_dir / "ring", RingReader)
     p_at_meter = site.meter.location == "inverter"
     journal = open_journal(site.state_dir / "journal.v2gj")
-    return Telemetry(ring, journal, outbox, delivery, round(site.telemetry.live_s * 1000), p_at_meter, site.runtime_dir)
+    live_ms = round(site.telemetry.live_s * 1000)
+    return Telemetry(ring, journal, outbox, delivery, live_ms, p_at_meter, site.runtime_dir, desk)
 
 
 def open_journal(path: Path) -> JournalWriter:
@@ -94,16 +99,18 @@ def open_journal(path: Path) -> JournalWriter:
         return JournalWriter(path)
 
 
-def make_delivery(site: Site) -> Delivery:
-    """To the broker, or straight to the store when there is none."""
+def make_delivery(site: Site) -> tuple[Delivery, Desk | None]:
+    """To the broker, or straight to the store when there is none; and who answers what the broker brings."""
     mqtt = site.telemetry.mqtt
     if mqtt is None:
         from controller.telemetry.direct import StoreDelivery
 
-        return StoreDelivery(site.name, make_store(site.telemetry.store, site.state_dir))
+        return StoreDelivery(site.name, make_store(site.telemetry.store, site.state_dir)), None
+    from controller.telemetry.desk import make_desk, topics_of
     from controller.telemetry.publisher import MqttDelivery
 
-    return MqttDelivery(site.name, load_access(site, mqtt), mqtt.ack)
+    delivery = MqttDelivery(site.name, load_access(site, mqtt), mqtt.ack, topics_of(site))
+    return delivery, make_desk(site, delivery)
 
 
 def say_goodbye(telemetry: Telemetry, delivery: Delivery, clock: Callable[[], int]) -> None:
