@@ -97,10 +97,15 @@ def move_aside(path: Path) -> Path:
     return target
 
 
+def remove(path: Path) -> None:
+    """A database that nobody holds, with its -wal and -shm."""
+    for suffix in ("", "-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
 def prune(path: Path) -> None:
     """Keep the KEPT_ASIDE newest."""
     aside = [p for p in path.parent.glob(f"{path.name}.bad-*") if not p.name.endswith(("-wal", "-shm"))]
     for old in sorted(aside, key=lambda p: (p.stat().st_ctime_ns, p.name))[:-KEPT_ASIDE]:
         log.warning("%s: removed, %d newer ones are kept", old, KEPT_ASIDE)
-        for suffix in ("", "-wal", "-shm"):
-            old.with_name(old.name + suffix).unlink(missing_ok=True)
+        remove(old)

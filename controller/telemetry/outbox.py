@@ -1,10 +1,11 @@
 """Outbox: rows wait here, numbered, until the consumer says that they are stored. SQLite, in two tiers.
 
-Tiers    New rows go to the quick file, in memory; events move on to disk at once, live rows when one has waited SPILL_MS,
-         all at close(). A row lies in one of them. A power cut costs SPILL_MS of live rows and no event. See tiers.py.
+Tiers    New rows go to the quick file, in memory; events move on to disk at once, live rows when one has waited
+         SPILL_MS, all at close(). A row lies in one of them. A power cut costs SPILL_MS of live rows and no event.
+         See tiers.py.
 Numbers  seq never comes twice within one outbox id, whichever file is lost; `id` is new with every new file on disk.
-Bounds   of each file: the oldest live rows go first, counted in `dropped`; events only beyond a bound of their own, which
-         is that of a broken machine, loudly and counted in `dropped_events`.
+Bounds   of each file: the oldest live rows go first, counted in `dropped`; events only beyond a bound of their own,
+         which is that of a broken machine, loudly and counted in `dropped_events`.
 Held     rows whose time is not yet known are not sent before release().
 Errors   nothing here raises into the loop after opening. While a file cannot be written the other one serves, and with
          none the rows wait in memory; it is tried again every RETRY_MS. DatabaseRefusedError at opening.
@@ -58,7 +59,6 @@ class Outbox:
         self.tiers = Tiers(path, quick, site, synchronous)
         self._pending: list[tuple[Draft, int]] = []
         self._added = self._acknowledged = 0
-        self._held = sum(tier.held for tier in self.tiers.all())
 
     @property
     def id(self) -> str:
@@ -99,14 +99,13 @@ class Outbox:
 
     def release(self, stamp: Callable[[dict[str, Any], int], None], now_ms: int) -> None:
         """Held rows may go. stamp(body, wall offset it was stamped with) puts the right time into the body."""
-        if not self._held or now_ms < self.tiers.retry_ms:
+        if now_ms < self.tiers.retry_ms:
             return
         for tier in self.tiers.all():
             while rows := tier.select("held_ns IS NOT NULL ORDER BY seq", (), AT_ONCE):
                 if not tier.rewrite([restamped(row, stamp) for row in rows]):
                     self.tiers.retry_ms = now_ms + RETRY_MS
                     break
-        self._held = sum(tier.held for tier in self.tiers.all())
 
     def progress(self) -> dict[str, Any]:
         """What the last add() said, also from before a restart; {} in a new file."""
@@ -149,7 +148,8 @@ class Outbox:
         waiting = sum(tier.rows for tier in tiers.all()) + len(self._pending)
         on_disk = tiers.disk.rows if tiers.disk is not None else 0
         failed = tiers.failed + sum(tier.failed for tier in tiers.all())
-        return Counters(self._added, self._acknowledged, waiting, self._held, on_disk, tiers.dropped["live"],
+        held = sum(tier.held for tier in tiers.all())
+        return Counters(self._added, self._acknowledged, waiting, held, on_disk, tiers.dropped["live"],
                         tiers.dropped["event"], failed)  # fmt: skip
 
     def close(self) -> None:
@@ -172,7 +172,6 @@ class Outbox:
             self._pending.clear()
             tiers.next, tiers.progress = position["next"], position["progress"]
             self._added += len(rows)
-            self._held += sum(row.held_ns is not None for row in rows)
         return tier
 
     def _select(self, where: str, values: tuple[int, ...], limit: int) -> list[Row]:

@@ -93,6 +93,7 @@ class Tier:
         self.path, self.site, self.synchronous = path, site, synchronous
         self.failed = 0
         self.refusing = self.damaged = False
+        self.id = ""
         self._open()
 
     def insert(self, rows: Sequence[Kept], position: dict[str, Any] | None = None) -> bool:
@@ -129,7 +130,7 @@ class Tier:
         return self._gone(write)
 
     def drop_oldest(self, kind: str, excess: Amount, position: Callable[[int], dict[str, Any]]) -> int:
-        """Delete from the lowest number on until rows and bytes are fewer by `excess`. position: for so many dropped."""
+        """Delete from the lowest number on until there is less by `excess`. position: with so many dropped."""
 
         def write() -> list[tuple[str, int]]:
             gone, last = Amount(), 0
@@ -157,11 +158,12 @@ class Tier:
         return bool(self.rows and self.select(where, values, 1))
 
     def move_to(self, outbox_id: str, first: int) -> bool:
-        """Take another outbox's name; rows keep their order and get numbers from `first` on, unless theirs are higher."""
+        """Take another outbox's name; rows get numbers from `first` on, in their order, unless theirs are higher."""
 
         def write() -> bool:
             (lowest,) = self._database.execute("SELECT coalesce(min(seq), 0) FROM rows").fetchone()
-            self._database.execute("UPDATE rows SET seq = -(seq + ?)", (max(0, first - lowest),))  # no two meet on the way
+            shift = max(0, first - lowest)
+            self._database.execute("UPDATE rows SET seq = -(seq + ?)", (shift,))  # so that no two meet on the way
             self._database.execute("UPDATE rows SET seq = -seq")
             self._put("outbox", outbox_id)
             return True

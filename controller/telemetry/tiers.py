@@ -119,9 +119,9 @@ class Tiers:
         for kind, amount in tier.amounts.items():
             self.dropped[kind] += amount.rows
         tier.close()
+        log.error("V2G-OUTBOX-DAMAGED %s: set aside with %d rows, a new one begins", tier.path, tier.rows)
         with contextlib.suppress(OSError):  # a disk that lets nobody rename: it is refused when it is opened
-            log.error("V2G-OUTBOX-DAMAGED %s: %d rows waited in it; moved to %s, a new one begins", tier.path, tier.rows,
-                      move_aside(tier.path).name)  # fmt: skip
+            move_aside(tier.path)
 
     def _tier(self, path: Path, synchronous: str) -> Tier | None:
         try:

@@ -78,7 +78,7 @@ class MemoryReader:
 
     def copy(self) -> MemoryReader:
         reader = MemoryReader(self.ring, self.epoch, self.depth)
-        reader.rows, reader.original = self.rows, self  # type: ignore[attr-defined]
+        reader.rows, reader.info = self.rows, self.info
         return reader
 
     def push(self, rows: NDArray[Any]) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from controller.telemetry.database import KEPT_ASIDE, DatabaseRefusedError
-from controller.telemetry.outbox import IN_MEMORY, Outbox
+from controller.telemetry.outbox import IN_MEMORY
 from controller.telemetry.tier import Amount
 from tests.controller.telemetry.makers import event, killed, live
 from tests.controller.telemetry.test_outbox import on_disk, outbox, seqs
@@ -37,12 +37,10 @@ class SmallDisk:
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "none", str(self.folder)], check=True)
 
     def fill(self) -> None:
-        with self.filler.open("wb", buffering=0) as file:
-            try:
-                while file.write(bytes(4096)) == 4096:
-                    pass
-            except OSError as error:
-                assert error.strerror == "No space left on device"
+        free = os.statvfs(self.folder).f_bavail * os.statvfs(self.folder).f_frsize
+        self.filler.write_bytes(bytes(free))
+        with pytest.raises(OSError, match="No space left on device"):
+            (self.folder / "more").write_bytes(b"x")
 
     def free(self) -> None:
         self.filler.unlink()
