@@ -57,7 +57,7 @@ class Outbox:
                  synchronous: str = "NORMAL") -> None:  # fmt: skip
         self.path, self.most = path, most
         self.tiers = Tiers(path, quick, site, synchronous)
-        self._pending: list[tuple[Draft, int]] = []
+        self._pending: list[Kept] = []  # without a number yet
         self._added = self._acknowledged = 0
 
     @property
@@ -70,12 +70,14 @@ class Outbox:
     def add(self, drafts: Sequence[Draft], now_ms: int, progress: Mapping[str, Any] | None = None) -> bool:
         """Number and keep rows, together with how far the source has been read. False: they wait in memory."""
         tiers = self.tiers
-        self._pending += [(draft, now_ms) for draft in drafts]
+        refused = bool(self._pending) and now_ms < tiers.retry_ms
+        self._pending += [kept(draft, now_ms) for draft in drafts]
         tiers.mend()
-        tier = self._keep(progress)
+        tier = None if refused else self._keep(progress)
         if tier is None and tiers.mend():  # it was damaged; there is a new one now
             tier = self._keep(progress)
         if tier is None:
+            tiers.retry_ms = tiers.retry_ms if refused else now_ms + RETRY_MS
             self._bound_memory()
             return False
         self._bound(tier)
@@ -89,8 +91,9 @@ class Outbox:
         tiers.mend()
         if (tiers.missing or self._pending) and now_ms >= tiers.retry_ms:
             tiers.open()
-            tiers.retry_ms = now_ms + RETRY_MS * tiers.missing
             self.add((), now_ms)
+            if tiers.missing:
+                tiers.retry_ms = now_ms + RETRY_MS
         # what an earlier process has left is old, whatever its clock said
         if tiers.quick is not None and tiers.quick.any("seq < ? OR created_ms <= ?", tiers.first, now_ms - SPILL_MS):
             self._spill("1", now_ms)
@@ -154,6 +157,7 @@ class Outbox:
 
     def close(self) -> None:
         """Everything to disk. Rows that no file has taken to the end are lost here, and only these."""
+        self.tiers.retry_ms = 0
         if self._pending and not self.add((), 0):
             log.error("V2G-OUTBOX-DISK %s: %d rows could not be written and are lost", self.path, len(self._pending))
         self.tiers.close()
@@ -163,7 +167,7 @@ class Outbox:
     def _keep(self, progress: Mapping[str, Any] | None) -> Tier | None:
         """What is pending gets its numbers and goes into the first file that takes it."""
         tiers = self.tiers
-        rows = [kept(seq, draft, at_ms) for seq, (draft, at_ms) in enumerate(self._pending, tiers.next)]
+        rows = [row._replace(seq=seq) for seq, row in enumerate(self._pending, tiers.next)]
         position = tiers.position() | {"next": tiers.next + len(rows)}
         if progress is not None:
             position["progress"] = dict(progress)
@@ -199,16 +203,16 @@ class Outbox:
 
     def _bound_memory(self) -> None:
         for kind, most in IN_MEMORY.items():
-            of_kind = [i for i, (draft, _) in enumerate(self._pending) if draft.kind == kind]
+            of_kind = [i for i, row in enumerate(self._pending) if row.kind == kind]
             gone = set(of_kind[: max(0, len(of_kind) - most)])
-            self._pending = [pair for i, pair in enumerate(self._pending) if i not in gone]
+            self._pending = [row for i, row in enumerate(self._pending) if i not in gone]
             self._count_dropped(kind, len(gone))
 
 
-def kept(seq: int, draft: Draft, at_ms: int) -> Kept:
-    """A draft with its number. Its body is ASCII: so many characters, so many bytes."""
+def kept(draft: Draft, at_ms: int) -> Kept:
+    """A draft as it lies in a file, but for its number. Its body is ASCII: so many characters, so many bytes."""
     body = json.dumps(draft.body, separators=(",", ":"), allow_nan=False)
-    return Kept(seq, draft.kind, at_ms, body, len(body), draft.held_ns)
+    return Kept(0, draft.kind, at_ms, body, len(body), draft.held_ns)
 
 
 def restamped(row: Kept, stamp: Callable[[dict[str, Any], int], None]) -> Kept:
