@@ -60,27 +60,27 @@ BY_STEP = (3602.9, 3605.0, MISSING, 20)
 
 # fmt: off
 CASES: list[tuple[Frames, list[Arrival], float, float, list[tuple[float, float, str, int | None]], str]] = [
-    # live        events      from    to      gaps: begin s, end s, cause, steps                          why
-    (WHOLE,       START,      0,      9.9,    [],                                                         "whole"),
-    (HOLE,        START,      0,      9.9,    [(2.9, 5.0, MISSING, 20)],                                  "two frames"),
-    (HOLE,        START,      4,      9.9,    [(4.0, 5.0, MISSING, 20)],                                  "cut"),
-    (HOLE,        START,      6,      9.9,    [],                                                         "outside"),
-    (HOLE,        LOST_ALL,   0,      9.9,    [(2.9, 5.0, LOST, 20)],                                     "overflow"),
-    (HOLE,        LOST_HALF,  0,      9.9,    [(2.9, 3.95, MISSING, 10), (3.95, 5.0, LOST, 10)],          "half of it"),
-    (FULL,        START,      0,      9.9,    [(2.9, 5.0, DROPPED, 20)],                                  "said later"),
-    (FULL_BEFORE, START,      0,      9.9,    [(1.9, 4.0, MISSING, 20)],                                  "said before"),
-    (HEADLESS,    START,      0,      9.9,    [(0.0, 3.0, MISSING, 30)],                                  "no beginning"),
-    (TWO,         ENDED,      0,      29.9,   [(9.9, 20.0, STOPPED, None)],                               "between runs"),
-    (TWO,         REBOOT,     0,      29.9,   [(9.9, 20.0, STOPPED, None)],                               "host booted"),
-    (TWO,         START,      0,      29.9,   [(9.9, 20.0, LOST, None)],                                  "who knows"),
-    (NO_TAIL,     ENDED,      0,      29.9,   [(7.9, 9.9, MISSING, 20), (9.9, 20.0, STOPPED, None)],      "the last, too"),
-    (WHOLE,       ENDED,      0,      15.0,   [(9.9, 15.0, STOPPED, None)],                               "still stopped"),
-    (WHOLE,       START,      0,      15.0,   [(9.9, 15.0, MISSING, None)],                               "still silent"),
-    (LATER,       START,      0,      9.9,    [(0.0, 5.0, STOPPED, None)],                                "first run"),
-    ([],          START,      0,      15.0,   [(0.0, 15.0, MISSING, None)],                               "nothing at all"),
-    (BACK,        START,      0,      4.9,    [],                                                         "an hour back"),
-    (AHEAD,       START,      0,      3609.9, [BY_STEP],                                                  "an hour ahead"),
-    (OVERLAP,     ENDED,      0,      13.9,   [(4.0, 4.0, STOPPED, None)],                                "stopped, set back"),
+    # live        events      from    to      gaps: begin s, end s, cause, steps                     why
+    (WHOLE,       START,      0,      9.9,    [],                                                    "whole"),
+    (HOLE,        START,      0,      9.9,    [(2.9, 5.0, MISSING, 20)],                             "two frames"),
+    (HOLE,        START,      4,      9.9,    [(4.0, 5.0, MISSING, 20)],                             "cut"),
+    (HOLE,        START,      6,      9.9,    [],                                                    "outside"),
+    (HOLE,        LOST_ALL,   0,      9.9,    [(2.9, 5.0, LOST, 20)],                                "overflow"),
+    (HOLE,        LOST_HALF,  0,      9.9,    [(2.9, 3.95, MISSING, 10), (3.95, 5.0, LOST, 10)],     "half of it"),
+    (FULL,        START,      0,      9.9,    [(2.9, 5.0, DROPPED, 20)],                             "said later"),
+    (FULL_BEFORE, START,      0,      9.9,    [(1.9, 4.0, MISSING, 20)],                             "said before"),
+    (HEADLESS,    START,      0,      9.9,    [(0.0, 3.0, MISSING, 30)],                             "no beginning"),
+    (TWO,         ENDED,      0,      29.9,   [(9.9, 20.0, STOPPED, None)],                          "between runs"),
+    (TWO,         REBOOT,     0,      29.9,   [(9.9, 20.0, STOPPED, None)],                          "host booted"),
+    (TWO,         START,      0,      29.9,   [(9.9, 20.0, LOST, None)],                             "who knows"),
+    (NO_TAIL,     ENDED,      0,      29.9,   [(7.9, 9.9, MISSING, 20), (9.9, 20.0, STOPPED, None)], "the last, too"),
+    (WHOLE,       ENDED,      0,      15.0,   [(9.9, 15.0, STOPPED, None)],                          "still stopped"),
+    (WHOLE,       START,      0,      15.0,   [(9.9, 15.0, MISSING, None)],                          "still silent"),
+    (LATER,       START,      0,      9.9,    [(0.0, 5.0, STOPPED, None)],                           "first run"),
+    ([],          START,      0,      15.0,   [(0.0, 15.0, MISSING, None)],                          "nothing at all"),
+    (BACK,        START,      0,      4.9,    [],                                                    "an hour back"),
+    (AHEAD,       START,      0,      3609.9, [BY_STEP],                                             "an hour ahead"),
+    (OVERLAP,     ENDED,      0,      13.9,   [(4.0, 4.0, STOPPED, None)],                           "set back"),
 ]
 # fmt: on
 

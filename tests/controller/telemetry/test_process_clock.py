@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from controller.telemetry.gaps import Gap, find_gaps
 from controller.telemetry.wallclock import WAIT_NS, Reading
+from controller.telemetry.wire import decode, encode, topic
 from tests.controller.telemetry.makers import PERIOD_NS, WALL_MS, MemoryReader, info, killed, records
 from tests.controller.telemetry.test_process import Rig
 
@@ -58,6 +60,13 @@ class House(Rig):
             if row.kind == kind:
                 found.setdefault((body["epoch"], body["t_ms"], body.get("event")), body)
         return list(found.values())
+
+    def gaps(self) -> list[Gap]:
+        """From the first row to the newest."""
+        rows = {row.seq: row for row in self.listener.rows}.values()
+        arrivals = [decode(topic("home", row.kind), encode(row), 0) for row in rows]
+        live, events = ([a for a in arrivals if a.kind == kind] for kind in ("live", "event"))
+        return find_gaps(live, events, live[0].body["t_first_ms"], max(a.t_ms for a in live))
 
     def assert_nothing_overwritten(self) -> None:
         """No two different rows share their key, and every step is in one frame."""
@@ -205,3 +214,21 @@ def test_twenty_restarts_in_a_row_of_both(house: House) -> None:
     assert seqs == list(range(1, len(seqs) + 1))
     newest = {run: max(b["n_last"] for b in house.bodies() if b["run"] == run) for run in range(100, 120)}
     assert newest == {run: 20 if run < 119 else 30 for run in range(100, 120)}
+    gaps = house.gaps()
+    assert [(gap.cause, gap.end_ms - gap.begin_ms) for gap in gaps] == [("stopped", 100)] * 19
+    assert [gap.begin_ms for gap in gaps] == [WALL_MS + 2100 * run - 100 for run in range(1, 20)]
+
+
+def test_both_killed_at_once_what_the_old_ring_still_held_is_a_gap_that_says_so(house: House) -> None:
+    house.begin(7)
+    house.run_for(3.5)
+    killed(house.telemetry.outbox)
+    for n in range(35, 50):  # 1.5 s that nobody reads
+        house.reader.push(records(n, 1))
+    house.now_ms += 4000
+    house.begin(8)
+    house.start()
+    house.run_for(3)
+    house.telemetry.finish(house.now_ms)
+    house.assert_nothing_overwritten()
+    assert house.gaps() == [Gap(WALL_MS + 2900, WALL_MS + 7500, "lost", 8)]
