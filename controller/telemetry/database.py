@@ -29,8 +29,8 @@ class UnwritableError(DatabaseRefusedError):
 
 
 def open_database(path: Path, schema: str, version: int, *, older: Mapping[int, str] = NOTHING,
-                  exclusive: bool = False, synchronous: str = "NORMAL") -> sqlite3.Connection:  # fmt: skip
-    """WAL. NORMAL survives a killed process, a power cut may cost the last transactions; FULL loses none.
+                  exclusive: bool = False) -> sqlite3.Connection:  # fmt: skip
+    """WAL, synchronous NORMAL: survives a killed process; a power cut may cost the last transactions.
 
     older: what brings a file of that schema to the next one. exclusive: no second process opens it meanwhile; whoever
     tries is refused within 5 s, and nothing is shared that a full file system could take away.
@@ -44,7 +44,6 @@ def open_database(path: Path, schema: str, version: int, *, older: Mapping[int, 
         if exclusive:
             database.execute("PRAGMA locking_mode=EXCLUSIVE")
         prepare(database, path, schema, version, older)
-        database.execute(f"PRAGMA synchronous={synchronous}")
     except BaseException:
         database.close()
         raise

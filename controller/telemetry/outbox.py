@@ -53,10 +53,9 @@ class Counters:
 class Outbox:
     """Used by one thread of one process. most: live rows on disk, and their bytes."""
 
-    def __init__(self, path: Path, site: str, most: Amount = MOST, *, quick: Path | None = None,
-                 synchronous: str = "NORMAL") -> None:  # fmt: skip
+    def __init__(self, path: Path, site: str, most: Amount = MOST, *, quick: Path | None = None) -> None:
         self.path, self.most = path, most
-        self.tiers = Tiers(path, quick, site, synchronous)
+        self.tiers = Tiers(path, quick, site)
         self._pending: list[Kept] = []  # without a number yet
         self._added = self._acknowledged = 0
 

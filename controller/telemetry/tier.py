@@ -87,10 +87,13 @@ def amounts(rows: Iterable[tuple[str, int]]) -> Amounts:
 
 
 class Tier:
-    """position: the outbox's own facts, kept with the rows in one transaction."""
+    """position: the outbox's own facts, kept with the rows in one transaction.
 
-    def __init__(self, path: Path, site: str, synchronous: str) -> None:
-        self.path, self.site, self.synchronous = path, site, synchronous
+    lasting: what insert() has kept survives a power cut (synchronous FULL). What is deleted may come back after one.
+    """
+
+    def __init__(self, path: Path, site: str, lasting: bool) -> None:
+        self.path, self.site, self.lasting = path, site, lasting
         self.failed = 0
         self.refusing = self.damaged = False
         self.id = ""
@@ -105,7 +108,9 @@ class Tier:
             return self._database.executemany(f"INSERT OR IGNORE INTO rows ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)",
                                               rows).rowcount if rows else 0  # fmt: skip
 
+        self._synchronous("FULL" if self.lasting else "OFF")
         inserted = self._transaction(write, None)
+        self._synchronous("NORMAL" if self.lasting else "OFF")
         if inserted is None:
             return False
         self._count(+1, amounts((row.kind, row.bytes) for row in rows) if inserted == len(rows) else None)
@@ -230,7 +235,10 @@ class Tier:
             raise
 
     def _connect(self) -> sqlite3.Connection:
-        return open_database(self.path, SCHEMA, VERSION, older=OLDER, exclusive=True, synchronous=self.synchronous)
+        return open_database(self.path, SCHEMA, VERSION, older=OLDER, exclusive=True)
+
+    def _synchronous(self, level: str) -> None:
+        self._guarded(lambda: self._database.execute(f"PRAGMA synchronous={level}"), None)
 
     def _amounts(self) -> Amounts:
         found = {"live": Amount(), "event": Amount()}

@@ -31,8 +31,8 @@ DROPPED = {"live": "dropped", "event": "dropped_events"}
 class Tiers:
     """Either file may be missing, never both at the beginning. progress, dropped: the outbox's, kept in both."""
 
-    def __init__(self, disk: Path, quick: Path | None, site: str, synchronous: str) -> None:
-        self.disk_path, self.quick_path, self.site, self.synchronous = disk, quick, site, synchronous
+    def __init__(self, disk: Path, quick: Path | None, site: str) -> None:
+        self.disk_path, self.quick_path, self.site = disk, quick, site
         self.id = ""
         self.quick: Tier | None = None
         self.disk: Tier | None = None
@@ -89,9 +89,9 @@ class Tiers:
     def open(self) -> None:
         """Open what is missing and can be opened."""
         if self.quick is None and self.quick_path is not None:
-            self.quick = self._tier(self.quick_path, "OFF")  # a power cut takes the whole file anyway
+            self.quick = self._tier(self.quick_path, lasting=False)  # a power cut takes the whole file anyway
         if self.disk is None:
-            self.disk = self._tier(self.disk_path, self.synchronous)
+            self.disk = self._tier(self.disk_path, lasting=True)
         if self.all():
             self._join()
 
@@ -123,9 +123,9 @@ class Tiers:
         with contextlib.suppress(OSError):  # a disk that lets nobody rename: it is refused when it is opened
             move_aside(tier.path)
 
-    def _tier(self, path: Path, synchronous: str) -> Tier | None:
+    def _tier(self, path: Path, lasting: bool) -> Tier | None:
         try:
-            tier = Tier(path, self.site, synchronous)
+            tier = Tier(path, self.site, lasting)
         except UnwritableError as error:
             if self._said.get(path) != str(error):
                 log.error("V2G-OUTBOX-DISK %s", error)

@@ -98,7 +98,7 @@ def open_outbox(site: Site) -> Outbox:
     if quick.exists():  # until now it was `spill`: what memory still holds goes to disk
         Outbox(path, site.name, most, quick=quick).close()
         remove(quick)
-    return Outbox(path, site.name, most, synchronous="FULL")
+    return Outbox(path, site.name, most)
 
 
 def open_journal(path: Path) -> JournalWriter:

@@ -137,11 +137,25 @@ def test_acknowledged_in_time_nothing_is_written_to_disk(tmp_path: Path) -> None
 
 
 def test_without_a_quick_file_the_disk_takes_all_at_once(tmp_path: Path) -> None:
-    box = Outbox(tmp_path / "state" / "outbox.sqlite", "home", synchronous="FULL")
+    box = Outbox(tmp_path / "state" / "outbox.sqlite", "home")
     box.add([live(1)], now_ms=0)
     assert box.counters().on_disk == 1
-    (level,) = box.tiers.all()[0]._database.execute("PRAGMA synchronous").fetchone()
-    assert level == 2  # FULL, sqlite.org/pragma.html#pragma_synchronous
+
+
+def test_what_goes_to_disk_is_forced_out_and_what_is_deleted_is_not(tmp_path: Path) -> None:
+    """FULL forces the log out at each commit, NORMAL does not (sqlite.org/pragma.html#pragma_synchronous)."""
+    box = outbox(tmp_path)
+    said: dict[str, list[str]] = {"quick": [], "disk": []}
+    assert box.tiers.quick is not None
+    assert box.tiers.disk is not None
+    box.tiers.quick._database.set_trace_callback(said["quick"].append)
+    box.tiers.disk._database.set_trace_callback(said["disk"].append)
+    box.add([event(1)], now_ms=0)
+    box.acknowledge(box.id, [(1, 1)])
+    levels = {name: [sql.split("=")[1] for sql in found if "synchronous" in sql] for name, found in said.items()}
+    assert [sql[:6] for sql in said["disk"]] == ["PRAGMA", "BEGIN ", "INSERT", "COMMIT", "PRAGMA", "BEGIN ",
+                                                 "DELETE", "COMMIT"]  # fmt: skip
+    assert levels == {"quick": ["OFF", "OFF"], "disk": ["FULL", "NORMAL"]}
 
 
 def test_both_in_one_folder_as_in_the_demonstration(tmp_path: Path) -> None:

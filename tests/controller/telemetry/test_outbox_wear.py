@@ -18,7 +18,7 @@ MB = 1_000_000
 BOUNDS = [
     # case                      at least    at most      why
     ("spill, acknowledged",     0,          15 * MB,     "events only, 240 a day; no live frame"),
-    ("spill, offline",          100 * MB,   700 * MB,    "a transaction of five frames every 5 s"),
+    ("spill, offline",          100 * MB,   900 * MB,    "a transaction of five frames every 5 s"),
     ("always, acknowledged",    500 * MB,   4000 * MB,   "two transactions a second, each forced out"),
     ("always, offline",         500 * MB,   4000 * MB,   "one"),
 ]

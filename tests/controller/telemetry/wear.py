@@ -54,7 +54,7 @@ def force_out(folder: Path) -> None:
 
 def hour(folder: Path, quick: Path | None, acknowledged: bool, seconds: int = HOUR_S) -> dict[str, int]:
     """Bytes a day, and the bytes of a frame. quick None: durability always."""
-    box = Outbox(folder / "outbox.sqlite", "home", quick=quick, synchronous="NORMAL" if quick else "FULL")
+    box = Outbox(folder / "outbox.sqlite", "home", quick=quick)
     force_out(folder)
     before, size = written(), 0
     for s, drafts in enumerate(frames(seconds)):
