@@ -47,7 +47,8 @@ def resident_bytes() -> int:
 def test_the_newest_frame_is_never_late_and_the_backlog_drains_at_its_rate(full: Outbox) -> None:
     pump = Pump(full)
     pump.connected(BEGIN_MS)
-    before, waiting, under_way = resident_bytes(), full.counters().waiting, []
+    before, waiting = resident_bytes(), full.counters().waiting
+    under_way: list[int] = []
     seen_ms = [BEGIN_MS]
     events_first = 0
     for now_ms in range(BEGIN_MS, BEGIN_MS + 120_000, TURN_MS):

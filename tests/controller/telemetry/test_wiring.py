@@ -14,10 +14,10 @@ from tests.controller.telemetry.test_command import SITE
 
 # fmt: off
 CHOICES = [
-    # of the site file                                   files of the outbox            live rows on disk            why
-    ("",                                                 ["run", "state"],              Amount(300_000, 800_000_000), "default"),
-    (", outbox: {max_rows: 5000, max_mb: 3}",            ["run", "state"],              Amount(5000, 3_000_000),      "bounds"),
-    (", outbox: {durability: always}",                   ["state"],                     Amount(300_000, 800_000_000), "always"),
+    # of the site file                         files in           live rows on disk              why
+    ("",                                       ["run", "state"],  Amount(300_000, 800_000_000),  "default"),
+    (", outbox: {max_rows: 5000, max_mb: 3}",  ["run", "state"],  Amount(5000, 3_000_000),       "bounds"),
+    (", outbox: {durability: always}",         ["state"],         Amount(300_000, 800_000_000),  "always"),
 ]
 # fmt: on
 
