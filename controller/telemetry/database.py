@@ -65,7 +65,7 @@ def prepare(
         steps = "".join(older.get(v, "") for v in range(found, version)) if found else ""
         database.executescript(f"BEGIN IMMEDIATE; {steps} {schema}; PRAGMA user_version={version}; COMMIT")
     except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
+        if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
             raise DatabaseRefusedError(f"{path}: another process holds it; stop that one first") from None
         raise UnwritableError(f"{path}: cannot be written: {error}") from None
 
