@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import random
 import signal
 import struct
 import sys
@@ -29,6 +28,7 @@ from controller import budgetfile, buswatch, nextsettings
 from controller.alarms import CODES
 from controller.build import build_id
 from controller.departure import departures
+from controller.epoch import new_epoch
 from controller.errors import InputError
 from controller.handed import ROOT, Handed, stamp
 from controller.lifetime import lock_folder, stop_on_signals
@@ -327,7 +327,7 @@ def facts(site: Site, writes: bool) -> dict[str, Any]:
         "start_mode": site.start_mode,
         "writes": writes,
         "plant_card": standing(site),
-        "epoch": wall_ns // 1_000_000 * 1000 + random.randrange(1000),
+        "epoch": new_epoch(wall_ns),
         "wall_offset_ns": wall_ns - now_ns,
         "boot_id": boot_id(),
         "period_ns": site.period_ms * 1_000_000,

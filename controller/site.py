@@ -34,6 +34,7 @@ from controller.sitedata import (
     MeterSite,
     MqttSite,
     Origin,
+    OutboxSite,
     RemoteSite,
     Site,
     StoreSite,
@@ -61,6 +62,7 @@ __all__ = [
     "InverterSite",
     "MeterSite",
     "MqttSite",
+    "OutboxSite",
     "Site",
     "SiteError",
     "StoreSite",
@@ -269,11 +271,12 @@ class Reader:
             return meter, inverter
 
     def telemetry(self, section: Section) -> TelemetrySite:
-        """telemetry, mqtt and store; all may be absent: then one frame a second goes to SQLite on this machine."""
+        """telemetry and its groups; all may be absent: then one frame a second goes to SQLite on this machine."""
         values = self.keep("telemetry.", read_values(TELEMETRY_KEYS, section, self.problems))
+        outbox = self.group(OutboxSite, "telemetry.outbox", values.pop("outbox", Section({}, 1))) or OutboxSite()
         mqtt = self.mqtt(values.pop("mqtt", None))
         store = self.group(StoreSite, "telemetry.store", values.pop("store", None))
-        return TelemetrySite(**values, mqtt=mqtt, store=store)
+        return TelemetrySite(**values, outbox=outbox, mqtt=mqtt, store=store)
 
     def mqtt(self, section: Section | None) -> MqttSite | None:
         """The broker, with its groups tls and bridge."""

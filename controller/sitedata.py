@@ -188,10 +188,20 @@ STORE_KEYS = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxSite:
+    """What waits until the store has it. Beyond max_rows or max_mb the oldest live frames go, counted."""
+
+    durability: str = choice(("spill", "always"), "live frames reach the disk within 5 s, or each at once", "spill")
+    max_rows: int = integer("", 1000, 10_000_000, "live frames that wait on disk: three days of one a second", 300_000)
+    max_mb: int = integer("MB", 1, 100_000, "live frames that wait on disk", 800)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TelemetrySite:
     """How often the unit reports, and to whom."""
 
     live_s: float = number("s", 0.1, 2.0, "from one live frame to the next", 1.0)
+    outbox: OutboxSite = OutboxSite()
     mqtt: MqttSite | None = None
     store: StoreSite | None = None
 
@@ -277,12 +287,13 @@ SITE_KEYS = {
     "meter": nested("the meter's own keys; see site.example.yaml"),
     "inverter": nested("the inverter's own keys; see site.example.yaml"),
     "departure": nested("ready_by, timezone", required=False),
-    "telemetry": nested("live_s, mqtt, store", required=False),
+    "telemetry": nested("live_s, outbox, mqtt, store", required=False),
     "remote": nested("enable, sources, max_charge_w, max_discharge_w, max_age_s, per_minute", required=False),
     "home_assistant": nested("enable, prefix", required=False),
 }
 TELEMETRY_KEYS = {
     **keys_of(TelemetrySite),
+    "outbox": nested("durability, max_rows, max_mb", required=False),
     "mqtt": nested("the broker's own keys", required=False),
     "store": nested("the store's own keys", required=False),
 }

@@ -49,12 +49,18 @@ def replay_check(result: Replay, run: RunReplay) -> Check:
                  not faults, reason)  # fmt: skip
 
 
-def frames_of(store: Path, site: str, epoch: int) -> NDArray[np.float64]:
-    """(source, arrival) of each live frame of one run, ms of wall clock."""
+def frames_of(store: Path, run: RunReplay) -> NDArray[np.float64]:
+    """(source, arrival) of each live frame of one run, ms of wall clock as it was when the run began.
+
+    The step that a frame ends with tells when that was: the frame's own times move when the wall clock is set.
+    """
     from controller.telemetry.sqlitestore import read_points
 
-    points = [p for p in read_points(store, site, "live") if p.epoch == epoch]
-    return np.array([(p.t_ms, p.arrived_ms) for p in points], dtype=float).reshape(-1, 2)
+    points = read_points(store, str(run.info["site"]), "live")
+    points = [p for p in points if p.body.get("run", p.epoch) == run.info["epoch"]]
+    n_last = [p.body["n_last"] for p in points]
+    t_ms = (np.interp(n_last, run.records["n"], run.records["t_ns"]) + int(run.info["wall_offset_ns"])) / 1e6
+    return np.column_stack([t_ms, t_ms + [p.arrived_ms - p.t_ms for p in points]]).reshape(-1, 2)
 
 
 def choose(result: Replay, path: Path, epoch: int | None) -> RunReplay:
@@ -77,7 +83,7 @@ def judge_journal(
     run = choose(result, path, epoch)
     if len(run.records) == 0:
         raise InputError(f"{path}: the run {run.info.get('epoch')} holds no step that could be computed")
-    frames_ms = None if store is None else frames_of(store, str(run.info["site"]), int(run.info["epoch"]))
+    frames_ms = None if store is None else frames_of(store, run)
     verdict = judge(run.records, run.info, frames_ms).plus(replay_check(result, run))
     return Judged(result, run, frames_ms, verdict)
 

@@ -1,54 +1,88 @@
 """SQLite files of the telemetry: opened, versioned, checked in one place.
 
-Errors   DatabaseRefusedError: the file is of a newer schema, or not writable; the site owner must act.
+Errors   DatabaseRefusedError: the file is of a newer schema, or another process holds it; the site owner must act.
+         UnwritableError (one of these): it cannot be opened or written now; full, read-only, no such folder.
          sqlite3.DatabaseError when the file is damaged: the caller decides (the outbox begins anew).
 """
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import time
+from collections.abc import Mapping
 from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+CHECKED_BYTES = 64 * 1024 * 1024  # a bigger file takes longer to check than the ring is deep; damage shows when read
+KEPT_ASIDE = 3  # damaged files of one name; a disk that breaks again and again must not fill itself with them
+NOTHING: Mapping[int, str] = {}
 
 
 class DatabaseRefusedError(Exception):
     """A database file cannot be used: the text says which and why. The site owner must act."""
 
 
-def open_database(path: Path, schema: str, version: int) -> sqlite3.Connection:
-    """WAL, synchronous NORMAL: survives a killed process; a power cut may cost the last transactions."""
+class UnwritableError(DatabaseRefusedError):
+    """The file or its folder cannot be written now; later it may."""
+
+
+def open_database(path: Path, schema: str, version: int, *, older: Mapping[int, str] = NOTHING,
+                  exclusive: bool = False) -> sqlite3.Connection:  # fmt: skip
+    """WAL, synchronous NORMAL: survives a killed process; a power cut may cost the last transactions.
+
+    older: what brings a file of that schema to the next one. exclusive: no second process opens it meanwhile; whoever
+    tries is refused within 5 s, and nothing is shared that a full file system could take away.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         database = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
     except (OSError, sqlite3.OperationalError) as error:
-        raise DatabaseRefusedError(f"{path}: cannot be opened: {error}") from None
+        raise UnwritableError(f"{path}: cannot be opened: {error}") from None
     try:
-        prepare(database, path, schema, version)
+        if exclusive:
+            database.execute("PRAGMA locking_mode=EXCLUSIVE")
+        prepare(database, path, schema, version, older)
     except BaseException:
         database.close()
         raise
     return database
 
 
-def prepare(database: sqlite3.Connection, path: Path, schema: str, version: int) -> None:
+def prepare(
+    database: sqlite3.Connection, path: Path, schema: str, version: int, older: Mapping[int, str] = NOTHING
+) -> None:
     """Check what is there, then create what is missing."""
-    found = int(database.execute("PRAGMA user_version").fetchone()[0])
-    if found > version:
-        raise DatabaseRefusedError(f"{path}: schema {found} is newer than {version}, the newest this program reads")
-    verdict = database.execute("PRAGMA quick_check(1)").fetchone()[0]
-    if verdict != "ok":
-        raise sqlite3.DatabaseError(str(verdict).replace("\n", " "))
     try:
+        found = int(database.execute("PRAGMA user_version").fetchone()[0])
+        if found > version:
+            raise DatabaseRefusedError(f"{path}: schema {found} is newer than {version}, the newest this program reads")
+        check(database)
         database.execute("PRAGMA journal_mode=WAL")
         database.execute("PRAGMA synchronous=NORMAL")
         database.execute("PRAGMA journal_size_limit=1048576")
-        database.executescript(f"BEGIN IMMEDIATE; {schema}; PRAGMA user_version={version}; COMMIT")
+        steps = "".join(older.get(v, "") for v in range(found, version)) if found else ""
+        database.executescript(f"BEGIN IMMEDIATE; {steps} {schema}; PRAGMA user_version={version}; COMMIT")
     except sqlite3.OperationalError as error:
-        raise DatabaseRefusedError(f"{path}: cannot be written: {error}") from None
+        if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
+            raise DatabaseRefusedError(f"{path}: another process holds it; stop that one first") from None
+        raise UnwritableError(f"{path}: cannot be written: {error}") from None
+
+
+def check(database: sqlite3.Connection) -> None:
+    """Raises sqlite3.DatabaseError."""
+    (pages,) = database.execute("PRAGMA page_count").fetchone()
+    (page_bytes,) = database.execute("PRAGMA page_size").fetchone()
+    if pages * page_bytes > CHECKED_BYTES:
+        return
+    verdict = database.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if verdict != "ok":
+        raise sqlite3.DatabaseError(str(verdict).replace("\n", " "))
 
 
 def move_aside(path: Path) -> Path:
-    """Rename a database and its -wal and -shm out of the way, keeping them for whoever wants to look."""
+    """Rename a database and its -wal and -shm out of the way, for whoever wants to look; the oldest of many go."""
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     target = path.with_name(f"{path.name}.bad-{stamp}")
     count = 1
@@ -58,4 +92,19 @@ def move_aside(path: Path) -> Path:
         part = path.with_name(path.name + suffix)
         if part.exists():
             part.rename(target.with_name(target.name + suffix))
+    prune(path)
     return target
+
+
+def remove(path: Path) -> None:
+    """A database that nobody holds, with its -wal and -shm."""
+    for suffix in ("", "-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+def prune(path: Path) -> None:
+    """Keep the KEPT_ASIDE newest."""
+    aside = [p for p in path.parent.glob(f"{path.name}.bad-*") if not p.name.endswith(("-wal", "-shm"))]
+    for old in sorted(aside, key=lambda p: (p.stat().st_ctime_ns, p.name))[:-KEPT_ASIDE]:
+        log.warning("%s: removed, %d newer ones are kept", old, KEPT_ASIDE)
+        remove(old)

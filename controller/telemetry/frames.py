@@ -1,12 +1,14 @@
 """Frames: step records -> one live frame per window, and events. Pure; time comes from the records.
 
-Window   whole multiples of window_ms of wall time (wall_offset_ns + t_ns), so that the same records always make the
-         same frames; a record of the next window closes the one before.
+Window   whole multiples of window_ms of wall time (offset + t_ns), so that the same records always make the same
+         frames; a record of the next window closes the one before.
+run      the core's run, as in its ring and journal; epoch: the stretch of wall time, see wallclock.py. Often the same.
 Units    in the names; P and Q: + = out of the inverter into the grid. t_ms: source time, Unix ms. Absent is null.
 P, Q     measured: the meter's when it sits at the inverter's terminals, else the inverter's own.
 Stale    what is older than "held" is null: a frozen number would pass for a measurement.
 Refresh  of the meter, measured: from one change of its readings to the next, no shorter than its poll.
-Events   start, state, reasons, lost, frequency_begin/_end, voltage_begin/_end: each at its own step and time.
+Events   start, end (every step up to it is in a frame), clock, state, reasons, lost, frequency_begin/_end,
+         voltage_begin/_end: each at its own step and time.
 """
 
 from __future__ import annotations
@@ -54,9 +56,12 @@ class Carry:
     """What one window hands to the next. Kept in the outbox, so that a restart neither repeats nor skips."""
 
     n_last: int = -1
+    t_last_ns: int = 0
     state: int = -1
     reasons: int = 0
     going_on: dict[str, GridEvent] = field(default_factory=dict)
+    epoch: int = -1
+    offset_ns: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON may hold it."""
@@ -66,21 +71,34 @@ class Carry:
     def from_dict(cls, stored: Mapping[str, Any]) -> Carry:
         """The reverse of to_dict."""
         events = {name: GridEvent(**event) for name, event in stored["going_on"].items()}
-        return cls(stored["n_last"], stored["state"], stored["reasons"], events)
+        known = {f.name: stored[f.name] for f in fields(cls) if f.name in stored}
+        return cls(**{**known, "going_on": events})
 
 
 class FrameBuilder:
-    """One epoch's records in, drafts out. carry: as it stood after the last window that was closed."""
+    """One run's records in, drafts out. carry: as it stood after the last window that was closed."""
 
     def __init__(self, info: Mapping[str, Any], window_ms: int, p_at_meter: bool, carry: Carry | None = None) -> None:
         self.info = info
         self.window_ns = window_ms * 1_000_000
         self.p_at_meter = p_at_meter
         self.carry = carry or Carry()
+        self.epoch, self.offset_ns = int(info["epoch"]), int(info["wall_offset_ns"])
         self.lost = 0
         self._open: list[Records] = []
         self._readings: NDArray[np.int64] | None = None  # the newest, bit by bit
         self._t_changed_ns = 0  # when they last changed
+
+    @property
+    def timed_info(self) -> dict[str, Any]:
+        """The facts of the run, with the wall clock as it is now."""
+        return {**self.info, "wall_offset_ns": self.offset_ns}
+
+    def at(self, epoch: int, offset_ns: int) -> list[Draft]:
+        """The records that follow are of this epoch; the window of another one is closed."""
+        drafts = self.flush() if epoch != self.epoch else []
+        self.epoch, self.offset_ns = epoch, offset_ns
+        return drafts
 
     def add(self, records: Records) -> list[Draft]:
         """Take records in order of n; what a closed window already holds is ignored."""
@@ -89,7 +107,7 @@ class FrameBuilder:
         drafts: list[Draft] = []
         if not len(records):
             return drafts
-        window = (int(self.info["wall_offset_ns"]) + records["t_ns"]) // self.window_ns
+        window = (self.offset_ns + records["t_ns"]) // self.window_ns
         if self._open and self._window(self._open[-1]) != window[0]:
             drafts += self.flush()
         parts = np.split(records, np.flatnonzero(np.diff(window)) + 1)
@@ -105,25 +123,35 @@ class FrameBuilder:
             return []
         records = np.concatenate(self._open)
         self._open = []
-        drafts = [*self._start(records), *self._lost(records), *self._states(records), *self._reasons(records)]
+        drafts = [*self._start(records), *self._clock(records), *self._lost(records)]
+        drafts += [*self._states(records), *self._reasons(records)]
         for name, bit, column in SIGNALS:
             drafts += self._grid(records, name, bit, column)
         drafts.append(self._live(records))
         newest = records[-1]
-        self.carry.n_last, self.carry.state = int(newest["n"]), int(newest["state"])
+        self.carry.n_last, self.carry.t_last_ns = int(newest["n"]), int(newest["t_ns"])
+        self.carry.state = int(newest["state"])
         self.carry.reasons = int(newest["reasons"])
+        self.carry.epoch, self.carry.offset_ns = self.epoch, self.offset_ns
+        return drafts
+
+    def end(self) -> list[Draft]:
+        """The run is over, and this is all of it."""
+        drafts = self.flush()
+        if self.carry.n_last >= 0:
+            drafts.append(self._event("end", {"n": self.carry.n_last, "t_ns": self.carry.t_last_ns}))
         return drafts
 
     def _window(self, records: Records) -> int:
-        return int((int(self.info["wall_offset_ns"]) + records["t_ns"][-1]) // self.window_ns)
+        return int((self.offset_ns + records["t_ns"][-1]) // self.window_ns)
 
     def _t_ms(self, t_ns: int) -> int:
-        return (int(self.info["wall_offset_ns"]) + int(t_ns)) // 1_000_000
+        return (self.offset_ns + int(t_ns)) // 1_000_000
 
     def _head(self, kind: str, t_ms: int) -> dict[str, Any]:
         info = self.info
-        return {"v": VERSION, "kind": kind, "site": info["site"], "epoch": info["epoch"], "t_ms": t_ms,
-                "start_mode": info["start_mode"]}  # fmt: skip
+        return {"v": VERSION, "kind": kind, "site": info["site"], "epoch": self.epoch, "run": info["epoch"],
+                "t_ms": t_ms, "start_mode": info["start_mode"]}  # fmt: skip
 
     def _event(self, name: str, record: Any, **facts: Any) -> Draft:
         t_ms = self._t_ms(record["t_ns"])
@@ -133,6 +161,12 @@ class FrameBuilder:
         if self.carry.n_last >= 0:
             return []
         return [self._event("start", records[0], **{key: self.info.get(key) for key in OF_RUN})]
+
+    def _clock(self, records: Records) -> list[Draft]:
+        if self.carry.epoch in (-1, self.epoch):
+            return []
+        step_ms = (self.offset_ns - self.carry.offset_ns) // 1_000_000
+        return [self._event("clock", records[0], step_ms=step_ms, epoch_before=self.carry.epoch)]
 
     def _lost(self, records: Records) -> list[Draft]:
         n = np.concatenate(([self.carry.n_last], records["n"]))

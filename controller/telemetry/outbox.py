@@ -1,214 +1,222 @@
-"""Outbox: rows wait here, numbered, until the consumer says that they are stored. SQLite.
+"""Outbox: rows wait here, numbered, until the consumer says that they are stored. SQLite, in two tiers.
 
-Numbers  seq never comes twice within one outbox; `outbox.id` is new with every new file.
-Bound    the oldest live rows go first, counted in `dropped`; events are never dropped.
-Errors   a damaged file is moved aside and a new one begun; a full disk is counted and the rows wait in memory.
-         Nothing here raises into the loop after opening. DatabaseRefusedError at opening: schema too new, or no access.
-What was sent when is not kept here: after a restart everything is sent again, and each send would wear the card.
+Tiers    New rows go to the quick file, in memory; events move on to disk at once, live rows when one has waited
+         SPILL_MS, all at close(). A row lies in one of them. A power cut costs SPILL_MS of live rows and no event.
+         See tiers.py.
+Numbers  seq never comes twice within one outbox id, whichever file is lost; `id` is new with every new file on disk.
+Bounds   of each file: the oldest live rows go first, counted in `dropped`; events only beyond a bound of their own,
+         which is that of a broken machine, loudly and counted in `dropped_events`.
+Held     rows whose time is not yet known are not sent before release().
+Errors   nothing here raises into the loop after opening. While a file cannot be written the other one serves, and with
+         none the rows wait in memory; it is tried again every RETRY_MS. DatabaseRefusedError at opening.
+What was sent when is not kept: after a restart everything is sent again, and each send would wear the card.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import sqlite3
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
-from uuid import uuid4
+from typing import Any
 
-from controller.telemetry.database import move_aside, open_database
+from controller.telemetry.tier import Amount, Kept, Tier
+from controller.telemetry.tiers import AT_ONCE, MARK_EVERY, RETRY_MS, Tiers
 from controller.telemetry.wire import Draft, Ranges, Row
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 
-VERSION = 1
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS rows (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,  -- AUTOINCREMENT: a number is not given again after its row is deleted
-    kind TEXT NOT NULL CHECK (kind IN ('live', 'event')),
-    created_ms INTEGER NOT NULL,
-    body TEXT NOT NULL);
-CREATE INDEX IF NOT EXISTS rows_kind ON rows (kind, seq);
-CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID
-"""
-MAX_LIVE = 100_000  # 28 h of one frame a second, about 150 MB
-MAX_IN_MEMORY = 1000  # live rows kept while the disk refuses
+SPILL_MS = 5_000
+MIB = 1024 * 1024
+MOST = Amount(300_000, 800 * MIB)  # live rows on disk: three days of one a second
+QUICK = Amount(20_000, 32 * MIB)  # live rows in the quick file while the disk refuses: they are the host's memory
+EVENTS = Amount(100_000, 64 * MIB)  # of either file; an ordinary day has some hundred
+IN_MEMORY = {"live": 1000, "event": 10_000}  # rows kept while no file takes them
 
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """Since this process began, except waiting (now) and dropped (since the file began)."""
+    """Since this process began, except waiting, held, on_disk (now) and what was dropped (since the file began)."""
 
     added: int = 0
     acknowledged: int = 0
     waiting: int = 0
+    held: int = 0
+    on_disk: int = 0
     dropped: int = 0
+    dropped_events: int = 0
     failed_writes: int = 0
 
 
 class Outbox:
-    """Used by one thread of one process."""
+    """Used by one thread of one process. most: live rows on disk, and their bytes."""
 
-    def __init__(self, path: Path, site: str, max_live: int = MAX_LIVE) -> None:
-        self.path, self.site, self.max_live = path, site, max_live
-        self._pending: list[tuple[Draft, int]] = []
-        self._added = self._acknowledged = self._failed = self._dropped = 0
-        self._live = self._events = 0
-        self._refusing = False
-        self._open()
+    def __init__(self, path: Path, site: str, most: Amount = MOST, *, quick: Path | None = None) -> None:
+        self.path, self.site, self.most = path, site, most
+        self.tiers = Tiers(path, quick, site)
+        self._pending: list[Kept] = []  # without a number yet
+        self._added = self._acknowledged = 0
+
+    @property
+    def id(self) -> str:
+        """Names this outbox on the wire."""
+        return self.tiers.id
+
+    # ---- in ----
 
     def add(self, drafts: Sequence[Draft], now_ms: int, progress: Mapping[str, Any] | None = None) -> bool:
         """Number and keep rows, together with how far the source has been read. False: they wait in memory."""
-        self._pending += [(draft, now_ms) for draft in drafts]
-        rows = [(d.kind, at, json.dumps(d.body, separators=(",", ":"), allow_nan=False)) for d, at in self._pending]
-        kinds = [kind for kind, _, _ in rows]
-
-        def write() -> bool:
-            self._database.executemany("INSERT INTO rows (kind, created_ms, body) VALUES (?, ?, ?)", rows)
-            if progress is not None:
-                self._put("progress", json.dumps(progress))
-            return True
-
-        if not self._transaction(write, False):
+        tiers = self.tiers
+        refused = bool(self._pending) and now_ms < tiers.retry_ms
+        self._pending += [kept(draft, now_ms) for draft in drafts]
+        tiers.mend()
+        tier = None if refused else self._keep(progress)
+        if tier is None and tiers.mend():  # it was damaged; there is a new one now
+            tier = self._keep(progress)
+        if tier is None:
+            tiers.retry_ms = tiers.retry_ms if refused else now_ms + RETRY_MS
             self._bound_memory()
             return False
-        self._pending.clear()
-        self._added += len(rows)
-        self._live, self._events = self._live + kinds.count("live"), self._events + kinds.count("event")
-        if self._live > self.max_live:
-            self._drop_oldest(self._live - self.max_live)
+        self._bound(tier)
+        if tier is tiers.quick and tier.amounts["event"].rows:
+            self._spill("kind = 'event'", now_ms)
         return True
+
+    def tend(self, now_ms: int) -> None:
+        """Each turn: what has waited long enough goes to disk; what was refused is tried again."""
+        tiers = self.tiers
+        tiers.mend()
+        if (tiers.missing or self._pending) and now_ms >= tiers.retry_ms:
+            tiers.open()
+            self.add((), now_ms)
+            if tiers.missing:
+                tiers.retry_ms = now_ms + RETRY_MS
+        # what an earlier process has left is old, whatever its clock said
+        if tiers.quick is not None and tiers.quick.any("seq < ? OR created_ms <= ?", tiers.first, now_ms - SPILL_MS):
+            self._spill("1", now_ms)
+        if tiers.quick is not None:
+            tiers.mark(now_ms, MARK_EVERY)
+
+    def release(self, stamp: Callable[[dict[str, Any], int], None], now_ms: int) -> None:
+        """Held rows may go. stamp(body, wall offset it was stamped with) puts the right time into the body."""
+        if now_ms < self.tiers.retry_ms:
+            return
+        for tier in self.tiers.all():
+            while rows := tier.select("held_ns IS NOT NULL ORDER BY seq", (), AT_ONCE):
+                if not tier.rewrite([restamped(row, stamp) for row in rows]):
+                    self.tiers.retry_ms = now_ms + RETRY_MS
+                    break
 
     def progress(self) -> dict[str, Any]:
         """What the last add() said, also from before a restart; {} in a new file."""
-        text = self._guarded(lambda: self._get("progress"), None)
-        return json.loads(text) if text else {}
+        return self.tiers.progress
+
+    # ---- out ----
 
     def fresh(self, after_seq: int, since_ms: int, limit: int = 1000) -> list[Row]:
-        """Rows with a higher number and not older than since_ms: events first."""
-        return self._select("seq > ? AND created_ms >= ? ORDER BY kind = 'live', seq", (after_seq, since_ms), limit)
+        """Rows of this process with a higher number and not older than since_ms: events first."""
+        where = "seq > ? AND created_ms >= ? AND held_ns IS NULL ORDER BY kind = 'live', seq"
+        rows = self._select(where, (max(after_seq, self.tiers.first - 1), since_ms), limit)
+        return sorted(rows, key=lambda row: (row.kind == "live", row.seq))[:limit]
 
     def next_batch(self, limit: int, skip: Collection[int] = ()) -> list[Row]:
         """What waits: events in order, then live rows newest first, but not the numbers in `skip`."""
         batch: list[Row] = []
-        for where in ("kind = 'event' ORDER BY seq", "kind = 'live' ORDER BY seq DESC"):
+        for kind, order, sign in (("event", "ASC", 1), ("live", "DESC", -1)):
             room = limit - len(batch)
             if room > 0:
-                batch += [row for row in self._select(where, (), room + len(skip)) if row.seq not in skip][:room]
+                where = f"kind = '{kind}' AND held_ns IS NULL ORDER BY seq {order}"
+                rows = [row for row in self._select(where, (), room + len(skip)) if row.seq not in skip]
+                batch += sorted(rows, key=lambda row: sign * row.seq)[:room]
         return batch
 
     def newest_seq(self) -> int:
         """The highest number given so far, 0 in a new file."""
-        query = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'rows'"
-        return self._guarded(lambda: int(self._database.execute(query).fetchone()[0]), 0)
+        return self.tiers.next - 1
 
     def acknowledge(self, outbox_id: str, ranges: Ranges) -> int:
         """Delete rows the consumer has stored; another outbox's numbers are ignored. -> rows deleted."""
         if outbox_id != self.id:
             return 0
-
-        def delete() -> dict[str, int]:
-            gone = {"live": 0, "event": 0}
-            for (first, last), kind in product(ranges, gone):
-                query = "DELETE FROM rows WHERE kind = ? AND seq BETWEEN ? AND ?"
-                gone[kind] += self._database.execute(query, (kind, first, last)).rowcount
-            return gone
-
-        gone = self._transaction(delete, {"live": 0, "event": 0})
-        self._live, self._events = self._live - gone["live"], self._events - gone["event"]
-        self._acknowledged += sum(gone.values())
-        return sum(gone.values())
+        gone = sum(tier.delete(ranges) for tier in self.tiers.all())
+        self._acknowledged += gone
+        return gone
 
     def counters(self) -> Counters:
         """For the status file and the frames."""
-        waiting = self._live + self._events + len(self._pending)
-        return Counters(self._added, self._acknowledged, waiting, self._dropped, self._failed)
+        tiers = self.tiers
+        waiting = sum(tier.rows for tier in tiers.all()) + len(self._pending)
+        on_disk = tiers.disk.rows if tiers.disk is not None else 0
+        failed = tiers.failed + sum(tier.failed for tier in tiers.all())
+        held = sum(tier.held for tier in tiers.all())
+        return Counters(self._added, self._acknowledged, waiting, held, on_disk, tiers.dropped["live"],
+                        tiers.dropped["event"], failed)  # fmt: skip
 
     def close(self) -> None:
-        """Rows that the disk refused to the end are lost here, and only these."""
+        """Everything to disk. Rows that no file has taken to the end are lost here, and only these."""
+        self.tiers.retry_ms = 0
         if self._pending and not self.add((), 0):
             log.error("V2G-OUTBOX-DISK %s: %d rows could not be written and are lost", self.path, len(self._pending))
-        self._database.close()
+        self.tiers.close()
 
-    def _open(self) -> None:
-        try:
-            self._database = open_database(self.path, SCHEMA, VERSION)
-            owner = self._get("site")
-            if owner not in (None, self.site):
-                self._database.close()
-                raise sqlite3.DatabaseError(f"it belongs to site {owner}, not {self.site}")
-        except sqlite3.DatabaseError as error:
-            moved = move_aside(self.path)
-            log.error("V2G-OUTBOX-DAMAGED %s: %s; moved to %s, a new outbox begins", self.path, error, moved.name)
-            self._database = open_database(self.path, SCHEMA, VERSION)
-        if self._get("outbox") is None:
-            self._put("outbox", uuid4().hex[:16])
-            self._put("site", self.site)
-        self.id = str(self._get("outbox"))
-        self._dropped = max(self._dropped, int(self._get("dropped") or 0))
-        self._live, self._events = (self._count(kind) for kind in ("live", "event"))
+    # ---- rows and their bounds ----
 
-    def _get(self, key: str) -> str | None:
-        found = self._database.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-        return str(found[0]) if found else None
-
-    def _put(self, key: str, value: str) -> None:
-        self._database.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
-
-    def _count(self, kind: str) -> int:
-        return int(self._database.execute("SELECT count(*) FROM rows WHERE kind = ?", (kind,)).fetchone()[0])
+    def _keep(self, progress: Mapping[str, Any] | None) -> Tier | None:
+        """What is pending gets its numbers and goes into the first file that takes it."""
+        tiers = self.tiers
+        rows = [row._replace(seq=seq) for seq, row in enumerate(self._pending, tiers.next)]
+        position = tiers.position() | {"next": tiers.next + len(rows)}
+        if progress is not None:
+            position["progress"] = dict(progress)
+        tier = next((tier for tier in tiers.all() if tier.insert(rows, position)), None)
+        if tier is not None:
+            self._pending.clear()
+            tiers.next, tiers.progress = position["next"], position["progress"]
+            self._added += len(rows)
+        return tier
 
     def _select(self, where: str, values: tuple[int, ...], limit: int) -> list[Row]:
-        query = f"SELECT seq, kind, created_ms, body FROM rows WHERE {where} LIMIT ?"
-        nothing: list[Any] = []
-        found = self._guarded(lambda: self._database.execute(query, (*values, limit)).fetchall(), nothing)
-        return [Row(self.id, *columns) for columns in found]
+        rows = [row for tier in self.tiers.all() for row in tier.select(where, values, limit)]
+        return [Row(self.id, row.seq, row.kind, row.created_ms, row.body) for row in rows]
 
-    def _drop_oldest(self, count: int) -> None:
-        def drop() -> int:
-            query = "DELETE FROM rows WHERE seq IN (SELECT seq FROM rows WHERE kind = 'live' ORDER BY seq LIMIT ?)"
-            gone = self._database.execute(query, (count,)).rowcount
-            self._put("dropped", str(self._dropped + gone))
-            return gone
+    def _spill(self, where: str, now_ms: int) -> None:
+        self.tiers.spill(where, now_ms)
+        if self.tiers.disk is not None:
+            self._bound(self.tiers.disk)
 
-        gone = self._transaction(drop, 0)
-        self._live, self._dropped = self._live - gone, self._dropped + gone
+    def _bound(self, tier: Tier) -> None:
+        for kind, most in (("live", self.most if tier is self.tiers.disk else QUICK), ("event", EVENTS)):
+            excess = tier.amounts[kind] - most
+            if excess.rows > 0 or excess.bytes > 0:
+                self._count_dropped(kind, tier.drop_oldest(kind, excess, partial(self._after_drop, kind)))
+
+    def _after_drop(self, kind: str, gone: int) -> dict[str, Any]:
+        return self.tiers.position(**{kind: gone})
+
+    def _count_dropped(self, kind: str, gone: int) -> None:
+        if gone and kind == "event" and not self.tiers.dropped[kind]:
+            log.error("V2G-OUTBOX-EVENTS %s: more than %d events wait; the oldest are dropped", self.path, EVENTS.rows)
+        self.tiers.dropped[kind] += gone
 
     def _bound_memory(self) -> None:
-        live = [i for i, (draft, _) in enumerate(self._pending) if draft.kind == "live"]
-        gone = set(live[: max(0, len(live) - MAX_IN_MEMORY)])
-        self._pending = [pair for i, pair in enumerate(self._pending) if i not in gone]
-        self._dropped += len(gone)
+        for kind, most in IN_MEMORY.items():
+            of_kind = [i for i, row in enumerate(self._pending) if row.kind == kind]
+            gone = set(of_kind[: max(0, len(of_kind) - most)])
+            self._pending = [row for i, row in enumerate(self._pending) if i not in gone]
+            self._count_dropped(kind, len(gone))
 
-    def _transaction(self, work: Callable[[], T], otherwise: T) -> T:
-        def whole() -> T:
-            with self._database:
-                self._database.execute("BEGIN IMMEDIATE")
-                return work()
 
-        return self._guarded(whole, otherwise)
+def kept(draft: Draft, at_ms: int) -> Kept:
+    """A draft as it lies in a file, but for its number. Its body is ASCII: so many characters, so many bytes."""
+    body = json.dumps(draft.body, separators=(",", ":"), allow_nan=False)
+    return Kept(0, draft.kind, at_ms, body, len(body), draft.held_ns)
 
-    def _guarded(self, work: Callable[[], T], otherwise: T) -> T:
-        """Do it, or count the failure; begin anew when the file turns out damaged."""
-        try:
-            result = work()
-        except sqlite3.OperationalError as error:  # disk full, I/O error, read-only, locked
-            self._failed += 1
-            if not self._refusing:
-                log.error("V2G-OUTBOX-DISK %s: %s; rows wait in memory", self.path, error)
-            self._refusing = True
-            return otherwise
-        except sqlite3.DatabaseError as error:
-            self._failed += 1
-            log.error("V2G-OUTBOX-DAMAGED %s: %s", self.path, error)
-            self._database.close()
-            self._open()
-            return otherwise
-        if self._refusing:
-            log.warning("V2G-OUTBOX-DISK %s: writable again", self.path)
-        self._refusing = False
-        return result
+
+def restamped(row: Kept, stamp: Callable[[dict[str, Any], int], None]) -> Kept:
+    """A held row with the time that is right."""
+    body = json.loads(row.body)
+    stamp(body, row.held_ns or 0)
+    text = json.dumps(body, separators=(",", ":"), allow_nan=False)
+    return row._replace(body=text, bytes=len(text), held_ns=None)

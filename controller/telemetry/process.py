@@ -3,6 +3,7 @@
 A turn takes what is new, hands over what is due, and writes <runtime_dir>/telemetry.json once a second. It waits for
 nobody: a dead broker or store leaves rows in the outbox, a missing ring is looked for again.
 Restart: the journal says its last step, the outbox how far the frames have come; the older of both is where to begin.
+Clock: looked at once a second; see wallclock.py.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from controller.telemetry.follow import Chunk, Journal, RingFollower
 from controller.telemetry.frames import Carry, FrameBuilder
 from controller.telemetry.outbox import Outbox
 from controller.telemetry.pump import Pump
+from controller.telemetry.wallclock import WAIT_NS, WAITING, ClockMap, Reading
 from controller.telemetry.wire import VERSION, Draft
 from controller.wholefile import write_whole
 from cython_core.records import Freshness
@@ -34,13 +36,19 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 STATUS_MS = 1000
+CLOCK_NS = 1_000_000_000
+OF_OUTBOX = ("dropped", "dropped_events", "failed_writes", "waiting")  # in every frame
 
 
 class Telemetry:
-    """Everything injected; turn(now_ms) is called about ten times a second. desk: for sites that take commands."""
+    """Everything injected; turn() is called about ten times a second. desk: for sites that take commands.
+
+    clock_wait_ns: 0 holds no row for its time.
+    """
 
     def __init__(self, ring: RingFollower, journal: Journal, outbox: Outbox, delivery: Delivery, live_ms: int,
-                 p_at_meter: bool, runtime_dir: Path, desk: Desk | None = None) -> None:  # fmt: skip
+                 p_at_meter: bool, runtime_dir: Path, desk: Desk | None = None,
+                 clock_wait_ns: int = WAIT_NS) -> None:  # fmt: skip
         self.ring, self.journal, self.outbox, self.delivery = ring, journal, outbox, delivery
         self.live_ms, self.p_at_meter = live_ms, p_at_meter
         self.status_path, self.buses_path = runtime_dir / "telemetry.json", runtime_dir / BUSES
@@ -48,24 +56,35 @@ class Telemetry:
         self.pump = Pump(outbox)
         self.frames = self.lost_records = 0
         self._builder: FrameBuilder | None = None
+        self._clock: ClockMap | None = None
+        self._now: Reading | None = None
+        self.clock_wait_ns = clock_wait_ns
         self.journal_failures = 0
         self._connection = 0
         self.desk = desk
         self._soc_pu: float | None = None
-        self._told_ms = 0
+        self._told_ms = self._ahead_ms = 0  # of the epoch's time before the steady one
         self._newest_n = -1
         self._fed_ms = self._status_ms = 0
 
-    def turn(self, now_ms: int) -> None:
-        """One round. now_ms: Unix time."""
+    def turn(self, now_ms: int, now: Reading | None = None) -> None:
+        """One round. now_ms: steady, from Unix time on. now: the clocks as they are; None: right since the ring."""
+        due = now is not None and (self._now is None or now.t_ns - self._now.t_ns >= CLOCK_NS)
+        self._now = now if due else self._now
         if self.ring.reader is None:
             self.ring.open(self._start_n)
+        if due:
+            self._look(now_ms)
+            if self._clock is not None and now is not None:
+                self._ahead_ms = (self._clock.newest.offset_ns + now.t_ns) // 1_000_000 - now_ms
         for chunk in self.ring.chunks():
             self._take(chunk, now_ms)
-        if self._builder is not None and (self.ring.reader is None or now_ms - self._fed_ms > self.live_ms):
-            self._keep(self._builder.flush(), now_ms)  # the core has stopped, or a new one has taken over
-        if self.ring.reader is None:
+        if self._builder is not None and self.ring.reader is None:
+            self._keep(self._builder.end(), now_ms)  # a new core has taken over
             self._builder = self._soc_pu = None
+        elif self._builder is not None and now_ms - self._fed_ms > self.live_ms:
+            self._keep(self._builder.flush(), now_ms)  # the core has stopped
+        self.outbox.tend(now_ms)
         self.deliver(now_ms)
         if self.desk is not None:
             self._tell(self.desk.turn(self._soc_pu), now_ms)
@@ -73,9 +92,9 @@ class Telemetry:
             self._status_ms = now_ms
             self.write_status(now_ms)
 
-    def finish(self, now_ms: int) -> None:
+    def finish(self, now_ms: int, now: Reading | None = None) -> None:
         """Take what is left, close the open window, hand over once more."""
-        self.turn(now_ms)
+        self.turn(now_ms, now)
         if self._builder is not None:
             self._keep(self._builder.flush(), now_ms)
         self._write_journal(self.journal.close)
@@ -97,7 +116,8 @@ class Telemetry:
         to = {"delivery": self.delivery.name, "connected": self.delivery.connected, **self.delivery.counters()}
         info = {} if self._builder is None else self._builder.info
         of_run = {
-            "epoch": info.get("epoch"),
+            "run": info.get("epoch"),
+            "epoch": None if self._builder is None else self._builder.epoch,
             "unverified": info.get("unverified", ""),
             "realtime": info.get("realtime"),
         }
@@ -109,18 +129,32 @@ class Telemetry:
         progress = self.outbox.progress()
         carry = Carry.from_dict(progress["carry"]) if progress.get("epoch") == epoch else Carry()
         self._builder = FrameBuilder(info, self.live_ms, self.p_at_meter, carry)
+        self._clock = ClockMap.begin(info, progress.get("clock"))
+        self._look(self._fed_ms)
         written_to = self.journal.resume_n(epoch) or 0
         self._write_journal(lambda: self.journal.begin(info))
         return min(carry.n_last + 1, written_to)
 
+    def _look(self, now_ms: int) -> None:
+        """At the clocks: what they change is kept before any row that rests on it is sent."""
+        if self._clock is None or self._now is None:
+            return
+        if self._clock.look(self._now, self.clock_wait_ns):
+            self.outbox.add((), now_ms, self._progress())
+        if self._clock.newest.clock != WAITING:
+            self.outbox.release(self._clock.stamp, now_ms)
+
     def _take(self, chunk: Chunk, now_ms: int) -> None:
         assert self._builder is not None
+        assert self._clock is not None
         self._write_journal(lambda: self.journal.append(chunk.raw, chunk.snapshot))
         self._newest_n, self._fed_ms = int(chunk.records["n"][-1]), now_ms
         newest = chunk.records[-1]
         soc_known = newest["fresh_d"] <= Freshness.HELD and np.isfinite(newest["d_soc_pu"])
         self._soc_pu = float(newest["d_soc_pu"]) if soc_known else None
-        self._keep(self._builder.add(chunk.records), now_ms)
+        for segment, records in self._clock.split(chunk.records):
+            drafts = self._builder.at(segment.epoch, segment.offset_ns) + self._builder.add(records)
+            self._keep(drafts, now_ms)
 
     def _write_journal(self, work: Callable[[], None]) -> None:
         try:
@@ -135,29 +169,39 @@ class Telemetry:
             return
         self.lost_records += sum(d.body["records"] for d in drafts if d.name == "lost")
         counters = self.outbox.counters()
-        own = {"dropped": counters.dropped, "failed_writes": counters.failed_writes, "waiting": counters.waiting,
-               **self.delivery.counters()}  # fmt: skip
+        own = {name: getattr(counters, name) for name in OF_OUTBOX} | self.delivery.counters()
         for draft in drafts:
             if draft.kind == "live":
                 self.frames += 1
                 draft.body["telemetry"] = {**own, "lost_records": self.lost_records}
-                self.buses = read_buses(self.buses_path, self._builder.info, draft.t_ms)
+                self.buses = read_buses(self.buses_path, self._builder.timed_info, draft.t_ms)
                 if self.buses:
                     draft.body["bus"] = self.buses
                 if self.desk is not None:
                     self.desk.live(draft.body)
-        progress = {"epoch": self._builder.info["epoch"], "carry": self._builder.carry.to_dict()}
-        self.outbox.add(drafts, now_ms, progress)
+        if self._now is not None and self._clock is not None:
+            drafts = [self._clock.timed(draft) for draft in drafts]
+        self.outbox.add(drafts, now_ms, self._progress())
+
+    def _progress(self) -> dict[str, Any]:
+        """What a restart of ours needs."""
+        assert self._builder is not None
+        assert self._clock is not None
+        return {"epoch": self._builder.info["epoch"], "carry": self._builder.carry.to_dict(),
+                "clock": self._clock.to_dict()}  # fmt: skip
 
     def _tell(self, events: Sequence[tuple[str, dict[str, Any]]], now_ms: int) -> None:
         """Events of our own, each at a time of its own: two of one name and time would be one row to the store."""
         info = {} if self._builder is None else self._builder.info
         drafts = []
         for name, facts in events:
-            self._told_ms = max(self._told_ms + 1, now_ms)
-            head = {"v": VERSION, "kind": "event", "site": self.outbox.site, "epoch": info.get("epoch", 0),
+            self._told_ms = max(self._told_ms + 1, now_ms + self._ahead_ms)
+            head = {"v": VERSION, "kind": "event", "site": self.outbox.site, "run": info.get("epoch", 0),
+                    "epoch": info.get("epoch", 0) if self._clock is None else self._clock.newest.epoch,
                     "t_ms": self._told_ms, "start_mode": info.get("start_mode", "unknown"), "event": name}  # fmt: skip
             drafts.append(Draft("event", name, self._told_ms, {**head, **facts}))
+        if self._now is not None and self._clock is not None:
+            drafts = [self._clock.timed(draft) for draft in drafts]
         if drafts:
             self.outbox.add(drafts, now_ms)
 

@@ -33,12 +33,16 @@ class MessageError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A live frame or an event before the outbox has numbered it. name: "live", or which event."""
+    """A live frame or an event before the outbox has numbered it. name: "live", or which event.
+
+    held_ns: the wall offset its times were made with, when they must wait for a better one.
+    """
 
     kind: str
     name: str
     t_ms: int
     body: dict[str, Any]
+    held_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

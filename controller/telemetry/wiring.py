@@ -16,12 +16,14 @@ from controller.lifetime import die_with_parent, lock_folder, stop_on_signals
 from controller.site import BridgeSite, Site
 from controller.telemetry.access import AccessError, load_access
 from controller.telemetry.bridge import Bridge
-from controller.telemetry.database import DatabaseRefusedError, move_aside
+from controller.telemetry.database import DatabaseRefusedError, move_aside, remove
 from controller.telemetry.delivery import Delivery
 from controller.telemetry.follow import RingFollower
 from controller.telemetry.outbox import Outbox
 from controller.telemetry.process import Telemetry
 from controller.telemetry.stores import make_store
+from controller.telemetry.tier import Amount
+from controller.telemetry.wallclock import WAIT_NS, read_clock
 from cython_core.realtime.ring import RingReader
 
 if TYPE_CHECKING:
@@ -41,7 +43,7 @@ def run_telemetry(site: Site, parent_death: bool) -> int:
     if lock is None:
         return complain(f"{site.state_dir}: another telemetry process of this site is running")
     try:
-        outbox = Outbox(site.state_dir / "outbox.sqlite", site.name)
+        outbox = open_outbox(site)
         delivery, desk = make_delivery(site)
     except (AccessError, DatabaseRefusedError, InputError) as error:
         return complain(str(error))
@@ -49,7 +51,7 @@ def run_telemetry(site: Site, parent_death: bool) -> int:
     delivery.start()
     clock = steady_clock()
     while not stopping.wait(TURN_S):
-        telemetry.turn(clock())
+        telemetry.turn(clock(), read_clock())
     say_goodbye(telemetry, delivery, clock)
     outbox.close()
     lock.close()
@@ -86,7 +88,21 @@ def make_telemetry(site: Site, outbox: Outbox, delivery: Delivery, desk: Desk | 
     p_at_meter = site.meter.location == "inverter"
     journal = open_journal(site.state_dir / "journal.v2gj")
     live_ms = round(site.telemetry.live_s * 1000)
-    return Telemetry(ring, journal, outbox, delivery, live_ms, p_at_meter, site.runtime_dir, desk)
+    wait_ns = 0 if site.start_mode == "demo" else WAIT_NS  # nobody waits ten minutes to see a demonstration
+    return Telemetry(ring, journal, outbox, delivery, live_ms, p_at_meter, site.runtime_dir, desk, wait_ns)
+
+
+def open_outbox(site: Site) -> Outbox:
+    """As the site wants it to last. Raises DatabaseRefusedError."""
+    choice = site.telemetry.outbox
+    most = Amount(choice.max_rows, choice.max_mb * 1_000_000)
+    path, quick = site.state_dir / "outbox.sqlite", site.runtime_dir / "outbox-quick.sqlite"
+    if choice.durability == "spill":
+        return Outbox(path, site.name, most, quick=quick)
+    if quick.exists():  # until now it was `spill`: what memory still holds goes to disk
+        Outbox(path, site.name, most, quick=quick).close()
+        remove(quick)
+    return Outbox(path, site.name, most)
 
 
 def open_journal(path: Path) -> JournalWriter:
@@ -115,7 +131,7 @@ def make_delivery(site: Site) -> tuple[Delivery, Desk | None]:
 
 def say_goodbye(telemetry: Telemetry, delivery: Delivery, clock: Callable[[], int]) -> None:
     """Flush; wait a little for the last acknowledgements (what stays is sent after the next start)."""
-    telemetry.finish(clock())
+    telemetry.finish(clock(), read_clock())
     deadline = time.monotonic() + FAREWELL_S
     while delivery.connected and telemetry.outbox.counters().waiting and time.monotonic() < deadline:
         time.sleep(0.05)

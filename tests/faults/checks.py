@@ -50,8 +50,8 @@ def assert_nothing_lost(live: list[Arrival], events: list[Arrival], newest_n: di
     seqs = sorted(row.seq for row in live + events)
     assert seqs == list(range(seqs[0], seqs[0] + len(seqs))), f"rows of outbox {outbox} are absent"
     assert seqs[0] == 1
-    for epoch, newest in newest_n.items():
-        windows = sorted((row.body["n_first"], row.body["n_last"]) for row in live if row.epoch == epoch)
+    for run, newest in newest_n.items():
+        windows = sorted((row.body["n_first"], row.body["n_last"]) for row in live if row.body["run"] == run)
         assert windows[0][0] == 0
         assert [first for first, _ in windows[1:]] == [last + 1 for _, last in windows[:-1]]
         assert windows[-1][1] >= newest

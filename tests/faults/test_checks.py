@@ -38,7 +38,7 @@ def replayed(records: Records, **run: Any) -> Replay:
 
 def rows(*seqs: int) -> list[Arrival]:
     """Live rows: row s carries the steps 10 (s - 1) ... 10 s - 1."""
-    bodies = [(s, {"n_first": 10 * s - 10, "n_last": 10 * s - 1}) for s in seqs]
+    bodies = [(s, {"run": EPOCH, "n_first": 10 * s - 10, "n_last": 10 * s - 1}) for s in seqs]
     return [Arrival("rig", "live", EPOCH, 1000 * s, "live", "a", s, 1000 * s, body) for s, body in bodies]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from controller.telemetry.outbox import Outbox
 from controller.telemetry.wire import Draft
 from cython_core.bulk import STEP, from_bytes, stack
 from cython_core.records import State, StepRecord
@@ -77,7 +78,7 @@ class MemoryReader:
 
     def copy(self) -> MemoryReader:
         reader = MemoryReader(self.ring, self.epoch, self.depth)
-        reader.rows, reader.original = self.rows, self  # type: ignore[attr-defined]
+        reader.rows, reader.info = self.rows, self.info
         return reader
 
     def push(self, rows: NDArray[Any]) -> None:
@@ -132,3 +133,9 @@ def closing(*things: Any) -> Iterator[None]:
     finally:
         for thing in things:
             thing.close()
+
+
+def killed(box: Outbox) -> None:
+    """As SIGKILL leaves its files: nothing is moved, nothing said; the locks are gone."""
+    for tier in box.tiers.all():
+        tier.close()

@@ -13,7 +13,7 @@ from controller.telemetry.follow import RingFollower
 from controller.telemetry.outbox import Outbox
 from controller.telemetry.process import Telemetry
 from controller.telemetry.wire import Ranges, Row
-from tests.controller.telemetry.makers import WALL_MS, MemoryJournal, MemoryReader, MemoryRing, records
+from tests.controller.telemetry.makers import WALL_MS, MemoryJournal, MemoryReader, MemoryRing, killed, records
 
 
 class Listener:
@@ -63,11 +63,13 @@ class Rig:
         self.start()
 
     def start(self) -> None:
-        outbox = Outbox(self.folder / "outbox.sqlite", "home")
+        outbox = Outbox(self.folder / "outbox.sqlite", "home", quick=self.folder / "outbox-quick.sqlite")
         follower = RingFollower(self.folder / "ring", self.ring.open)
         self.telemetry = Telemetry(follower, self.journal, outbox, self.listener, 1000, True, self.folder)
 
-    restart = start
+    def restart(self) -> None:
+        killed(self.telemetry.outbox)
+        self.start()
 
     def turn(self, after_ms: int = 100) -> None:
         self.now_ms += after_ms
@@ -198,7 +200,8 @@ def test_status_file(rig: Rig) -> None:
 def test_a_frame_carries_what_was_lost_on_the_way(rig: Rig) -> None:
     feed(rig, rig.ring.begin(7), 0, 11)
     body = json.loads(rig.listener.rows[-1].body)
-    assert body["telemetry"] == {"dropped": 0, "failed_writes": 0, "waiting": 0, "lost_records": 0}
+    lost = {"dropped": 0, "dropped_events": 0, "failed_writes": 0, "waiting": 0, "lost_records": 0}
+    assert body["telemetry"] == lost
 
 
 def test_frames_and_status_carry_what_the_delivery_counts(rig: Rig) -> None:

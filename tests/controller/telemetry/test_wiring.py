@@ -1,0 +1,70 @@
+"""A site's choices for its outbox."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from controller.site import load_site
+from controller.telemetry.tier import Amount
+from controller.telemetry.wiring import open_outbox
+from tests.controller.telemetry.makers import event, killed, live
+from tests.controller.telemetry.test_command import SITE
+
+# fmt: off
+CHOICES = [
+    # of the site file                         files in           live rows on disk              why
+    ("",                                       ["run", "state"],  Amount(300_000, 800_000_000),  "default"),
+    (", outbox: {max_rows: 5000, max_mb: 3}",  ["run", "state"],  Amount(5000, 3_000_000),       "bounds"),
+    (", outbox: {durability: always}",         ["state"],         Amount(300_000, 800_000_000),  "always"),
+]
+# fmt: on
+
+
+def written(folder: Path, more: str) -> Path:
+    path = folder / "site.yaml"
+    path.write_text(SITE.format(folder=folder, more=more))
+    return path
+
+
+@pytest.mark.parametrize(("more", "folders", "most", "why"), CHOICES, ids=[c[-1] for c in CHOICES])
+def test_bounds_and_files(tmp_path: Path, more: str, folders: list[str], most: Amount, why: str) -> None:
+    box = open_outbox(load_site(written(tmp_path, more)))
+    box.add([live(1)], now_ms=0)
+    assert box.most == most, why
+    assert sorted({path.parent.name for path in tmp_path.glob("*/outbox*.sqlite")}) == folders
+    box.close()
+
+
+def test_from_spill_to_always_what_memory_held_goes_to_disk_and_no_number_comes_twice(tmp_path: Path) -> None:
+    box = open_outbox(load_site(written(tmp_path, "")))
+    box.add([live(1), event(1), live(2)], now_ms=0)
+    killed(box)
+    box = open_outbox(load_site(written(tmp_path, ", outbox: {durability: always}")))
+    box.add([live(3)], now_ms=0)
+    assert sorted(row.seq for row in box.next_batch(10)) == [1, 2, 3, 4]
+    assert not list((tmp_path / "run").glob("outbox*"))
+    box.close()
+    box = open_outbox(load_site(written(tmp_path, "")))
+    box.add([live(4)], now_ms=0)
+    assert len({row.seq for row in box.next_batch(10)}) == 5
+    box.close()
+
+
+# fmt: off
+MISTAKES = [
+    ("durability: never",   "durability = never is not one of"),
+    ("max_rows: 0",         "max_rows = 0 is outside 1000 ... 10000000"),
+    ("max_gb: 1",           "unknown key 'max_gb'; known: durability, max_mb, max_rows"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("key", "message"), MISTAKES, ids=[c[0] for c in MISTAKES])
+def test_mistakes_are_told_at_their_line(tmp_path: Path, key: str, message: str) -> None:
+    path = written(tmp_path, f", outbox: {{{key}}}")
+    line = 1 + next(i for i, text in enumerate(path.read_text().splitlines()) if "outbox:" in text)
+    with pytest.raises(Exception, match=message) as error:
+        load_site(path)
+    assert f"{path}:{line}: " in str(error.value)
