@@ -30,7 +30,7 @@ def first_column(text: str) -> list[str]:
 
 
 def test_the_table_of_fields_has_those_of_a_frame_and_no_others() -> None:
-    body = frame() | {"telemetry": {}, "remote": {}}
+    body = frame() | {"telemetry": {}, "bus": {}, "remote": {}, "clock": "late"}
     sent = json.loads(encode(Row("a", 1, "live", 0, json.dumps(body))))
     said = first_column(part("Live frame"))
     assert sorted(said) == sorted(sent)
