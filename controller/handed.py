@@ -50,6 +50,12 @@ class Handed:
     wish_sources: list[int]
     box_bytes: int
     alarms: list[tuple[int, str, str]]
+    counters: dict[str, list[str]]  # "meter", "inverter" -> what its bus counts, in order
+    counts_head: str  # how each reading of them begins: JSON
+    counts_file: str
+    write_budget: int  # set-points in 24 h; 0: any number
+    budget_file: str
+    writes_failing_s: float  # an alarm when they fail for longer
     hand_back_s: float  # the longest that the inverter may take to give control back
     departures: list[int]  # Unix seconds, rising
 

@@ -17,6 +17,7 @@ import sys
 import time
 
 from controller.alarms import Alarms
+from controller.buswatch import BusWatch
 from controller.errors import InputError
 from controller.handed import Handed, read
 from controller.logs import say
@@ -95,9 +96,10 @@ class Runtime:
         commands = command if handed.writes else Box(command.n_words)  # shadow: nobody writes to the bus's own box
         self.buses = buses_of(handed)
         on_wire, compiled = handed.meter
-        self.buses[on_wire].add(compiled, meter)
+        metered = self.buses[on_wire].add(compiled, meter)
         on_wire, compiled = handed.inverter
         self.inverter = self.buses[on_wire].add(compiled, device, commands)
+        self.bus_watch = BusWatch(handed, {"meter": metered, "inverter": self.inverter})
         self.ring = RingWriter.created(handed.ring)
         core = Core.of(handed.settings)
         if handed.resume:
@@ -148,6 +150,7 @@ class Runtime:
             newest = self.ring.newest()
             if newest is not None:
                 self.alarms.update(newest.reasons, time.monotonic())
+            self.bus_watch.look(newest, time.monotonic_ns())
 
     def tell_departure(self, wall_ns: int, now_ns: int, synchronized: bool) -> None:
         """When the car must be ready, on the loop's clock. While the wall clock is not to be trusted nobody knows."""
@@ -174,6 +177,7 @@ class Runtime:
         if self.handed.writes and commanded and not self.inverter.hand_back(self.handed.hand_back_s):
             say("WARNING", "V2G-NOT-HANDED-BACK the inverter did not confirm; its own timer brings it to 0 W")
         self.halt()
+        self.bus_watch.close()
 
     def is_at_rest(self) -> bool:
         """The command is 0, and the inverter says so too (or cannot be asked)."""
