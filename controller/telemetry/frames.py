@@ -6,7 +6,9 @@ Units    in the names; P and Q: + = out of the inverter into the grid. t_ms: sou
 P, Q     measured: the meter's when it sits at the inverter's terminals, else the inverter's own.
 Stale    what is older than "held" is null: a frozen number would pass for a measurement.
 Refresh  of the meter, measured: from one change of its readings to the next, no shorter than its poll.
-Events   start, state, reasons, lost, frequency_begin/_end, voltage_begin/_end: each at its own step and time.
+Events   start, state, reasons, lost, frequency_begin/_end, voltage_begin/_end, session_begin/_end, energy_reset (a
+         device's counter has fallen): each at its own step and time.
+Energy   e_*: counters (energy.py); energy_out_wh, energy_in_wh: of this window alone.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from controller.telemetry.energy import Energy
 from controller.telemetry.wire import VERSION, Draft
 from cython_core.records import Freshness, Measurement, Mode, Reason, State
 
@@ -54,6 +57,7 @@ class Carry:
     state: int = -1
     reasons: int = 0
     going_on: dict[str, GridEvent] = field(default_factory=dict)
+    energy: Energy = field(default_factory=Energy)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON may hold it."""
@@ -63,7 +67,12 @@ class Carry:
     def from_dict(cls, stored: Mapping[str, Any]) -> Carry:
         """The reverse of to_dict."""
         events = {name: GridEvent(**event) for name, event in stored["going_on"].items()}
-        return cls(stored["n_last"], stored["state"], stored["reasons"], events)
+        energy = Energy.from_dict(stored["energy"]) if "energy" in stored else Energy()
+        return cls(stored["n_last"], stored["state"], stored["reasons"], events, energy)
+
+    def next_run(self) -> Carry:
+        """What a new epoch takes over: counters of energy go on."""
+        return Carry(energy=self.energy)
 
 
 class FrameBuilder:
@@ -105,7 +114,10 @@ class FrameBuilder:
         drafts = [*self._start(records), *self._lost(records), *self._states(records), *self._reasons(records)]
         for name, bit, column in SIGNALS:
             drafts += self._grid(records, name, bit, column)
-        drafts.append(self._live(records))
+        p_w = self._power(records, "p_w")
+        for event, record, facts in self.carry.energy.add(records, p_w, self.info):
+            drafts.append(self._event(event, record, **facts))
+        drafts.append(self._live(records, p_w))
         newest = records[-1]
         self.carry.n_last, self.carry.state = int(newest["n"]), int(newest["state"])
         self.carry.reasons = int(newest["reasons"])
@@ -190,10 +202,17 @@ class FrameBuilder:
                  f"{column}_min": number(event.low), f"{column}_max": number(event.high)}  # fmt: skip
         return [self._event(f"{name}_end", {"n": event.n_end, "t_ns": event.t_end_ns}, **facts)]
 
-    def _live(self, records: Records) -> Draft:
+    def of_devices(self, live: Draft, told: Mapping[str, Any]) -> list[Draft]:
+        """Put the devices' own counters of energy (buses.json) into a live frame. -> an event for each that fell."""
+        counters, fallen = self.carry.energy.from_devices(told)
+        live.body.update(counters)
+        head = self._head("event", live.t_ms) | {"event": "energy_reset", "n": live.body["n_last"]}
+        return [Draft("event", "energy_reset", live.t_ms, head | facts) for facts in fallen]
+
+    def _live(self, records: Records, p_w: Values) -> Draft:
         last = records[-1]
         t_ms = self._t_ms(last["t_ns"])
-        p_w, q_var = self._power(records, "p_w"), self._power(records, "q_var")
+        q_var = self._power(records, "q_var")
         bits_or = int(np.bitwise_or.reduce(records["reasons"]))
         hours = records["k"] * (int(self.info["period_ns"]) / 3.6e12)
         body = self._head("live", t_ms) | {
@@ -223,6 +242,7 @@ class FrameBuilder:
             "mode_name": name_of(Mode, int(last["mode"])),
             "energy_out_wh": number(np.nansum(np.maximum(p_w, 0.0) * hours)),
             "energy_in_wh": number(np.nansum(np.maximum(-p_w, 0.0) * hours)),
+            **self.carry.energy.fields(),
         }
         return Draft("live", "live", t_ms, body)
 

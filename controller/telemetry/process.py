@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from controller.buswatch import NAME as BUSES
-from controller.telemetry.buses import Sets, read_buses
+from controller.telemetry.buses import Sets, read_told, sets_of
 from controller.telemetry.delivery import Delivery
 from controller.telemetry.follow import Chunk, Journal, RingFollower
 from controller.telemetry.frames import Carry, FrameBuilder
@@ -96,7 +96,8 @@ class Telemetry:
         """An epoch begins, or goes on after our restart. -> the first step that journal or frames still need."""
         epoch = int(info["epoch"])
         progress = self.outbox.progress()
-        carry = Carry.from_dict(progress["carry"]) if progress.get("epoch") == epoch else Carry()
+        carry = Carry.from_dict(progress["carry"]) if "carry" in progress else Carry()
+        carry = carry if progress.get("epoch") == epoch else carry.next_run()
         self._builder = FrameBuilder(info, self.live_ms, self.p_at_meter, carry)
         written_to = self.journal.resume_n(epoch) or 0
         self._write_journal(lambda: self.journal.begin(info))
@@ -122,13 +123,14 @@ class Telemetry:
         self.lost_records += sum(d.body["records"] for d in drafts if d.name == "lost")
         counters = self.outbox.counters()
         own = {"dropped": counters.dropped, "failed_writes": counters.failed_writes, "waiting": counters.waiting}
-        for draft in drafts:
-            if draft.kind == "live":
-                self.frames += 1
-                draft.body["telemetry"] = {**own, "lost_records": self.lost_records}
-                self.buses = read_buses(self.buses_path, self._builder.info, draft.t_ms)
-                if self.buses:
-                    draft.body["bus"] = self.buses
+        for draft in [d for d in drafts if d.kind == "live"]:
+            self.frames += 1
+            draft.body["telemetry"] = {**own, "lost_records": self.lost_records}
+            told = read_told(self.buses_path, self._builder.info, draft.t_ms)
+            self.buses = sets_of(told)
+            if self.buses:
+                draft.body["bus"] = self.buses
+            drafts += self._builder.of_devices(draft, told)
         progress = {"epoch": self._builder.info["epoch"], "carry": self._builder.carry.to_dict()}
         self.outbox.add(drafts, now_ms, progress)
 
