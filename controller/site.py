@@ -28,6 +28,7 @@ from controller.sitedata import (
     MeterSite,
     MqttSite,
     Origin,
+    OscillographySite,
     Site,
     StoreSite,
     TelemetrySite,
@@ -255,7 +256,8 @@ class Reader:
         values = self.keep("telemetry.", read_values(TELEMETRY_KEYS, section, self.problems))
         mqtt = self.group(MqttSite, "telemetry.mqtt", values.pop("mqtt", None))
         store = self.group(StoreSite, "telemetry.store", values.pop("store", None))
-        return TelemetrySite(**values, mqtt=mqtt, store=store)
+        scope = self.group(OscillographySite, "telemetry.oscillography", values.pop("oscillography", None))
+        return TelemetrySite(**values, mqtt=mqtt, store=store, oscillography=scope or OscillographySite())
 
     def profile(self, name: str | None, accepted: str | None) -> list[tuple[str, Problems, Section]]:
         """The named profile as a first layer of settings. accepted: the site's accept_unverified."""

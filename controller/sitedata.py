@@ -119,12 +119,25 @@ class StoreSite:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OscillographySite:
+    """Every step around an event, as CSV in STATE_DIR/oscillography; the oldest files go first."""
+
+    enable: bool = flag("keep the samples around trips, ride-through, grid events and fail-safes", True)
+    pre_s: float = number("s", 0.1, 10, "samples before the event", 2.0)
+    post_s: float = number("s", 0.1, 30, "and after it began", 8.0)
+    most_files: int = integer("", 1, 10000, "files kept", 200)
+    most_mb: int = integer("MB", 1, 10000, "and their size in all", 100)
+    most_per_hour: int = integer("", 1, 3600, "new files, of grid events and of all others each", 30)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TelemetrySite:
     """How often the unit reports, and to whom."""
 
     live_s: float = number("s", 0.1, 2.0, "from one live frame to the next", 1.0)
     mqtt: MqttSite | None = None
     store: StoreSite | None = None
+    oscillography: OscillographySite = field(default_factory=OscillographySite)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,10 +198,11 @@ SITE_KEYS = {
     "meter": nested("the meter's own keys; see site.example.yaml"),
     "inverter": nested("the inverter's own keys; see site.example.yaml"),
     "departure": nested("ready_by, timezone", required=False),
-    "telemetry": nested("live_s, mqtt, store", required=False),
+    "telemetry": nested("live_s, mqtt, store, oscillography", required=False),
 }
 TELEMETRY_KEYS = {
     **keys_of(TelemetrySite),
     "mqtt": nested("the broker's own keys", required=False),
     "store": nested("the store's own keys", required=False),
+    "oscillography": nested("its own keys", required=False),
 }

@@ -7,7 +7,7 @@ P, Q     measured: the meter's when it sits at the inverter's terminals, else th
 Stale    what is older than "held" is null: a frozen number would pass for a measurement.
 Refresh  of the meter, measured: from one change of its readings to the next, no shorter than its poll.
 Events   start, state, reasons, lost, frequency_begin/_end, voltage_begin/_end, session_begin/_end, energy_reset (a
-         device's counter has fallen): each at its own step and time.
+         device's counter has fallen), oscillography (names its file): each at its own step and time.
 Energy   e_*: counters (energy.py); energy_out_wh, energy_in_wh: of this window alone.
 """
 
@@ -137,6 +137,10 @@ class FrameBuilder:
     def _event(self, name: str, record: Any, **facts: Any) -> Draft:
         t_ms = self._t_ms(record["t_ns"])
         return Draft("event", name, t_ms, {**self._head("event", t_ms), "event": name, "n": int(record["n"]), **facts})
+
+    def oscillography(self, record: Mapping[str, int], facts: Mapping[str, Any]) -> Draft:
+        """The event that names a capture. record: n and t_ns of its trigger."""
+        return self._event("oscillography", record, **facts)
 
     def _start(self, records: Records) -> list[Draft]:
         if self.carry.n_last >= 0:

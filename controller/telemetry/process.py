@@ -1,4 +1,4 @@
-"""The telemetry process: ring -> journal, and ring -> frames -> outbox -> delivery. The core runs on in any case.
+"""The telemetry process: ring -> journal, captures; ring -> frames -> outbox -> delivery. The core runs on in any case.
 
 A turn takes what is new, hands over what is due, and writes <runtime_dir>/telemetry.json once a second. It waits for
 nobody: a dead broker or store leaves rows in the outbox, a missing ring is looked for again.
@@ -22,6 +22,7 @@ from controller.telemetry.follow import Chunk, Journal, RingFollower
 from controller.telemetry.frames import Carry, FrameBuilder
 from controller.telemetry.outbox import Outbox
 from controller.telemetry.pump import Pump
+from controller.telemetry.scopefile import Scope
 from controller.telemetry.wire import Draft
 from controller.wholefile import write_whole
 
@@ -34,9 +35,10 @@ class Telemetry:
     """Everything injected; turn(now_ms) is called about ten times a second."""
 
     def __init__(self, ring: RingFollower, journal: Journal, outbox: Outbox,
-                 delivery: Delivery, live_ms: int, p_at_meter: bool, runtime_dir: Path) -> None:  # fmt: skip
+                 delivery: Delivery, live_ms: int, p_at_meter: bool, runtime_dir: Path,
+                 scope: Scope | None = None) -> None:  # fmt: skip
         self.ring, self.journal, self.outbox, self.delivery = ring, journal, outbox, delivery
-        self.live_ms, self.p_at_meter = live_ms, p_at_meter
+        self.live_ms, self.p_at_meter, self.scope = live_ms, p_at_meter, scope
         self.status_path, self.buses_path = runtime_dir / "telemetry.json", runtime_dir / BUSES
         self.buses: Sets = {}
         self.pump = Pump(outbox)
@@ -56,6 +58,7 @@ class Telemetry:
         if self._builder is not None and (self.ring.reader is None or now_ms - self._fed_ms > self.live_ms):
             self._keep(self._builder.flush(), now_ms)  # the core has stopped, or a new one has taken over
         if self.ring.reader is None:
+            self._close_scope(now_ms)
             self._builder = None
         self.deliver(now_ms)
         if now_ms - self._status_ms >= STATUS_MS:
@@ -67,6 +70,7 @@ class Telemetry:
         self.turn(now_ms)
         if self._builder is not None:
             self._keep(self._builder.flush(), now_ms)
+        self._close_scope(now_ms)
         self._write_journal(self.journal.close)
         self.deliver(now_ms)
         self.write_status(now_ms)
@@ -101,13 +105,21 @@ class Telemetry:
         self._builder = FrameBuilder(info, self.live_ms, self.p_at_meter, carry)
         written_to = self.journal.resume_n(epoch) or 0
         self._write_journal(lambda: self.journal.begin(info))
-        return min(carry.n_last + 1, written_to)
+        scope_n = None if self.scope is None else self.scope.begin(info, progress.get("scope", {}))
+        return min(n for n in (carry.n_last + 1, written_to, scope_n) if n is not None)
 
     def _take(self, chunk: Chunk, now_ms: int) -> None:
         assert self._builder is not None
         self._write_journal(lambda: self.journal.append(chunk.raw, chunk.snapshot))
         self._newest_n, self._fed_ms = int(chunk.records["n"][-1]), now_ms
-        self._keep(self._builder.add(chunk.records), now_ms)
+        captures = [] if self.scope is None else self.scope.record(chunk.records)
+        drafts = [self._builder.oscillography(*capture) for capture in captures]
+        self._keep(drafts + self._builder.add(chunk.records), now_ms)
+
+    def _close_scope(self, now_ms: int) -> None:
+        """Write the capture under way as far as it has come."""
+        if self.scope is not None and self._builder is not None:
+            self._keep([self._builder.oscillography(*capture) for capture in self.scope.close()], now_ms)
 
     def _write_journal(self, work: Callable[[], None]) -> None:
         try:
@@ -132,6 +144,8 @@ class Telemetry:
                 draft.body["bus"] = self.buses
             drafts += self._builder.of_devices(draft, told)
         progress = {"epoch": self._builder.info["epoch"], "carry": self._builder.carry.to_dict()}
+        if self.scope is not None:
+            progress["scope"] = self.scope.state()
         self.outbox.add(drafts, now_ms, progress)
 
     def deliver(self, now_ms: int) -> None:

@@ -12,12 +12,14 @@ from pathlib import Path
 from controller.journal import JournalError, JournalWriter
 from controller.lifetime import die_with_parent, lock_folder, stop_on_signals
 from controller.site import Site, StoreSite
+from controller.telemetry import scopefile
 from controller.telemetry.bridge import Bridge
 from controller.telemetry.database import DatabaseRefusedError, move_aside
 from controller.telemetry.delivery import Delivery
 from controller.telemetry.follow import RingFollower
 from controller.telemetry.outbox import Outbox
 from controller.telemetry.process import Telemetry
+from controller.telemetry.scopefile import Bounds, Scope
 from controller.telemetry.store import SqliteStore, Store
 from cython_core.realtime.ring import RingReader
 
@@ -80,7 +82,23 @@ def make_telemetry(site: Site, outbox: Outbox, delivery: Delivery) -> Telemetry:
     ring = RingFollower(site.runtime_dir / "ring", RingReader)
     p_at_meter = site.meter.location == "inverter"
     journal = open_journal(site.state_dir / "journal.v2gj")
-    return Telemetry(ring, journal, outbox, delivery, round(site.telemetry.live_s * 1000), p_at_meter, site.runtime_dir)
+    live_ms, scope = round(site.telemetry.live_s * 1000), make_scope(site)
+    return Telemetry(ring, journal, outbox, delivery, live_ms, p_at_meter, site.runtime_dir, scope)
+
+
+def make_scope(site: Site) -> Scope | None:
+    """Captures around events, unless the site wants none."""
+    chosen = site.telemetry.oscillography
+    if not chosen.enable:
+        return None
+    bounds = Bounds(
+        pre_s=chosen.pre_s,
+        post_s=chosen.post_s,
+        most_per_hour=chosen.most_per_hour,
+        most_files=chosen.most_files,
+        most_bytes=chosen.most_mb * 1_000_000,
+    )
+    return Scope(site.state_dir / scopefile.NAME, bounds)
 
 
 def open_journal(path: Path) -> JournalWriter:
