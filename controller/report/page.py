@@ -59,10 +59,25 @@ def write_report(
 ) -> None:
     """Write the page. replay: the replay's one line; notes: further lines about the run (trace, fault, broker)."""
     html = render(records, info, frames_ms, verdict, replay=replay, made_at=made_at, notes=notes)
+    put(path, html)
+
+
+def put(path: Path, html: str) -> None:
+    """A page, whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(path.name + ".part")
     unfinished.write_text(html, encoding="utf-8")
     unfinished.replace(path)
+
+
+def fill(template: str, **values: Any) -> str:
+    """A template of this package with its style and our filters."""
+    environment = Environment(
+        loader=FunctionLoader(_package_text), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters |= {"number": number, "margin": margin, "result": result, "state": state, "seconds": seconds}
+    return environment.get_template(template).render(style=Markup(_package_text("page.css")), **values)
 
 
 def render(
@@ -77,18 +92,12 @@ def render(
 ) -> str:
     """The page as text."""
     run = prepare(records, info)
-    unverified = str(info.get("unverified") or "")
-    watermark = f"unverified profile {unverified}" if unverified else ""
-    plots = draw_all(curves(run, verdict, frames_ms, int(info["wall_offset_ns"])), watermark)
-    environment = Environment(
-        loader=FunctionLoader(_package_text), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
-    )  # fmt: skip
-    environment.filters |= {"number": number, "margin": margin, "result": result, "state": state, "seconds": seconds}
+    watermark = watermark_of(info)
+    drawn = curves(run, verdict.measured.events, frames_ms, int(info["wall_offset_ns"]))
     t0_ns = int(records["t_ns"][0])
-    return environment.get_template("page.html.j2").render(
-        style=Markup(_package_text("page.css")),
-        plots={name: Markup(svg) for name, svg in plots.items()},
+    return fill(
+        "page.html.j2",
+        plots={name: Markup(svg) for name, svg in draw_all(drawn, watermark).items()},
         captions=CAPTIONS,
         verdict=verdict,
         headline=headline(verdict),
@@ -103,6 +112,12 @@ def render(
         started=_utc(t0_ns + int(info["wall_offset_ns"])),
         duration_s=(int(records["t_ns"][-1]) - t0_ns) / 1e9,
     )
+
+
+def watermark_of(info: Mapping[str, Any]) -> str:
+    """Words that every copy of a plot keeps: the values of this run's profile have one source, or none."""
+    unverified = str(info.get("unverified") or "")
+    return f"unverified profile {unverified}" if unverified else ""
 
 
 CAPTIONS = {

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import matplotlib as mpl
 import numpy as np
@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from controller.report.curves import Curves
 from controller.response.formula import Floats
 
+Drawn = TypeVar("Drawn")  # what a plot is made of
 # marker value -> CSS variable (page.css)
 COLOURS = {
     "ink": "#010101",
@@ -60,8 +61,8 @@ MOST_POINTS = 1200  # a plot is some 500 px wide
 STRETCHES = 200
 
 
-def draw_all(curves: Curves, watermark: str = "") -> dict[str, str]:
-    """Every plot that has data, by name, as <svg> text. watermark: words across each, which a copy keeps."""
+def draw_all(curves: Curves, watermark: str = "", names: Sequence[str] = ()) -> dict[str, str]:
+    """Every plot (or those named), by name, as <svg> text. watermark: words across each, which a copy keeps."""
     plots: dict[str, Callable[[Axes, Curves], None]] = {
         "frequency": draw_frequency,
         "power": draw_power,
@@ -70,10 +71,10 @@ def draw_all(curves: Curves, watermark: str = "") -> dict[str, str]:
         "lateness": draw_lateness,
         "telemetry": draw_telemetry,
     }
-    return {name: svg(name, draw, curves, watermark) for name, draw in plots.items()}
+    return {name: svg(name, plots[name], curves, watermark) for name in names or plots}
 
 
-def svg(name: str, draw: Callable[[Axes, Curves], None], curves: Curves, watermark: str = "") -> str:
+def svg(name: str, draw: Callable[[Axes, Drawn], None], curves: Drawn, watermark: str = "") -> str:
     """One plot: drawn, coloured by the page, its ids made its own."""
     with mpl.rc_context({**STYLE, "svg.hashsalt": name}):
         figure = Figure(figsize=SIZE_IN, layout="constrained")

@@ -264,11 +264,16 @@ class FrameBuilder:
         return number((t_ns[-1] - t_ns[0]) / (len(t_ns) - 1) / 1e6) if len(t_ns) > 1 else None
 
     def _power(self, records: Records, quantity: str) -> Values:
-        device = unless_stale(records, "d", f"d_{quantity}")
-        if not self.p_at_meter:
-            return device
-        meter = unless_stale(records, "p", f"m_{quantity}")
-        return np.where(np.isfinite(meter), meter, device)
+        return measured(records, quantity, self.p_at_meter)
+
+
+def measured(records: Records, quantity: str, p_at_meter: bool) -> Values:
+    """p_w or q_var at the unit's terminals: the meter's where it stands there, else the inverter's own."""
+    device = unless_stale(records, "d", f"d_{quantity}")
+    if not p_at_meter:
+        return device
+    meter = unless_stale(records, "p", f"m_{quantity}")
+    return np.where(np.isfinite(meter), meter, device)
 
 
 def unless_stale(records: Records, signal: str, column: str) -> Values:
