@@ -130,7 +130,7 @@ def draw_droop(ax: Axes, c: Curves) -> None:
     ax.plot(f_hz, dp_pct, color=C["ideal"], ls=(0, (5, 2)), label="formula")
     ax.plot(c.seen_f_hz, c.seen_dp_pct, ".", color=C["measured"], ms=4, alpha=0.6, label="measured")
     ax.set_xlabel("frequency through the response-time lag, Hz")
-    _legend(ax)
+    legend(ax)
 
 
 def draw_ages(ax: Axes, c: Curves) -> None:
@@ -196,10 +196,10 @@ def _across(ax: Axes, words: str) -> None:
 def _time(ax: Axes, c: Curves) -> None:
     ax.set_xlim(0.0, c.seconds)
     ax.set_xlabel("time since the first step, s")
-    _legend(ax)
+    legend(ax)
 
 
-def _legend(ax: Axes) -> None:
+def legend(ax: Axes) -> None:
     """Below the plot, where it hides no curve."""
     ax.figure.legend(
         *ax.get_legend_handles_labels(), loc="outside lower center", ncols=3, handlelength=1.4, columnspacing=1.2
