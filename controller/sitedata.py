@@ -68,6 +68,7 @@ class MeterSite(WireSite):
     timeout_ms: int = integer("ms", 5, 5000, "wait for one answer", 300)
     refresh_ms: int = integer("ms", 0, 5000, "how often it has a new value: measure it; default: its map's", 1000)
     round_ms: float = 0.0  # the time on a serial line of all that is asked from one reading to the next
+    counters_ms: float = 0.0  # of the longest request for its counters of energy, which comes between two readings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

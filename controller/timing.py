@@ -92,7 +92,9 @@ def budgets(site: Site) -> list[Budget]:
     s = site.settings
     refresh = ("meter refresh", float(site.meter.refresh_ms))
     poll = ("meter poll", poll_ms(site.meter))
+    between = (("counters of energy, each 10 s", site.meter.counters_ms),) if site.meter.counters_ms else ()
     out = (
+        *between,
         ("step", float(site.period_ms)),
         ("write, behind one read", poll_ms(site.inverter) + site.inverter.write_ms),
         ("inverter lag", float(site.inverter.lag_ms)),

@@ -76,7 +76,14 @@ def fill(template: str, **values: Any) -> str:
         loader=FunctionLoader(_package_text), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters |= {"number": number, "margin": margin, "result": result, "state": state, "seconds": seconds}
+    environment.filters |= {
+        "number": number,
+        "margin": margin,
+        "result": result,
+        "state": state,
+        "seconds": seconds,
+        "lasting": lasting,
+    }
     return environment.get_template(template).render(style=Markup(_package_text("page.css")), **values)
 
 
@@ -227,6 +234,11 @@ def number(value: float, unit: str = "") -> str:
 
 def seconds(value: float) -> str:
     return number(value, "s")
+
+
+def lasting(value_s: float) -> str:
+    """Seconds, or hours where there are many."""
+    return number(value_s / 3600.0, "h") if value_s >= 3600.0 else number(value_s, "s")
 
 
 def result(check: Check) -> str:

@@ -146,11 +146,7 @@ def draw_lateness(ax: Axes, c: Curves) -> None:
     _band(ax, c.cmd_t_s, c.lateness_us, "measured", "lateness (never decides)")
     for i, t_s in enumerate(c.skipped_t_s):
         ax.axvline(t_s, color=C["limit"], lw=1.2, label="grid point skipped" if i == 0 else None)
-    ax.set_yscale("log")
-    low, high = np.nanmin(c.lateness_us, initial=10.0), np.nanmax(c.lateness_us, initial=100.0)
-    ax.set_ylim(10.0 ** np.floor(np.log10(low)), 10.0 ** np.ceil(np.log10(high)))  # whole decades, whole labels
-    ax.yaxis.set_major_formatter("{x:g}")
-    ax.yaxis.set_minor_formatter("")
+    whole_decades(ax, np.nanmin(c.lateness_us, initial=10.0), np.nanmax(c.lateness_us, initial=100.0))
     _time(ax, c)
 
 
@@ -167,6 +163,14 @@ def draw_telemetry(ax: Axes, c: Curves) -> None:
         ax.text(0.5, 0.4, c.no_frames_text, ha="center", transform=ax.transAxes)
     ax.set_ylim(bottom=0.0)
     _time(ax, c)
+
+
+def whole_decades(ax: Axes, low: float, high: float) -> None:
+    """A logarithmic axis with whole labels."""
+    ax.set_yscale("log")
+    ax.set_ylim(10.0 ** np.floor(np.log10(low)), 10.0 ** np.ceil(np.log10(high)))
+    ax.yaxis.set_major_formatter("{x:g}")
+    ax.yaxis.set_minor_formatter("")
 
 
 def _band(ax: Axes, t: Floats, y: Floats, colour: str, label: str) -> None:

@@ -10,15 +10,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
-from controller.report.daily.stream import Block, Records
+from controller.report.daily.stream import Block, Records, joined
 from controller.response.detect import EventDetector, GridEvent
 from controller.response.measure import EventResponse, measure_event
 from controller.response.run import Run, prepare
 from cython_core.settings import Settings
 
 WINDOW_NS = 15_000_000_000  # what measuring looks at before an event, and a little more
+SECOND_NS = 1_000_000_000
 MOST_ROWS = 90_000  # 15 min at 10 ms; 80 MB
 
 
@@ -82,8 +81,9 @@ class EventStream:
         yield self._measured(replace(event, ended=False), newest_ns, cut=True)
 
     def _measured(self, event: GridEvent, stop_ns: int, cut: bool) -> Measured:
-        records = np.concatenate(self.kept)
-        t_ns, end_ns = records["t_ns"], max(stop_ns, event.t_end_ns)
+        records = joined(self.kept)
+        t_ns = records["t_ns"]
+        end_ns = max(min(stop_ns, event.t_end_ns + self.recovery_ns + SECOND_NS), event.t_end_ns)
         window = records[(t_ns >= event.t_start_ns - WINDOW_NS) & (t_ns <= end_ns)]
         run = prepare(window, self.info)
         return Measured(self.info, run, measure_event(run, event, end_ns), cut)

@@ -163,7 +163,7 @@ def quality_page(day: Day) -> str:
         lateness_us=[1e3 * q.lateness_ms.percentile(p) for p in PERCENTS] + [1e3 * q.lateness_ms.most],
         states=longest_first(q.state_s),
         reasons=[(REASON_TEXT[Reason[name]], s) for name, s in longest_first(q.reason_s)],
-        droop_h=q.reason_s["DROOP"] / 3600.0,
+        droop_s=q.reason_s.get("DROOP", 0.0),
         gaps=spans(day.gaps),
         frame_gaps=spans(day.stored.gaps if day.stored else ()),
         runs=[(utc(r["begin_ns"]), utc(r["end_ns"]), r["info"]) for r in q.runs.values()],
@@ -176,8 +176,13 @@ def longest_first(seconds: Mapping[str, float]) -> list[tuple[str, float]]:
 
 
 def spans(gaps: Sequence[Gap]) -> list[tuple[str, str, Gap]]:
-    """The first of them, with their times of day."""
-    return [(utc(g.begin_ms * 1_000_000), utc(g.end_ms * 1_000_000), g) for g in gaps[:MOST_GAPS]]
+    """The first of them, with their times of day; the day ends at 24:00."""
+
+    def end(g: Gap) -> str:
+        text = utc(g.end_ms * 1_000_000)
+        return "24:00:00" if text == "00:00:00" else text
+
+    return [(utc(g.begin_ms * 1_000_000), end(g), g) for g in gaps[:MOST_GAPS]]
 
 
 def quality_word(day: Day) -> str:

@@ -9,8 +9,9 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from controller.report.daily.quality import SLICE_NS, SLICES, Slices
-from controller.report.plots import C, legend, svg
+from controller.report.plots import C, legend, svg, whole_decades
 
+WIDE = 20.0  # a wider span of values is drawn on a logarithmic axis
 HOURS = (np.arange(SLICES) + 0.5) * SLICE_NS / 3.6e12
 
 
@@ -48,10 +49,11 @@ def draw_ages(ax: Axes, s: Slices) -> None:
     ax.plot(HOURS, s.age_f_most, color=C["measured"], drawstyle="steps-mid", label="frequency")
     ax.plot(HOURS, s.age_d_most, color=C["commanded"], drawstyle="steps-mid", label="inverter's state")
     values: Any = np.concatenate((s.age_f_most, s.age_d_most))
-    if np.any(values > 0.0):
-        ax.set_yscale("log")
-        ax.yaxis.set_major_formatter("{x:g}")
-        ax.yaxis.set_minor_formatter("")
+    known = values[np.isfinite(values) & (values > 0.0)]
+    if len(known) and known.max() > WIDE * known.min():
+        whole_decades(ax, known.min(), known.max())
+    else:
+        ax.set_ylim(bottom=0.0)
     _axis(ax)
 
 

@@ -54,8 +54,8 @@ def read_day(path: Path, site: str, begin_ms: int, end_ms: int) -> Stored:
     """Raises InputError when the file is no store."""
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
-            rows = np.array(database.execute(QUERY, (site, begin_ms, end_ms)).fetchall(), dtype=float).reshape(-1, 8)
             of_day = (site, begin_ms, end_ms)
+            rows = numbers(database.execute(QUERY, of_day))
             where = "FROM points WHERE site = ? AND kind = 'event' AND t_ms >= ? AND t_ms < ?"
             events = dict(database.execute(f"SELECT name, COUNT(*) {where} GROUP BY name ORDER BY name", of_day))
             files = f"SELECT t_ms, json_extract(body, '$.file') {where} AND name = 'oscillography' ORDER BY t_ms"
@@ -72,6 +72,12 @@ def read_day(path: Path, site: str, begin_ms: int, end_ms: int) -> Stored:
             stored.registers = dict(registers(told))
     stored.gaps = list(silence(rows[:, 0], begin_ms, end_ms))
     return stored
+
+
+def numbers(cursor: sqlite3.Cursor) -> NDArray[np.float64]:
+    """All rows, a piece at a time: as objects a day's would take 50 MB."""
+    pieces = [np.array(piece, dtype=float) for piece in iter(lambda: cursor.fetchmany(5000), [])]
+    return np.concatenate(pieces) if pieces else np.empty((0, 8))
 
 
 def registers(rows: NDArray[np.float64]) -> Iterator[tuple[str, Registers]]:
