@@ -114,11 +114,8 @@ class _Run:
             self._look(entry)
         if not self.inside:
             return
-        if isinstance(entry, Packed):
-            self.replayer.take(entry)
-            self.kept += entry.count
-        elif not isinstance(entry, StateBefore) or self.replayer.core is not None:
-            self.replayer.take(entry)
+        self.replayer.take(entry)
+        self.kept += entry.count if isinstance(entry, Packed) else 0
         if self.kept >= BLOCK or not isinstance(entry, Packed | StateBefore):
             yield from self.flush()
 
