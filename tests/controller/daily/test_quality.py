@@ -61,12 +61,13 @@ DROOP = int(Reason.DROOP)
 
 
 def test_states_reasons_and_latches() -> None:
-    rows = {
+    rows: dict[str, list[Any]] = {
         "reasons": [0] * 10 + [DROOP] * 30 + [0] * 10 + [DROOP] * 20 + [0] * 30,
         "p_pre_w": [NAN] * 10 + [100.0] * 30 + [NAN] * 10 + [100.0] * 20 + [NAN] * 30,
         "state": [int(State.IN_SERVICE)] * 80 + [int(State.DEGRADED)] * 20,
     }
-    first, second = ({k: v[part] for k, v in rows.items()} for part in (slice(0, 25), slice(25, 100)))
+    first: dict[str, Any] = {name: values[:25] for name, values in rows.items()}
+    second: dict[str, Any] = {name: values[25:] for name, values in rows.items()}
     q = counted(block(0, 25, **first), block(25, 75, **second))
     assert q.latches == 2, "one goes on over two blocks"
     assert q.reason_s["DROOP"] == pytest.approx(5.0)
