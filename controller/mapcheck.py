@@ -53,8 +53,10 @@ def request(read: Read) -> str:
 def understood(device: DeviceMap, answer: Answer) -> Iterator[str]:
     """One line a quantity."""
     yield f"{answer.where}: {answer.origin}, {len(answer.words)} words at {answer.at:#06x}"
-    for name, value in found_in(device, answer).items():
+    found = found_in(device, answer)
+    width = max([6, *(len(name) + 1 for name in found)])
+    for name, value in found.items():
         out, into = DIRECTIONS.get(name, ("", ""))
         direction = "" if not value or not out else f"    {out if value > 0 else into}"
         unit = "" if value is None else METER_UNITS[name]
-        yield f"  {name:<12}{shown(value):>12} {unit}{direction}".rstrip()
+        yield f"  {name:<{width}}{shown(value):>12} {unit}{direction}".rstrip()
