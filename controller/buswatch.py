@@ -2,7 +2,8 @@
 
 Reads    each device's counters, by the core's main thread; the bus threads are not touched.
 Tells    buses.json in the runtime directory, once a second: {"v", "epoch", "boot_id", "t_ns", "meter": {name: count},
-         "inverter": {...}} with the names of BusStats or CanStats, times in ns of CLOCK_MONOTONIC; for
+         "inverter": {...}} with the names of BusStats or CanStats, times in ns of CLOCK_MONOTONIC, and the devices'
+         own counters of energy, "energies": {"meter": {"t_ns", "e_import_wh": Wh, ...}}, as far as they were read; for
          controller.telemetry.buses and for the launcher of the next run. Alarms about writing (ALARMS).
 Imports  as controller.runtime: part of the core process.
 """
@@ -106,6 +107,16 @@ class BusWatch:
         names = self.handed.counters
         return {role: dict(zip(names[role], device.counts(), strict=True)) for role, device in self.devices.items()}
 
+    def energies(self) -> dict[str, dict[str, float]]:
+        """What each device's own counters of energy showed last."""
+        found = {}
+        for role, names in self.handed.energies.items():
+            t_ns, values = self.devices[role].energies() if names else (0, [])
+            if t_ns:
+                known = {name: wh for name, wh in zip(names, values, strict=True) if wh == wh}
+                found[role] = {"t_ns": t_ns, **known}
+        return found
+
     def spent(self, counts: dict[str, dict[str, int]]) -> tuple[int, int]:
         """(set-points sent in the day under way, its begin in Unix seconds)"""
         of = counts["inverter"]
@@ -114,7 +125,7 @@ class BusWatch:
     def tell(self, counts: dict[str, dict[str, int]], now_ns: int) -> None:
         """JSON without its module. A reader that finds nothing new goes without: no reason to stop."""
         counts["inverter"]["budget"] = self.handed.write_budget
-        sets = str(counts).replace("'", '"')  # names and whole numbers only
+        sets = str({**counts, "energies": self.energies()}).replace("'", '"')  # names and finite numbers only
         try:
             write_whole(self.handed.counts_file, f'{{{self.handed.counts_head}, "t_ns": {now_ns}, {sets[1:]}')
         except OSError:

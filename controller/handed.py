@@ -52,6 +52,7 @@ class Handed:
     box_bytes: int
     alarms: list[tuple[int, str, str]]
     counters: dict[str, list[str]]  # "meter", "inverter" -> what its bus counts, in order
+    energies: dict[str, list[str]]  # the same: counters of energy in order; none where it keeps none
     counts_head: str  # how each reading of them begins: JSON
     counts_file: str
     write_budget: int  # set-points in 24 h; 0: any number

@@ -137,12 +137,15 @@ class Gap:
     last: int
 
 
+Entry = Packed | StateBefore | Gap
+
+
 @dataclass
 class Run:
     """One epoch of a journal: its facts, and chunks, states and gaps in order."""
 
     info: dict[str, Any]
-    entries: list[Packed | StateBefore | Gap] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)
 
     @property
     def steps(self) -> int:
@@ -202,20 +205,31 @@ def read_journal(path: Path) -> Journal:
     """Read a whole journal. Raises JournalError or OSError; damage is in .problems."""
     problems: list[Problem] = []
     runs: list[Run] = []
+    for _, entry in entries(path, problems):
+        if isinstance(entry, dict):
+            runs.append(Run(entry))
+        else:
+            runs[-1].entries.append(entry)
+    return Journal(path, runs, problems)
+
+
+def entries(path: Path, problems: list[Problem]) -> Iterator[tuple[int, dict[str, Any] | Entry]]:
+    """(position, entry) one after the other, so that a file of any size can be read; a run begins with its facts."""
+    begun = False
     with path.open("rb") as file:
         schema = check_header(path, file.readline(200))
         for at, kind, payload in frames(file, problems):
             if kind == b"INFO":
-                runs.append(Run(json.loads(payload)))
-            elif not runs:
+                begun = True
+                yield at, json.loads(payload)
+            elif not begun:
                 problems.append(Problem(at, "steps without the facts of their run"))
             elif kind == b"STEP":
-                runs[-1].entries.append(Packed(payload, schema))
+                yield at, Packed(payload, schema)
             elif kind == b"STAT":
-                runs[-1].entries.append(StateBefore(struct.unpack_from("<q", payload)[0], payload[8:]))
+                yield at, StateBefore(struct.unpack_from("<q", payload)[0], payload[8:])
             else:
-                runs[-1].entries.append(Gap(*struct.unpack("<qq", payload)))
-    return Journal(path, runs, problems)
+                yield at, Gap(*struct.unpack("<qq", payload))
 
 
 # ---- writing ----

@@ -65,7 +65,7 @@ from drivers.modbus.wire import opened
 from drivers.registermap import meter_plan
 from drivers.sunspec import discover_in_child
 from drivers.sunspec.meter import discover_meter
-from drivers.tables import Plan
+from drivers.tables import ENERGIES, Plan
 
 log = logging.getLogger(__name__)
 Found = TypeVar("Found")
@@ -261,6 +261,7 @@ def hand_over(site: Site, writes: bool, inverter_plan: Plan | CanPlan, meter: De
         departures=departures(site.departure.ready_by, site.departure.timezone, time.time()) if site.departure else [],
         alarms=[(int(Reason[name]), code, REASON_TEXT[Reason[name]]) for name, code in CODES.items()],
         counters={"meter": names_of(BusStats), "inverter": names_of(counters)},
+        energies={"meter": energies_of(meter_plan), "inverter": energies_of(inverter_plan)},
         counts_head=f'"v": 1, "epoch": {about["epoch"]}, "boot_id": {json.dumps(about["boot_id"])}',
         counts_file=str(site.runtime_dir / buswatch.NAME),
         write_budget=budget,
@@ -272,6 +273,11 @@ def hand_over(site: Site, writes: bool, inverter_plan: Plan | CanPlan, meter: De
 def names_of(counters: type[BusStats | CanStats]) -> list[str]:
     """What a bus counts, in the order in which its threads give it."""
     return [f.name for f in fields(counters)]
+
+
+def energies_of(plan: Plan | CanPlan) -> list[str]:
+    """The names of what Device.energies() gives, in its order; none when the device keeps no such counter."""
+    return list(ENERGIES) if isinstance(plan, Plan) and plan.energies else []
 
 
 def already_spent(site: Site, budget: int) -> Spent:

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from controller.sitemaps import FREQUENCY_STEP_HZ
-from drivers.devicemap import METER_QUANTITIES, DeviceMap
+from drivers.devicemap import METER_UNITS, DeviceMap
 from drivers.mapfile import load_map
 from drivers.mapproof import Answer, complaints, found_in, read_answers, shown
 from drivers.registermap import PHASES, meter_plan
+from drivers.tables import Read
 
 DIRECTIONS = {"p_w": ("out of the inverter: export", "into the inverter: import")}
 
@@ -39,14 +40,23 @@ def about(device: DeviceMap) -> Iterator[str]:
     yield f"phases: {', '.join(phases)}"
     if not device.models:
         reads = meter_plan(device, 1, phases[-1], 300).reads
-        yield "reads: " + ", ".join(f"{r.count} words at {r.address:#06x} (function {r.function})" for r in reads)
+        yield "reads: " + ", ".join(request(r) for r in reads)
+
+
+def request(read: Read) -> str:
+    """What is asked, and how often if not in each poll."""
+    often = f", each {read.every_ms / 1000:g} s" if read.every == 0 else ""
+    often = f", each {read.every} polls" if read.every > 1 else often
+    return f"{read.count} words at {read.address:#06x} (function {read.function}{often})"
 
 
 def understood(device: DeviceMap, answer: Answer) -> Iterator[str]:
     """One line a quantity."""
     yield f"{answer.where}: {answer.origin}, {len(answer.words)} words at {answer.at:#06x}"
-    for name, value in found_in(device, answer).items():
+    found = found_in(device, answer)
+    width = max([6, *(len(name) + 1 for name in found)])
+    for name, value in found.items():
         out, into = DIRECTIONS.get(name, ("", ""))
         direction = "" if not value or not out else f"    {out if value > 0 else into}"
-        unit = "" if value is None else METER_QUANTITIES[name][1]
-        yield f"  {name:<6}{shown(value):>12} {unit}{direction}".rstrip()
+        unit = "" if value is None else METER_UNITS[name]
+        yield f"  {name:<{width}}{shown(value):>12} {unit}{direction}".rstrip()

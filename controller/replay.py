@@ -7,7 +7,7 @@ Output   Replay: how many steps were identical, where the first difference is, w
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from controller.build import build_id
-from controller.journal import NAMES, Chunk, Gap, Journal, Packed, Run, unpack_chunk
+from controller.journal import NAMES, Chunk, Entry, Gap, Journal, Packed, unpack_chunk
 from cython_core.bulk import STEP
 from cython_core.settings import Settings
 from cython_core.step import Core
@@ -63,32 +63,28 @@ def _new_core(info: dict[str, Any]) -> Core:
     return Core(Settings.from_mapping(info["settings"]), info["period_ns"] * 1e-9)
 
 
-class _RunReplayer:
-    """Walks the entries of one run; a core that is None has lost its place."""
+class RunReplayer:
+    """Walks the entries of one run; a core that is None has lost its place. keep: takes what was computed."""
 
-    def __init__(self, run: Run, keep: bool) -> None:
-        self.run, self.keep = run, keep
-        self.out = RunReplay(run.info, np.zeros(0, dtype=STEP))
-        self.core: Core | None = _new_core(run.info)
-        self.parts: list[NDArray[Any]] = []
+    def __init__(self, info: dict[str, Any], keep: Callable[[NDArray[Any]], None] | None) -> None:
+        self.info, self.keep = info, keep
+        self.out = RunReplay(info, np.zeros(0, dtype=STEP))
+        self.core: Core | None = _new_core(info)
 
-    def entries(self) -> Iterator[int]:
-        """Replays entry by entry; yields the steps done so far."""
-        for entry in self.run.entries:
-            if isinstance(entry, Packed):
-                self.chunk(unpack_chunk(entry.payload, entry.schema))
-            elif isinstance(entry, Gap):
-                self.out.lost += entry.last - entry.first + 1
-                self.core = None
-            else:
-                self.state(entry.n, entry.state)
-            yield self.out.identical + self.out.adrift
-        self.out.records = np.concatenate(self.parts) if self.parts else self.out.records
+    def take(self, entry: Entry) -> None:
+        """The next one."""
+        if isinstance(entry, Packed):
+            self.chunk(unpack_chunk(entry.payload, entry.schema))
+        elif isinstance(entry, Gap):
+            self.out.lost += entry.last - entry.first + 1
+            self.core = None
+        else:
+            self.state(entry.n, entry.state)
 
     def state(self, n: int, state: bytes) -> None:
         begun = self.out.identical or self.out.difference
         if self.core is None or self.core.n != n or not begun:
-            self.core = _new_core(self.run.info)
+            self.core = _new_core(self.info)
             self.core.load(state)
         elif self.core.state() != state and not self.out.difference:
             self.out.difference = f"before step {n}: the recorded state differs from the computed one"
@@ -99,7 +95,7 @@ class _RunReplayer:
         if self.core is None:
             self.out.adrift += len(chunk.records)
             if chunk.full and self.keep:
-                self.parts.append(chunk.records)
+                self.keep(chunk.records)
             return
         raw = self.core.replay(chunk.records.view(np.uint8).data)
         computed = np.frombuffer(raw, dtype=STEP)
@@ -108,7 +104,7 @@ class _RunReplayer:
         elif not self.out.difference:
             self.out.difference = first_difference(chunk, computed)
         if self.keep:
-            self.parts.append(computed)
+            self.keep(computed)
 
 
 def replay(journal: Journal, keep: bool = False, progress: Callable[[int, int], None] | None = None) -> Replay:
@@ -116,10 +112,14 @@ def replay(journal: Journal, keep: bool = False, progress: Callable[[int, int], 
     result = Replay(notes=[f"byte {p.at}: {p.text}" for p in journal.problems])
     total, before = sum(r.steps for r in journal.runs), 0
     for run in journal.runs:
-        replayer = _RunReplayer(run, keep)
-        for i, done in enumerate(replayer.entries()):
+        parts: list[NDArray[Any]] = []
+        replayer = RunReplayer(run.info, parts.append if keep else None)
+        for i, entry in enumerate(run.entries):
+            replayer.take(entry)
             if progress is not None and i % 1000 == 0:
-                progress(before + done, total)
+                progress(before + replayer.out.identical + replayer.out.adrift, total)
+        if parts:
+            replayer.out.records = np.concatenate(parts)
         before += run.steps
         if replayer.out.difference and run.info.get("build") != build_id():
             replayer.out.difference += f" (recorded by build {run.info.get('build')}, this is {build_id()})"

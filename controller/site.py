@@ -34,6 +34,7 @@ from controller.sitedata import (
     MeterSite,
     MqttSite,
     Origin,
+    OscillographySite,
     OutboxSite,
     RemoteSite,
     Site,
@@ -276,7 +277,9 @@ class Reader:
         outbox = self.group(OutboxSite, "telemetry.outbox", values.pop("outbox", Section({}, 1))) or OutboxSite()
         mqtt = self.mqtt(values.pop("mqtt", None))
         store = self.group(StoreSite, "telemetry.store", values.pop("store", None))
-        return TelemetrySite(**values, outbox=outbox, mqtt=mqtt, store=store)
+        scope = self.group(OscillographySite, "telemetry.oscillography", values.pop("oscillography", Section({}, 1)))
+        scope = scope or OscillographySite()
+        return TelemetrySite(**values, outbox=outbox, mqtt=mqtt, store=store, oscillography=scope)
 
     def mqtt(self, section: Section | None) -> MqttSite | None:
         """The broker, with its groups tls and bridge."""

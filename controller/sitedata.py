@@ -87,6 +87,7 @@ class MeterSite(WireSite):
     timeout_ms: int = integer("ms", 5, 5000, "wait for one answer", 300)
     refresh_ms: int = integer("ms", 0, 5000, "how often it has a new value: measure it; default: its map's", 1000)
     round_ms: float = 0.0  # the time on a serial line of all that is asked from one reading to the next
+    counters_ms: float = 0.0  # of the longest request for its counters of energy, which comes between two readings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,6 +198,18 @@ class OutboxSite:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OscillographySite:
+    """Every step around an event, as CSV in STATE_DIR/oscillography; the oldest files go first."""
+
+    enable: bool = flag("keep the samples around trips, ride-through, grid events and fail-safes", True)
+    pre_s: float = number("s", 0.1, 10, "samples before the event", 2.0)
+    post_s: float = number("s", 0.1, 30, "and after it began", 8.0)
+    most_files: int = integer("", 1, 10000, "files kept", 200)
+    most_mb: int = integer("MB", 1, 10000, "and their size in all", 100)
+    most_per_hour: int = integer("", 1, 3600, "new files, of grid events and of all others each", 30)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TelemetrySite:
     """How often the unit reports, and to whom."""
 
@@ -204,6 +217,7 @@ class TelemetrySite:
     outbox: OutboxSite = OutboxSite()
     mqtt: MqttSite | None = None
     store: StoreSite | None = None
+    oscillography: OscillographySite = OscillographySite()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -287,7 +301,7 @@ SITE_KEYS = {
     "meter": nested("the meter's own keys; see site.example.yaml"),
     "inverter": nested("the inverter's own keys; see site.example.yaml"),
     "departure": nested("ready_by, timezone", required=False),
-    "telemetry": nested("live_s, outbox, mqtt, store", required=False),
+    "telemetry": nested("live_s, outbox, mqtt, store, oscillography", required=False),
     "remote": nested("enable, sources, max_charge_w, max_discharge_w, max_age_s, per_minute", required=False),
     "home_assistant": nested("enable, prefix", required=False),
 }
@@ -296,6 +310,7 @@ TELEMETRY_KEYS = {
     "outbox": nested("durability, max_rows, max_mb", required=False),
     "mqtt": nested("the broker's own keys", required=False),
     "store": nested("the store's own keys", required=False),
+    "oscillography": nested("its own keys", required=False),
 }
 MQTT_KEYS = {
     **keys_of(MqttSite),

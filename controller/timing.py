@@ -124,7 +124,9 @@ def budgets(site: Site) -> list[Budget]:
     """One budget for each enabled function of ours that must answer in time, and for each element of a trip."""
     s, times = site.settings, times_of(site)
     refresh, poll = ("meter refresh", times.refresh_ms), ("meter poll", times.poll_ms)
+    between = (("counters of energy, each 10 s", site.meter.counters_ms),) if site.meter.counters_ms else ()
     out = (
+        *between,
         ("step", float(site.period_ms)),
         ("write, behind one read", times.write_ms),
         ("inverter lag", times.lag_ms),

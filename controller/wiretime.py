@@ -56,9 +56,10 @@ def with_rounds(
     baud = meter.baud if meter.serial else 0
     plan = meter_plan(device, meter.unit, meter.phases, meter.timeout_ms, TURNAROUND_MS, baud)
     asks_ms = requests_ms(meter.link, READ_CHARS, (r.count for r in plan.reads if r.every == 1))
+    counters_ms = max((requests_ms(meter.link, READ_CHARS, [r.count]) for r in plan.reads if r.every == 0), default=0.0)
     state_ms, write_ms = inverter_ms(inverter, inverter_device)
     shared = meter.link == inverter.wire
     return (
-        replace(meter, round_ms=asks_ms + shared * (state_ms + write_ms)),
+        replace(meter, round_ms=asks_ms + shared * (state_ms + write_ms), counters_ms=counters_ms),
         replace(inverter, round_ms=state_ms + shared * asks_ms, write_ms=write_ms),
     )

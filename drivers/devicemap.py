@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from cython_core.records import DeviceValid, MeasurementValid
-from drivers.tables import TYPES
+from drivers.tables import ENERGIES, TYPES
 from drivers.yamlkeys import choice, flag, integer, number, several, text, version
 
 WORD_ORDERS = ("big", "little")
@@ -41,6 +41,12 @@ DEVICE_QUANTITIES = {
     "s_max_va": (DeviceValid.S_MAX, "VA"),
     "soc_pu": (DeviceValid.SOC, "pu"),
 }
+# counters, in no record: they change too slowly to decide anything, and are read each ENERGY_MS in a pause
+METER_ENERGIES = ENERGIES[:2]
+DEVICE_ENERGIES = ENERGIES[2:]
+METER_UNITS = {name: unit for name, (_, unit) in METER_QUANTITIES.items()} | dict.fromkeys(METER_ENERGIES, "Wh")
+DEVICE_UNITS = {name: unit for name, (_, unit) in DEVICE_QUANTITIES.items()} | dict.fromkeys(DEVICE_ENERGIES, "Wh")
+ENERGY_MS = 10_000
 # their scale is written out, so that nobody forgets the direction
 SIGNED = ("p_w", "q_var", "p1_w", "p2_w", "p3_w", "p_set_readback_w")
 
@@ -211,6 +217,7 @@ class RegisterInverter:
 
     word_order: str
     registers: Mapping[str, InverterRegister]
+    energies: Mapping[str, InverterRegister] = field(default_factory=dict)
     session: WordTable | None = None
     status: WordTable | None = None
     start: tuple[Frame, ...] = ()

@@ -13,6 +13,7 @@ from typing import Any
 from cython_core.records import DeviceStatus, Session
 from drivers.devicemap import (
     DEVICE_QUANTITIES,
+    DEVICE_UNITS,
     DeviceMap,
     Frame,
     FrameField,
@@ -38,9 +39,7 @@ STATUS_WORDS = tuple(str(s.name).lower() for s in DeviceStatus)
 WORDS = {"session": SESSION_WORDS, "status": STATUS_WORDS}
 ORDER = choice(("big", "little"), "high word first, or low word first", "big").metadata
 FUNCTION = integer("", 6, 16, "Modbus function that writes: 6 (one word) or 16", 16).metadata
-REGISTER_KEYS = {
-    name: quantity_keys(name, unit, keys_of(InverterRegister)) for name, (_, unit) in DEVICE_QUANTITIES.items()
-}
+REGISTER_KEYS = {name: quantity_keys(name, unit, keys_of(InverterRegister)) for name, unit in DEVICE_UNITS.items()}
 TABLE_KEYS = {**keys_of(Place), "values": nested("raw value: word, or a list of words")}
 RANGE = several(number("", -1e9, 1e9, "[low, high] in W or var, + = out of the inverter", ()), 2).metadata
 FIELD_KEYS = {
@@ -70,9 +69,11 @@ def inverter_map(tree: Section, problems: Problems) -> DeviceMap | None:
     values = head_of(INVERTER_KEYS, tree, problems)
     limit = values.get("max_words", 125)
     nothing = Section({}, 1)
+    registers = _registers(values.pop("registers", nothing), limit, problems)
     inverter = RegisterInverter(
         word_order=values.pop("word_order", "big"),
-        registers=_registers(values.pop("registers", nothing), limit, problems),
+        registers={name: r for name, r in registers.items() if name in DEVICE_QUANTITIES},
+        energies={name: r for name, r in registers.items() if name not in DEVICE_QUANTITIES},
         session=_table("session", values.pop("session", None), problems),
         status=_table("status", values.pop("status", None), problems),
         **_all_frames(values, problems),
@@ -86,7 +87,7 @@ def inverter_map(tree: Section, problems: Problems) -> DeviceMap | None:
 
 def _registers(section: Section, max_words: int, problems: Problems) -> dict[str, InverterRegister]:
     found = {}
-    known = {name: nested("the register that holds it", False) for name in DEVICE_QUANTITIES}
+    known = {name: nested("the register that holds it", False) for name in DEVICE_UNITS}
     for name, entry in values_of(known, section, problems, "registers").items():
         before = len(problems)
         values = ranged(name, entry, REGISTER_KEYS[name], problems)

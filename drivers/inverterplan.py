@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from cython_core.records import DeviceState, DeviceStatus, DeviceValid, Session
 from drivers.base import MapError
 from drivers.devicemap import DEVICE_QUANTITIES, DeviceMap, Frame, FrameField, InverterRegister, Place, WordTable
-from drivers.registermap import FORMATS, Span, field_word, plan_reads
+from drivers.registermap import FORMATS, Span, by_clock, energy_row, field_word, plan_reads
 from drivers.tables import LITTLE, TYPES, Decode, Encode, Flag, Plan, Read, Write
 from drivers.writecontract import quiet_ms, refresh_ms, timer_fault
 
@@ -53,6 +53,7 @@ def register_plan(device: DeviceMap, unit: int, reversion_s: int, timeout_ms: in
         quantum_q_var=contract.quantum_q_var,
         write_budget_per_day=contract.write_budget_per_day,
         quiet_ms=quiet_ms(contract, reversion_s),
+        energies=tuple(layout.energy_row(r) for r in inverter.energies.values()),
     )
 
 
@@ -75,6 +76,9 @@ class Layout:
             for (own, function), group in spans.items()
             for r in plan_reads(function, group, device.max_words)
         )
+        for place in device.inverter.energies.values():
+            own, function = self.asked(place)
+            self.reads += by_clock(self.reads, function, [Span(place.at, TYPES[place.type])], device.max_words, own)
 
     def asked(self, place: Place) -> tuple[int | None, int]:
         """(unit of its own, function) of a request for this value."""
@@ -94,6 +98,10 @@ class Layout:
     def kind(self, place: Place) -> str:
         """The type of its row: with the order of its words."""
         return place.type + (self.order if TYPES[place.type] > 1 else "")
+
+    def energy_row(self, r: InverterRegister) -> Decode:
+        """The row of a counter."""
+        return energy_row(r.name, *self.find(r), self.kind(r), r)
 
     def row(self, r: InverterRegister) -> Decode:
         read, word = self.find(r)

@@ -16,7 +16,7 @@ from typing import Any
 from drivers.base import MapError
 from drivers.devicemap import (
     DEVICE_QUANTITIES,
-    METER_QUANTITIES,
+    METER_UNITS,
     SIGNED,
     WORD_ORDERS,
     DeviceMap,
@@ -27,7 +27,7 @@ from drivers.devicemap import (
     Register,
     WriteContract,
 )
-from drivers.tables import MAX_ABSENT, TYPES
+from drivers.tables import ENERGIES, MAX_ABSENT, TYPES
 from drivers.writecontract import contract_faults
 from drivers.yamlfile import Leaf, Problems, Section, parse_yaml, read_yaml
 from drivers.yamlkeys import Meta, choice, integer, keys_of, nested, number, read_values, several, text
@@ -77,7 +77,7 @@ def quantity_keys(name: str, unit: str, own: Mapping[str, Meta]) -> dict[str, Me
     }
 
 
-REGISTER_KEYS = {name: quantity_keys(name, unit, keys_of(Register)) for name, (_, unit) in METER_QUANTITIES.items()}
+REGISTER_KEYS = {name: quantity_keys(name, unit, keys_of(Register)) for name, unit in METER_UNITS.items()}
 POINT = "model.point, like 701.W, or a point alone: of whichever model the device has"
 QUANTITY_KEYS = {
     name: quantity_keys(name, unit, {k: meta for k, meta in keys_of(Quantity).items() if k != "resolution"})
@@ -86,7 +86,7 @@ QUANTITY_KEYS = {
 }
 METER_POINT_KEYS = {
     name: quantity_keys(name, unit, keys_of(Quantity)) | {"point": several(text(POINT)).metadata}
-    for name, (_, unit) in METER_QUANTITIES.items()
+    for name, unit in METER_UNITS.items()
 }
 NEEDED = {"meter": ("f_hz", "v1_v", "p_w"), "inverter": ("p_w", "p_set_readback_w")}
 
@@ -207,7 +207,7 @@ def _registers(
 ) -> dict[str, Register]:
     """inherited: the map's own word order and function, for registers that have none."""
     found: dict[str, Register] = {}
-    known = {name: nested("the register that holds it", name in NEEDED["meter"]) for name in METER_QUANTITIES}
+    known = {name: nested("the register that holds it", name in NEEDED["meter"]) for name in METER_UNITS}
     for name, entry in values_of(known, section, problems, "registers").items():
         register = _register(name, entry, max_words, inherited, problems)
         if register is None:
@@ -258,6 +258,9 @@ def ranged(name: str, entry: Section, known: Mapping[str, Meta], problems: Probl
         if not low < high:
             text = f"{name}: range [{low:.12g}, {high:.12g}] is empty; low must be below high"
             problems.add(entry.entries["range"].line, text)
+    if name in ENERGIES and (values.get("scale", 1.0) < 0.0 or values.get("low", 0.0) < 0.0):
+        text = f"{name}: scale and range of a counter are not below 0; what flows the other way is the other counter"
+        problems.add(entry.line, text)
     return values
 
 

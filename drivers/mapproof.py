@@ -24,11 +24,11 @@ from typing import Any
 
 from cython_core.records import Measurement
 from drivers.base import DiscoveryError, MapError
-from drivers.devicemap import METER_QUANTITIES, DeviceMap
-from drivers.registermap import Plan, Read, decode, meter_row
+from drivers.devicemap import METER_ENERGIES, METER_QUANTITIES, METER_UNITS, DeviceMap
+from drivers.registermap import Plan, Read, decode, decode_energies, meter_energy_row, meter_row
 from drivers.sunspec.chain import Chain, Model
 from drivers.sunspec.meter import registers_of
-from drivers.tables import TYPES
+from drivers.tables import ENERGIES, TYPES
 from drivers.yamlfile import Problems, Section, read_yaml
 from drivers.yamlkeys import Meta, choice, integer, nested, number, read_values, several, text
 
@@ -39,10 +39,8 @@ KEYS: Mapping[str, Meta] = {
     "hex": text("pairs of hex digits, two a word", pattern=r"(\s*[0-9a-fA-F]{2}){2,}\s*").metadata,
     "from": choice(("capture", "manual", "hand"), "how these words are known").metadata,
     "source": text("where a reviewer finds them", pattern=".+").metadata,
-    "absent": several(choice(tuple(METER_QUANTITIES), "what must count as not there", ())).metadata,
-    **{
-        q: number(unit, -1e12, 1e12, "what it must come to", None).metadata for q, (_, unit) in METER_QUANTITIES.items()
-    },
+    "absent": several(choice(tuple(METER_UNITS), "what must count as not there", ())).metadata,
+    **{q: number(unit, -1e15, 1e15, "what it must come to", None).metadata for q, unit in METER_UNITS.items()},
 }
 FILE_KEYS: Mapping[str, Meta] = {"answers": {**nested("a list, one group an answer"), "several": True}}
 
@@ -87,7 +85,7 @@ def _answer(group: Section, problems: Problems) -> Answer | None:
         words=tuple(int.from_bytes(raw[i : i + 2]) for i in range(0, len(raw), 2)),
         origin=values["from"],
         source=values["source"],
-        expected={q: values[q] for q in METER_QUANTITIES if q in values},
+        expected={q: values[q] for q in METER_UNITS if q in values},
         absent=values.get("absent", ()),
     )
 
@@ -104,15 +102,19 @@ def block(device: DeviceMap, answer: Answer) -> tuple[Plan, tuple[int, ...]]:
     count = max((r.at + TYPES[r.type] - begin for r in inside), default=1)
     reads = tuple(Read(function, begin, count) for function in sorted({r.function for r in inside}))
     words = answer.words[begin - answer.at : begin - answer.at + count]
-    return Plan(unit=1, reads=reads, decodes=tuple(meter_row(r, reads) for r in inside)), words
+    counters = [r for r in inside if r.name in METER_ENERGIES]
+    rows = tuple(meter_row(r, reads) for r in inside if r not in counters)
+    return Plan(1, reads, rows, energies=tuple(meter_energy_row(r, reads) for r in counters)), words
 
 
 def found_in(device: DeviceMap, answer: Answer) -> dict[str, float | None]:
     """What stands in the answer; None where it counts as not there."""
     plan, words = block(device, answer)
-    values = decode(plan, [words] * len(plan.reads), Measurement)
+    answers = [words] * len(plan.reads)
+    values, counted = decode(plan, answers, Measurement), decode_energies(plan, answers)
     names = [q for q in METER_QUANTITIES if any(row.valid == METER_QUANTITIES[q][0] for row in plan.decodes)]
-    return {q: values[q] if values["valid"] & METER_QUANTITIES[q][0] else None for q in names}
+    found = {q: values[q] if values["valid"] & METER_QUANTITIES[q][0] else None for q in names}
+    return found | {ENERGIES[row.target]: counted.get(ENERGIES[row.target]) for row in plan.energies}
 
 
 def complaints(device: DeviceMap, answer: Answer) -> list[str]:

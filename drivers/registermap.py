@@ -15,9 +15,17 @@ from typing import Any
 
 from cython_core.records import NAN, DeviceState, Measurement
 from drivers.base import MapError
-from drivers.devicemap import METER_QUANTITIES, DeviceMap, Register
+from drivers.devicemap import (
+    ENERGY_MS,
+    METER_ENERGIES,
+    METER_QUANTITIES,
+    DeviceMap,
+    InverterRegister,
+    Register,
+)
 from drivers.mapfile import load_map, map_names, parse_map
 from drivers.tables import (
+    ENERGIES,
     LITTLE,
     ROW_TYPES,
     TYPES,
@@ -72,6 +80,16 @@ def plan_reads(
         left = [(at, words) for at, words in wanted if _covering(reads, at, words) is None]
         reads += [Read(function, at, count, every) for at, count in _cheapest(left, max_words, request_ms, word_ms)]
     return tuple(reads)
+
+
+def by_clock(
+    reads: Sequence[Read], function: int, spans: Sequence[Span], max_words: int, unit: int | None = None
+) -> tuple[Read, ...]:
+    """The requests each ENERGY_MS for counters that stand in none of `reads`: the whole of them in as few as can be."""
+    asked = [r for r in reads if (r.function, r.unit) == (function, unit)]
+    left = [s for s in spans if _covering(asked, s.address, s.words) is None]
+    planned = plan_reads(function, left, max_words)
+    return tuple(replace(r, every=0, every_ms=ENERGY_MS, unit=unit) for r in planned)
 
 
 def _cheapest(
@@ -137,12 +155,17 @@ def meter_plan(
     for function in sorted({r.function for r in found}):
         spans = [Span(r.at, TYPES[r.type], r.every) for r in found if r.function == function]
         reads += plan_reads(function, spans, device_map.max_words, turnaround_ms, baud)
+    counters = [device_map.registers[name] for name in METER_ENERGIES if name in device_map.registers]
+    for function in sorted({r.function for r in counters}):
+        spans = [Span(r.at, TYPES[r.type]) for r in counters if r.function == function]
+        reads += by_clock(reads, function, spans, device_map.max_words)
     return Plan(
         unit=unit,
         reads=reads,
         decodes=tuple(meter_row(r, reads) for r in found),
         timeout_ms=timeout_ms,
         min_gap_ms=device_map.min_gap_ms,
+        energies=tuple(meter_energy_row(r, reads) for r in counters),
     )
 
 
@@ -174,8 +197,22 @@ def meter_row(r: Register, reads: Sequence[Read]) -> Decode:
     """The row of one quantity of a meter."""
     read, word = locate(reads, r.at, TYPES[r.type], r.function)
     target, valid = field_word(Measurement, r.name), int(METER_QUANTITIES[r.name][0])
-    kind = r.type + LITTLE if r.word_order == "little" and TYPES[r.type] > 1 else r.type
-    return Decode(read, word, kind, r.scale, r.low, r.high, target, valid, absent=r.absent)
+    return Decode(read, word, _kind(r), r.scale, r.low, r.high, target, valid, absent=r.absent)
+
+
+def meter_energy_row(r: Register, reads: Sequence[Read]) -> Decode:
+    """The row of a meter's counter."""
+    return energy_row(r.name, *locate(reads, r.at, TYPES[r.type], r.function), _kind(r), r)
+
+
+def energy_row(name: str, read: int, word: int, kind: str, r: Register | InverterRegister) -> Decode:
+    """The row of a counter, at its place in ENERGIES."""
+    place = ENERGIES.index(name)
+    return Decode(read, word, kind, r.scale, r.low, r.high, place, 1 << place, absent=r.absent)
+
+
+def _kind(r: Register) -> str:
+    return r.type + LITTLE if r.word_order == "little" and TYPES[r.type] > 1 else r.type
 
 
 def decode(
@@ -199,6 +236,12 @@ def decode(
             values[names[flag.target]] = old | flag.bits
             values["valid"] |= flag.valid
     return values
+
+
+def decode_energies(plan: Plan, answers: Sequence[Sequence[int] | None]) -> dict[str, float]:
+    """{name: Wh} of the counters that stand in the newest answers; those that are absent are left out."""
+    found = {ENERGIES[row.target]: _value(row, answers[row.read]) for row in plan.energies}
+    return {name: float(value) for name, value in found.items() if value is not None}
 
 
 def _value(row: Decode, words: Sequence[int] | None) -> float | int | None:

@@ -18,19 +18,25 @@ TYPES = {"u16": 1, "s16": 1, "u32": 2, "s32": 2, "f32": 2, "u64": 4, "s64": 4}
 LITTLE = "_le"  # behind the type of a row whose low word comes first
 ROW_TYPES = TYPES | {name + LITTLE: words for name, words in TYPES.items() if words > 1}
 MAX_ABSENT = 4  # patterns for "no value" that one row of a bus can hold (tables.pxd)
+# counters of energy a device may keep, Wh: from and to the grid; into and out of the battery, on its own side
+ENERGIES = ("e_import_wh", "e_export_wh", "e_dc_in_wh", "e_dc_out_wh")
 
-PLAN_VERSION = 2  # of the JSON text; any other is refused
+PLAN_VERSION = 3  # of the JSON text; any other is refused
 
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """One request. every: asked in each n-th poll (1 = fast list). unit: whom it asks, if not the plan's."""
+    """One request. every: asked in each n-th poll (1 = fast list). unit: whom it asks, if not the plan's.
+
+    every 0: asked once in every_ms, in the pause behind a poll; what it costs is one request then.
+    """
 
     function: int
     address: int
     count: int
     every: int = 1
     unit: int | None = None
+    every_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +143,7 @@ class Plan:
     quiet_ms: int = 0  # of a device whose timer reads feed too: not asked for so long when we fall silent
     beat: tuple[Write, ...] = ()
     watches: tuple[Watch, ...] = ()
+    energies: tuple[Decode, ...] = ()  # target: place in ENERGIES; valid: 1 << target
 
 
 def plan_to_json(plan: Plan) -> str:
@@ -150,8 +157,9 @@ def plan_from_json(text: str) -> Plan:
     if not isinstance(data, dict) or data.pop("v", None) != PLAN_VERSION:
         raise ValueError(f"not a plan of version {PLAN_VERSION}: {text[:80]!r}")
     try:
-        data["decodes"] = [{**r, "absent": tuple(r["absent"])} for r in data["decodes"]]
-        rows = {"reads": Read, "decodes": Decode, "flags": Flag, "watches": Watch}
+        for name in ("decodes", "energies"):
+            data[name] = [{**r, "absent": tuple(r["absent"])} for r in data[name]]
+        rows = {"reads": Read, "decodes": Decode, "flags": Flag, "watches": Watch, "energies": Decode}
         for name, row in rows.items():
             data[name] = tuple(row(**r) for r in data[name])
         for name in ("start", "setpoint", "stop", "beat"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import ArrayLike
 from controller.response.checks import GAP_LIMIT_S, SLOPE_TOLERANCE_PCT
 from controller.response.evidence import run_window_ms
 from controller.response.formula import Floats, expected_dp_pu
-from controller.response.judge import Verdict
+from controller.response.measure import EventResponse
 from controller.response.run import Run
 from controller.response.timing import Timing
 from controller.telemetry.frames import ages_ms
@@ -60,14 +61,14 @@ class Curves:
     faults: tuple[FaultSpan, ...] = ()
 
 
-def curves(run: Run, verdict: Verdict, frames_ms: ArrayLike | None, wall_offset_ns: int) -> Curves:
+def curves(run: Run, events: Sequence[EventResponse], frames_ms: ArrayLike | None, wall_offset_ns: int) -> Curves:
     """Cut everything out of one run."""
     r, droop, f_nom = run.records, run.settings.freq_droop, run.settings.rating.f_nom_hz
     t0 = int(r["t_ns"][0])
     dp_ideal_w = run.ideal_w(run.power.t_ns)
     frames = np.empty((0, 2)) if frames_ms is None else np.asarray(frames_ms, dtype=float).reshape(-1, 2)
     window = run_window_ms(r, wall_offset_ns)
-    seen_f_hz, seen_dp_pct = _over_frequency(run, verdict)
+    seen_f_hz, seen_dp_pct = _over_frequency(run, events)
     return Curves(
         seconds=max((int(r["t_ns"][-1]) - t0) / 1e9, 1e-3),
         low_hz=f_nom - droop.db_uf_hz,
@@ -85,12 +86,10 @@ def curves(run: Run, verdict: Verdict, frames_ms: ArrayLike | None, wall_offset_
         age_d_ms=ages_ms(r["age_d_ns"]),
         lateness_us=_positive(r["lateness_ns"] / 1e3),
         skipped_t_s=(r["t_ns"][r["k"] > 1] - t0) / 1e9,
-        event_spans_s=tuple(
-            ((e.event.t_start_ns - t0) / 1e9, (e.event.t_end_ns - t0) / 1e9) for e in verdict.measured.events
-        ),
+        event_spans_s=tuple(((e.event.t_start_ns - t0) / 1e9, (e.event.t_end_ns - t0) / 1e9) for e in events),
         marks=tuple(
             mark
-            for e in verdict.measured.events
+            for e in events
             for timing, name in ((e.initiate, "initiated"), (e.deliver, "delivered"))
             for mark in _mark(run, timing, name)
         ),
@@ -129,14 +128,14 @@ def _formula_line(run: Run) -> tuple[Floats, Floats]:
     return f_hz, 100.0 * expected_dp_pu(f_hz, run.settings)
 
 
-def _over_frequency(run: Run, verdict: Verdict) -> tuple[Floats, Floats]:
+def _over_frequency(run: Run, events: Sequence[EventResponse]) -> tuple[Floats, Floats]:
     """Each reading of power in or after an event, over the frequency whose static answer is the ideal one then.
 
     A right answer lies on the formula's line, however fast the frequency moves; readings under a limit lie inside it.
     """
     t_ns, p = run.power.t_ns, run.power
     dp_w, chosen = p.value - run.base_w[p.row], np.zeros(len(t_ns), dtype=bool)
-    for e in verdict.measured.events:
+    for e in events:
         after_ns = round(OFFSET_AFTER_S * 1e9)
         mine = (t_ns >= e.event.t_start_ns) & (t_ns <= e.event.t_end_ns + after_ns) & ~chosen
         dp_w[mine] -= e.offset_w if np.isfinite(e.offset_w) else 0.0

@@ -60,10 +60,32 @@ def write_report(
 ) -> None:
     """Write the page. replay: the replay's one line; notes: further lines about the run (trace, fault, broker)."""
     html = render(records, info, frames_ms, verdict, replay=replay, made_at=made_at, notes=notes, faults=faults)
+    put(path, html)
+
+
+def put(path: Path, html: str) -> None:
+    """A page, whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(path.name + ".part")
     unfinished.write_text(html, encoding="utf-8")
     unfinished.replace(path)
+
+
+def fill(template: str, **values: Any) -> str:
+    """A template of this package with its style and our filters."""
+    environment = Environment(
+        loader=FunctionLoader(_package_text), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters |= {
+        "number": number,
+        "margin": margin,
+        "result": result,
+        "state": state,
+        "seconds": seconds,
+        "lasting": lasting,
+    }
+    return environment.get_template(template).render(style=Markup(_package_text("page.css")), **values)
 
 
 def render(
@@ -79,19 +101,12 @@ def render(
 ) -> str:
     """The page as text. faults: shaded in the plots over time."""
     run = prepare(records, info)
-    unverified = str(info.get("unverified") or "")
-    watermark = f"unverified profile {unverified}" if unverified else ""
-    drawn = replace(curves(run, verdict, frames_ms, int(info["wall_offset_ns"])), faults=faults)
-    plots = draw_all(drawn, watermark)
-    environment = Environment(
-        loader=FunctionLoader(_package_text), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
-    )  # fmt: skip
-    environment.filters |= {"number": number, "margin": margin, "result": result, "state": state, "seconds": seconds}
+    watermark = watermark_of(info)
+    drawn = replace(curves(run, verdict.measured.events, frames_ms, int(info["wall_offset_ns"])), faults=faults)
     t0_ns = int(records["t_ns"][0])
-    return environment.get_template("page.html.j2").render(
-        style=Markup(_package_text("page.css")),
-        plots={name: Markup(svg) for name, svg in plots.items()},
+    return fill(
+        "page.html.j2",
+        plots={name: Markup(svg) for name, svg in draw_all(drawn, watermark).items()},
         captions={name: text + SHADED * (bool(faults) and name in OVER_TIME) for name, text in CAPTIONS.items()},
         verdict=verdict,
         headline=headline(verdict),
@@ -110,6 +125,14 @@ def render(
 
 OVER_TIME = ("frequency", "power", "ages", "lateness", "telemetry")
 SHADED = " Shaded in red, with their words: injected faults, as they were put in force."
+
+
+def watermark_of(info: Mapping[str, Any]) -> str:
+    """Words that every copy of a plot keeps: the values of this run's profile have one source, or none."""
+    unverified = str(info.get("unverified") or "")
+    return f"unverified profile {unverified}" if unverified else ""
+
+
 CAPTIONS = {
     "frequency": "Measured frequency with the dead band; shaded: grid events.",
     "power": "Measured, commanded and ideal power. The ideal answer is the formula through the set response time, cut "
@@ -217,6 +240,11 @@ def number(value: float, unit: str = "") -> str:
 
 def seconds(value: float) -> str:
     return number(value, "s")
+
+
+def lasting(value_s: float) -> str:
+    """Seconds, or hours where there are many."""
+    return number(value_s / 3600.0, "h") if value_s >= 3600.0 else number(value_s, "s")
 
 
 def result(check: Check) -> str:

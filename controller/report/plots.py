@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import matplotlib as mpl
 import numpy as np
@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from controller.report.curves import Curves
 from controller.response.formula import Floats
 
+Drawn = TypeVar("Drawn")  # what a plot is made of
 # marker value -> CSS variable (page.css)
 COLOURS = {
     "ink": "#010101",
@@ -62,8 +63,8 @@ THIN_SPAN, WORDS_APART = 0.004, 0.035  # of the width
 MOST_WORDS = 30  # characters along the height
 
 
-def draw_all(curves: Curves, watermark: str = "") -> dict[str, str]:
-    """Every plot that has data, by name, as <svg> text. watermark: words across each, which a copy keeps."""
+def draw_all(curves: Curves, watermark: str = "", names: Sequence[str] = ()) -> dict[str, str]:
+    """Every plot (or those named), by name, as <svg> text. watermark: words across each, which a copy keeps."""
     plots: dict[str, Callable[[Axes, Curves], None]] = {
         "frequency": draw_frequency,
         "power": draw_power,
@@ -72,10 +73,10 @@ def draw_all(curves: Curves, watermark: str = "") -> dict[str, str]:
         "lateness": draw_lateness,
         "telemetry": draw_telemetry,
     }
-    return {name: svg(name, draw, curves, watermark) for name, draw in plots.items()}
+    return {name: svg(name, plots[name], curves, watermark) for name in names or plots}
 
 
-def svg(name: str, draw: Callable[[Axes, Curves], None], curves: Curves, watermark: str = "") -> str:
+def svg(name: str, draw: Callable[[Axes, Drawn], None], curves: Drawn, watermark: str = "") -> str:
     """One plot: drawn, coloured by the page, its ids made its own."""
     with mpl.rc_context({**STYLE, "svg.hashsalt": name}):
         figure = Figure(figsize=SIZE_IN, layout="constrained")
@@ -131,7 +132,7 @@ def draw_droop(ax: Axes, c: Curves) -> None:
     ax.plot(f_hz, dp_pct, color=C["ideal"], ls=(0, (5, 2)), label="formula")
     ax.plot(c.seen_f_hz, c.seen_dp_pct, ".", color=C["measured"], ms=4, alpha=0.6, label="measured")
     ax.set_xlabel("frequency through the response-time lag, Hz")
-    _legend(ax)
+    legend(ax)
 
 
 def draw_ages(ax: Axes, c: Curves) -> None:
@@ -147,11 +148,7 @@ def draw_lateness(ax: Axes, c: Curves) -> None:
     _band(ax, c.cmd_t_s, c.lateness_us, "measured", "lateness (never decides)")
     for i, t_s in enumerate(c.skipped_t_s):
         ax.axvline(t_s, color=C["limit"], lw=1.2, label="grid point skipped" if i == 0 else None)
-    ax.set_yscale("log")
-    low, high = np.nanmin(c.lateness_us, initial=10.0), np.nanmax(c.lateness_us, initial=100.0)
-    ax.set_ylim(10.0 ** np.floor(np.log10(low)), 10.0 ** np.ceil(np.log10(high)))  # whole decades, whole labels
-    ax.yaxis.set_major_formatter("{x:g}")
-    ax.yaxis.set_minor_formatter("")
+    whole_decades(ax, np.nanmin(c.lateness_us, initial=10.0), np.nanmax(c.lateness_us, initial=100.0))
     _time(ax, c)
 
 
@@ -168,6 +165,14 @@ def draw_telemetry(ax: Axes, c: Curves) -> None:
         ax.text(0.5, 0.4, c.no_frames_text, ha="center", transform=ax.transAxes)
     ax.set_ylim(bottom=0.0)
     _time(ax, c)
+
+
+def whole_decades(ax: Axes, low: float, high: float) -> None:
+    """A logarithmic axis with whole labels."""
+    ax.set_yscale("log")
+    ax.set_ylim(10.0 ** np.floor(np.log10(low)), 10.0 ** np.ceil(np.log10(high)))
+    ax.yaxis.set_major_formatter("{x:g}")
+    ax.yaxis.set_minor_formatter("")
 
 
 def _band(ax: Axes, t: Floats, y: Floats, colour: str, label: str) -> None:
@@ -219,10 +224,10 @@ def _time(ax: Axes, c: Curves) -> None:
     _faults(ax, c)
     ax.set_xlim(0.0, c.seconds)
     ax.set_xlabel("time since the first step, s")
-    _legend(ax)
+    legend(ax)
 
 
-def _legend(ax: Axes) -> None:
+def legend(ax: Axes) -> None:
     """Below the plot, where it hides no curve."""
     ax.figure.legend(
         *ax.get_legend_handles_labels(), loc="outside lower center", ncols=3, handlelength=1.4, columnspacing=1.2

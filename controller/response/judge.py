@@ -136,17 +136,18 @@ def resolution(run: Run) -> float:
 def to_json(v: Verdict) -> dict[str, Any]:
     """The verdict as plain JSON values; NaN and infinity become null."""
     checks = [asdict(c) | {"margin": c.margin} for c in v.checks]
-    plain: dict[str, Any] = _plain(
+    found: dict[str, Any] = plain(
         {"v": 1, "passed": v.passed, "summary": v.summary, "checks": checks, "measured": asdict(v.measured)}
     )
-    return plain
+    return found
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Values as JSON has them: NaN and infinity are null."""
     if isinstance(value, dict):
-        return {k: _plain(x) for k, x in value.items()}
+        return {k: plain(x) for k, x in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(x) for x in value]
+        return [plain(x) for x in value]
     if isinstance(value, (np.floating, np.integer, np.bool_)):
         value = value.item()
     return None if isinstance(value, float) and not math.isfinite(value) else value

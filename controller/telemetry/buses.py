@@ -22,16 +22,28 @@ DAY_S = 24 * 3600
 Sets = dict[str, dict[str, Any]]
 
 
-def read_buses(path: Path, info: Mapping[str, Any], t_ms: int) -> Sets:
-    """The counters as they stood at this time of the run that info tells of; nothing when they are of another."""
+def read_told(path: Path, info: Mapping[str, Any], t_ms: int) -> dict[str, Any]:
+    """buses.json as it stood at this time of the run that info tells of; nothing when it is of another."""
     try:
-        found = json.loads(path.read_text())
+        found: dict[str, Any] = json.loads(path.read_text())
         at_ms = (int(info["wall_offset_ns"]) + found["t_ns"]) // 1_000_000
-        if (found["v"], found["epoch"]) != (VERSION, info["epoch"]) or abs(at_ms - t_ms) > FRESH_MS:
-            return {}
-        return {role: facts(found[role], found["t_ns"]) for role in ("meter", "inverter")}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # none, or somebody else's
+        same = (found["v"], found["epoch"]) == (VERSION, info["epoch"]) and abs(at_ms - t_ms) <= FRESH_MS
+        return found if same else {}
+    except (OSError, ValueError, KeyError, TypeError):  # none, or somebody else's
         return {}
+
+
+def sets_of(told: Mapping[str, Any]) -> Sets:
+    """The counters of each device as they are sent."""
+    try:
+        return {role: facts(told[role], told["t_ns"]) for role in ("meter", "inverter")}
+    except (KeyError, TypeError, AttributeError):
+        return {}
+
+
+def read_buses(path: Path, info: Mapping[str, Any], t_ms: int) -> Sets:
+    """Both at once."""
+    return sets_of(read_told(path, info, t_ms))
 
 
 def facts(counts: Mapping[str, int], now_ns: int) -> dict[str, Any]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 
+from controller.nextsettings import named
 from cython_core import bulk
 
 log = logging.getLogger(__name__)
@@ -57,11 +61,15 @@ class Journal(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Records of one epoch, raw and as rows (what is lost shows as a hole in n). snapshot: the core's state."""
+    """Records of one run under the same settings, raw and as rows (what is lost shows as a hole in n).
+
+    snapshot: the core's state. info: the facts of the run, with these settings.
+    """
 
     raw: bytes
     records: NDArray[Any]
     snapshot: tuple[int, bytes] | None
+    info: dict[str, Any]
 
 
 class RingFollower:
@@ -71,6 +79,7 @@ class RingFollower:
         self.path, self.open_reader = path, open_reader
         self.reader: Reader | None = None
         self._said = ""
+        self._settings: dict[int, dict[str, Any]] = {}  # by digest, of those that were reloaded
 
     def open(self, start_n: Callable[[dict[str, Any]], int]) -> None:
         """Sets `reader` when there is a ring to read."""
@@ -93,12 +102,33 @@ class RingFollower:
         for _ in range(READS):
             raw, _ = self.reader.read(MOST)
             if raw:
-                yield Chunk(raw, bulk.from_bytes(raw), self.reader.snapshot())
+                yield from self._by_settings(raw, self.reader)
             elif replaced:
                 self.reader = None
                 return
             else:
                 return
+
+    def _by_settings(self, raw: bytes, reader: Reader) -> Iterator[Chunk]:
+        records, snapshot = bulk.from_bytes(raw), reader.snapshot()
+        cuts = [0, *(np.flatnonzero(np.diff(records["settings_digest"])) + 1).tolist(), len(records)]
+        for begin, end in pairwise(cuts):
+            part, size = records[begin:end], records.itemsize
+            info = self._with_settings(reader.info, int(part[0]["settings_digest"]))
+            yield Chunk(raw[begin * size : end * size], part, snapshot, info)
+
+    def _with_settings(self, info: dict[str, Any], digest: int) -> dict[str, Any]:
+        """The ring tells of the settings it began with; `v2g reload` has left the others beside it."""
+        if info.get("settings_digest", digest) == digest:
+            return info
+        if digest not in self._settings:
+            path = self.path.parent / named(digest)
+            try:
+                self._settings[digest] = json.loads(path.read_text(encoding="utf-8"))["settings"]
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                log.error("V2G-SETTINGS-UNKNOWN %s: %s; steps under them cannot be computed again", path, error)
+                self._settings[digest] = {}
+        return {**info, "settings": self._settings[digest], "settings_digest": digest}
 
     def _say(self, code: str, text: str) -> None:
         if code != self._said:

@@ -7,8 +7,10 @@ Units    in the names; P and Q: + = out of the inverter into the grid. t_ms: sou
 P, Q     measured: the meter's when it sits at the inverter's terminals, else the inverter's own.
 Stale    what is older than "held" is null: a frozen number would pass for a measurement.
 Refresh  of the meter, measured: from one change of its readings to the next, no shorter than its poll.
-Events   start, end (every step up to it is in a frame), clock, state, reasons, lost, frequency_begin/_end,
-         voltage_begin/_end: each at its own step and time.
+Events   start, end (every step up to it is in a frame), clock, settings, state, reasons, lost, frequency_begin/_end,
+         voltage_begin/_end, session_begin/_end, energy_reset (a device's counter has fallen), oscillography (names its
+         file): each at its own step and time.
+Energy   e_*: counters (energy.py); energy_out_wh, energy_in_wh: of this window alone.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from controller.telemetry.energy import Energy
 from controller.telemetry.wire import VERSION, Draft
 from cython_core.records import Freshness, Measurement, Mode, Reason, State
 
@@ -62,6 +65,8 @@ class Carry:
     going_on: dict[str, GridEvent] = field(default_factory=dict)
     epoch: int = -1
     offset_ns: int = 0
+    settings_digest: int = -1
+    energy: Energy = field(default_factory=Energy)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON may hold it."""
@@ -72,7 +77,12 @@ class Carry:
         """The reverse of to_dict."""
         events = {name: GridEvent(**event) for name, event in stored["going_on"].items()}
         known = {f.name: stored[f.name] for f in fields(cls) if f.name in stored}
-        return cls(**{**known, "going_on": events})
+        energy = Energy.from_dict(stored["energy"]) if "energy" in stored else Energy()
+        return cls(**{**known, "going_on": events, "energy": energy})
+
+    def next_run(self) -> Carry:
+        """What a new epoch takes over: counters of energy go on."""
+        return Carry(energy=self.energy)
 
 
 class FrameBuilder:
@@ -84,10 +94,15 @@ class FrameBuilder:
         self.p_at_meter = p_at_meter
         self.carry = carry or Carry()
         self.epoch, self.offset_ns = int(info["epoch"]), int(info["wall_offset_ns"])
+        self._settings: dict[int, Mapping[str, Any]] = {}  # by digest
         self.lost = 0
         self._open: list[Records] = []
         self._readings: NDArray[np.int64] | None = None  # the newest, bit by bit
         self._t_changed_ns = 0  # when they last changed
+
+    def know(self, info: Mapping[str, Any]) -> None:
+        """The facts that hold for the records that follow: their settings may be others."""
+        self._settings[int(info.get("settings_digest", -1))] = info.get("settings", {})
 
     @property
     def timed_info(self) -> dict[str, Any]:
@@ -124,14 +139,18 @@ class FrameBuilder:
         records = np.concatenate(self._open)
         self._open = []
         drafts = [*self._start(records), *self._clock(records), *self._lost(records)]
-        drafts += [*self._states(records), *self._reasons(records)]
+        drafts += [*self._changes(records), *self._states(records), *self._reasons(records)]
         for name, bit, column in SIGNALS:
             drafts += self._grid(records, name, bit, column)
-        drafts.append(self._live(records))
+        p_w = self._power(records, "p_w")
+        for event, record, facts in self.carry.energy.add(records, p_w, self.info):
+            drafts.append(self._event(event, record, **facts))
+        drafts.append(self._live(records, p_w))
         newest = records[-1]
         self.carry.n_last, self.carry.t_last_ns = int(newest["n"]), int(newest["t_ns"])
         self.carry.state = int(newest["state"])
         self.carry.reasons = int(newest["reasons"])
+        self.carry.settings_digest = int(newest["settings_digest"])
         self.carry.epoch, self.carry.offset_ns = self.epoch, self.offset_ns
         return drafts
 
@@ -157,6 +176,10 @@ class FrameBuilder:
         t_ms = self._t_ms(record["t_ns"])
         return Draft("event", name, t_ms, {**self._head("event", t_ms), "event": name, "n": int(record["n"]), **facts})
 
+    def oscillography(self, record: Mapping[str, int], facts: Mapping[str, Any]) -> Draft:
+        """The event that names a capture. record: n and t_ns of its trigger."""
+        return self._event("oscillography", record, **facts)
+
     def _start(self, records: Records) -> list[Draft]:
         if self.carry.n_last >= 0:
             return []
@@ -167,6 +190,18 @@ class FrameBuilder:
             return []
         step_ms = (self.offset_ns - self.carry.offset_ns) // 1_000_000
         return [self._event("clock", records[0], step_ms=step_ms, epoch_before=self.carry.epoch)]
+
+    def _changes(self, records: Records) -> list[Draft]:
+        """Other settings: which, and from which step on."""
+        known = self.carry.settings_digest
+        digests = [int(records[0]["settings_digest"]) if known < 0 else known, *records["settings_digest"].tolist()]
+        drafts = []
+        for i in np.flatnonzero(np.diff(digests)):
+            before, after = digests[i], digests[i + 1]
+            changed = differing(self._settings.get(before, {}), self._settings.get(after, {}))
+            facts = {"settings_before": before, "settings_digest": after, "changed": changed}
+            drafts.append(self._event("settings", records[i], **facts))
+        return drafts
 
     def _lost(self, records: Records) -> list[Draft]:
         n = np.concatenate(([self.carry.n_last], records["n"]))
@@ -227,10 +262,17 @@ class FrameBuilder:
                  f"{column}_min": number(event.low), f"{column}_max": number(event.high)}  # fmt: skip
         return [self._event(f"{name}_end", {"n": event.n_end, "t_ns": event.t_end_ns}, **facts)]
 
-    def _live(self, records: Records) -> Draft:
+    def of_devices(self, live: Draft, told: Mapping[str, Any]) -> list[Draft]:
+        """Put the devices' own counters of energy (buses.json) into a live frame. -> an event for each that fell."""
+        counters, fallen = self.carry.energy.from_devices(told)
+        live.body.update(counters)
+        head = self._head("event", live.t_ms) | {"event": "energy_reset", "n": live.body["n_last"]}
+        return [Draft("event", "energy_reset", live.t_ms, head | facts) for facts in fallen]
+
+    def _live(self, records: Records, p_w: Values) -> Draft:
         last = records[-1]
         t_ms = self._t_ms(last["t_ns"])
-        p_w, q_var = self._power(records, "p_w"), self._power(records, "q_var")
+        q_var = self._power(records, "q_var")
         bits_or = int(np.bitwise_or.reduce(records["reasons"]))
         hours = records["k"] * (int(self.info["period_ns"]) / 3.6e12)
         body = self._head("live", t_ms) | {
@@ -260,6 +302,7 @@ class FrameBuilder:
             "mode_name": name_of(Mode, int(last["mode"])),
             "energy_out_wh": number(np.nansum(np.maximum(p_w, 0.0) * hours)),
             "energy_in_wh": number(np.nansum(np.maximum(-p_w, 0.0) * hours)),
+            **self.carry.energy.fields(),
         }
         return Draft("live", "live", t_ms, body)
 
@@ -277,11 +320,16 @@ class FrameBuilder:
         return number((t_ns[-1] - t_ns[0]) / (len(t_ns) - 1) / 1e6) if len(t_ns) > 1 else None
 
     def _power(self, records: Records, quantity: str) -> Values:
-        device = unless_stale(records, "d", f"d_{quantity}")
-        if not self.p_at_meter:
-            return device
-        meter = unless_stale(records, "p", f"m_{quantity}")
-        return np.where(np.isfinite(meter), meter, device)
+        return measured(records, quantity, self.p_at_meter)
+
+
+def measured(records: Records, quantity: str, p_at_meter: bool) -> Values:
+    """p_w or q_var at the unit's terminals: the meter's where it stands there, else the inverter's own."""
+    device = unless_stale(records, "d", f"d_{quantity}")
+    if not p_at_meter:
+        return device
+    meter = unless_stale(records, "p", f"m_{quantity}")
+    return np.where(np.isfinite(meter), meter, device)
 
 
 def unless_stale(records: Records, signal: str, column: str) -> Values:
@@ -329,3 +377,13 @@ def name_of(kind: type[State] | type[Mode], value: int) -> str:
         return kind(value).name
     except ValueError:
         return str(value)
+
+
+def differing(before: Mapping[str, Mapping[str, Any]], after: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Two mappings of settings -> "group.name: before -> after" of each that differs; nothing when one is not known."""
+    return [
+        f"{group}.{name}: {before[group][name]} -> {value}"
+        for group, values in after.items()
+        for name, value in values.items()
+        if group in before and name in before[group] and before[group][name] != value
+    ]

@@ -1,4 +1,4 @@
-"""The telemetry process: ring -> journal, and ring -> frames -> outbox -> delivery. The core runs on in any case.
+"""The telemetry process: ring -> journal, captures; ring -> frames -> outbox -> delivery. The core runs on in any case.
 
 A turn takes what is new, hands over what is due, and writes <runtime_dir>/telemetry.json once a second. It waits for
 nobody: a dead broker or store leaves rows in the outbox, a missing ring is looked for again.
@@ -19,12 +19,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from controller.buswatch import NAME as BUSES
-from controller.telemetry.buses import Sets, read_buses
+from controller.telemetry.buses import Sets, read_told, sets_of
 from controller.telemetry.delivery import Delivery
 from controller.telemetry.follow import Chunk, Journal, RingFollower
 from controller.telemetry.frames import Carry, FrameBuilder
 from controller.telemetry.outbox import Outbox
 from controller.telemetry.pump import Pump
+from controller.telemetry.scopefile import Scope
 from controller.telemetry.wallclock import WAIT_NS, WAITING, ClockMap, Reading
 from controller.telemetry.wire import VERSION, Draft
 from controller.wholefile import write_whole
@@ -43,14 +44,14 @@ OF_OUTBOX = ("dropped", "dropped_events", "failed_writes", "waiting")  # in ever
 class Telemetry:
     """Everything injected; turn() is called about ten times a second. desk: for sites that take commands.
 
-    clock_wait_ns: 0 holds no row for its time.
+    clock_wait_ns: 0 holds no row for its time. scope: captures around events.
     """
 
     def __init__(self, ring: RingFollower, journal: Journal, outbox: Outbox, delivery: Delivery, live_ms: int,
-                 p_at_meter: bool, runtime_dir: Path, desk: Desk | None = None,
+                 p_at_meter: bool, runtime_dir: Path, desk: Desk | None = None, scope: Scope | None = None,
                  clock_wait_ns: int = WAIT_NS) -> None:  # fmt: skip
         self.ring, self.journal, self.outbox, self.delivery = ring, journal, outbox, delivery
-        self.live_ms, self.p_at_meter = live_ms, p_at_meter
+        self.live_ms, self.p_at_meter, self.scope = live_ms, p_at_meter, scope
         self.status_path, self.buses_path = runtime_dir / "telemetry.json", runtime_dir / BUSES
         self.buses: Sets = {}
         self.pump = Pump(outbox)
@@ -80,6 +81,7 @@ class Telemetry:
         for chunk in self.ring.chunks():
             self._take(chunk, now_ms)
         if self._builder is not None and self.ring.reader is None:
+            self._close_scope(now_ms)
             self._keep(self._builder.end(), now_ms)  # a new core has taken over
             self._builder = self._soc_pu = None
         elif self._builder is not None and now_ms - self._fed_ms > self.live_ms:
@@ -97,6 +99,7 @@ class Telemetry:
         self.turn(now_ms, now)
         if self._builder is not None:
             self._keep(self._builder.flush(), now_ms)
+        self._close_scope(now_ms)
         self._write_journal(self.journal.close)
         self.deliver(now_ms)
         self.write_status(now_ms)
@@ -127,13 +130,14 @@ class Telemetry:
         """An epoch begins, or goes on after our restart. -> the first step that journal or frames still need."""
         epoch = int(info["epoch"])
         progress = self.outbox.progress()
-        carry = Carry.from_dict(progress["carry"]) if progress.get("epoch") == epoch else Carry()
+        carry = Carry.from_dict(progress["carry"]) if "carry" in progress else Carry()
+        carry = carry if progress.get("epoch") == epoch else carry.next_run()
         self._builder = FrameBuilder(info, self.live_ms, self.p_at_meter, carry)
         self._clock = ClockMap.begin(info, progress.get("clock"))
         self._look(self._fed_ms)
         written_to = self.journal.resume_n(epoch) or 0
-        self._write_journal(lambda: self.journal.begin(info))
-        return min(carry.n_last + 1, written_to)
+        scope_n = None if self.scope is None else self.scope.begin(info, progress.get("scope", {}))
+        return min(n for n in (carry.n_last + 1, written_to, scope_n) if n is not None)
 
     def _look(self, now_ms: int) -> None:
         """At the clocks: what they change is kept before any row that rests on it is sent."""
@@ -147,14 +151,28 @@ class Telemetry:
     def _take(self, chunk: Chunk, now_ms: int) -> None:
         assert self._builder is not None
         assert self._clock is not None
-        self._write_journal(lambda: self.journal.append(chunk.raw, chunk.snapshot))
+        self._builder.know(chunk.info)
+        self._write_journal(lambda: self._journal(chunk))
         self._newest_n, self._fed_ms = int(chunk.records["n"][-1]), now_ms
         newest = chunk.records[-1]
         soc_known = newest["fresh_d"] <= Freshness.HELD and np.isfinite(newest["d_soc_pu"])
         self._soc_pu = float(newest["d_soc_pu"]) if soc_known else None
         for segment, records in self._clock.split(chunk.records):
-            drafts = self._builder.at(segment.epoch, segment.offset_ns) + self._builder.add(records)
-            self._keep(drafts, now_ms)
+            drafts = self._builder.at(segment.epoch, segment.offset_ns)
+            captures = [] if self.scope is None else self.scope.record(records)
+            drafts += [self._builder.oscillography(*capture) for capture in captures]
+            self._keep(drafts + self._builder.add(records), now_ms)
+
+    def _close_scope(self, now_ms: int) -> None:
+        """Write the capture under way as far as it has come."""
+        if self.scope is not None and self._builder is not None:
+            self._keep([self._builder.oscillography(*capture) for capture in self.scope.close()], now_ms)
+
+    def _journal(self, chunk: Chunk) -> None:
+        """Steps that are there already, of a restart of ours, begin no run."""
+        if int(chunk.records["n"][-1]) >= (self.journal.resume_n(int(chunk.info["epoch"])) or 0):
+            self.journal.begin(chunk.info)
+            self.journal.append(chunk.raw, chunk.snapshot)
 
     def _write_journal(self, work: Callable[[], None]) -> None:
         try:
@@ -170,25 +188,30 @@ class Telemetry:
         self.lost_records += sum(d.body["records"] for d in drafts if d.name == "lost")
         counters = self.outbox.counters()
         own = {name: getattr(counters, name) for name in OF_OUTBOX} | self.delivery.counters()
-        for draft in drafts:
-            if draft.kind == "live":
-                self.frames += 1
-                draft.body["telemetry"] = {**own, "lost_records": self.lost_records}
-                self.buses = read_buses(self.buses_path, self._builder.timed_info, draft.t_ms)
-                if self.buses:
-                    draft.body["bus"] = self.buses
-                if self.desk is not None:
-                    self.desk.live(draft.body)
-        if self._now is not None and self._clock is not None:
-            drafts = [self._clock.timed(draft) for draft in drafts]
-        self.outbox.add(drafts, now_ms, self._progress())
+        for draft in [d for d in drafts if d.kind == "live"]:
+            self.frames += 1
+            draft.body["telemetry"] = {**own, "lost_records": self.lost_records}
+            told = read_told(self.buses_path, self._builder.timed_info, draft.t_ms)
+            self.buses = sets_of(told)
+            if self.buses:
+                draft.body["bus"] = self.buses
+            drafts += self._builder.of_devices(draft, told)
+            if self.desk is not None:
+                self.desk.live(draft.body)
+        self.outbox.add(self._timed(drafts), now_ms, self._progress())
+
+    def _timed(self, drafts: list[Draft]) -> list[Draft]:
+        """What their times are worth is said in each, or it is held."""
+        known = self._now is not None and self._clock is not None
+        return [self._clock.timed(draft) for draft in drafts] if known and self._clock else drafts
 
     def _progress(self) -> dict[str, Any]:
         """What a restart of ours needs."""
         assert self._builder is not None
         assert self._clock is not None
-        return {"epoch": self._builder.info["epoch"], "carry": self._builder.carry.to_dict(),
-                "clock": self._clock.to_dict()}  # fmt: skip
+        progress = {"epoch": self._builder.info["epoch"], "carry": self._builder.carry.to_dict(),
+                    "clock": self._clock.to_dict()}  # fmt: skip
+        return progress if self.scope is None else progress | {"scope": self.scope.state()}
 
     def _tell(self, events: Sequence[tuple[str, dict[str, Any]]], now_ms: int) -> None:
         """Events of our own, each at a time of its own: two of one name and time would be one row to the store."""
@@ -200,10 +223,8 @@ class Telemetry:
                     "epoch": info.get("epoch", 0) if self._clock is None else self._clock.newest.epoch,
                     "t_ms": self._told_ms, "start_mode": info.get("start_mode", "unknown"), "event": name}  # fmt: skip
             drafts.append(Draft("event", name, self._told_ms, {**head, **facts}))
-        if self._now is not None and self._clock is not None:
-            drafts = [self._clock.timed(draft) for draft in drafts]
         if drafts:
-            self.outbox.add(drafts, now_ms)
+            self.outbox.add(self._timed(drafts), now_ms)
 
     def deliver(self, now_ms: int) -> None:
         """Acknowledgements in, due rows out."""

@@ -14,6 +14,7 @@ from controller.errors import InputError
 from controller.journal import JournalError, JournalWriter
 from controller.lifetime import die_with_parent, lock_folder, stop_on_signals
 from controller.site import BridgeSite, Site
+from controller.telemetry import scopefile
 from controller.telemetry.access import AccessError, load_access
 from controller.telemetry.bridge import Bridge
 from controller.telemetry.database import DatabaseRefusedError, move_aside, remove
@@ -21,6 +22,7 @@ from controller.telemetry.delivery import Delivery
 from controller.telemetry.follow import RingFollower
 from controller.telemetry.outbox import Outbox
 from controller.telemetry.process import Telemetry
+from controller.telemetry.scopefile import Bounds, Scope
 from controller.telemetry.stores import make_store
 from controller.telemetry.tier import Amount
 from controller.telemetry.wallclock import WAIT_NS, read_clock
@@ -87,9 +89,9 @@ def make_telemetry(site: Site, outbox: Outbox, delivery: Delivery, desk: Desk | 
     ring = RingFollower(site.runtime_dir / "ring", RingReader)
     p_at_meter = site.meter.location == "inverter"
     journal = open_journal(site.state_dir / "journal.v2gj")
-    live_ms = round(site.telemetry.live_s * 1000)
+    live_ms, scope = round(site.telemetry.live_s * 1000), make_scope(site)
     wait_ns = 0 if site.start_mode == "demo" else WAIT_NS  # nobody waits ten minutes to see a demonstration
-    return Telemetry(ring, journal, outbox, delivery, live_ms, p_at_meter, site.runtime_dir, desk, wait_ns)
+    return Telemetry(ring, journal, outbox, delivery, live_ms, p_at_meter, site.runtime_dir, desk, scope, wait_ns)
 
 
 def open_outbox(site: Site) -> Outbox:
@@ -103,6 +105,21 @@ def open_outbox(site: Site) -> Outbox:
         Outbox(path, site.name, most, quick=quick).close()
         remove(quick)
     return Outbox(path, site.name, most)
+
+
+def make_scope(site: Site) -> Scope | None:
+    """Captures around events, unless the site wants none."""
+    chosen = site.telemetry.oscillography
+    if not chosen.enable:
+        return None
+    bounds = Bounds(
+        pre_s=chosen.pre_s,
+        post_s=chosen.post_s,
+        most_per_hour=chosen.most_per_hour,
+        most_files=chosen.most_files,
+        most_bytes=chosen.most_mb * 1_000_000,
+    )
+    return Scope(site.state_dir / scopefile.NAME, bounds)
 
 
 def open_journal(path: Path) -> JournalWriter:

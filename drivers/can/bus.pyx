@@ -152,6 +152,10 @@ cdef class Device:
             v2g_load(&count.changes), v2g_load(&count.last_errno), v2g_load(&count.t_success_ns),
         ]
 
+    def energies(self):
+        """A device on CAN keeps no counter of energy that we know: as drivers.modbus.bus.Device."""
+        return 0, []
+
     def hand_back(self, double timeout_s):
         """Send the stop frames once, wait for a whole new state, send no set-point any more. True when all went well.
 

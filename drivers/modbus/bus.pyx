@@ -22,6 +22,7 @@ from cython_core.realtime.mailbox cimport Box, v2g_load, v2g_load_acquire, v2g_s
 from cython_core.structs cimport command_t
 from drivers.modbus cimport posix
 from drivers.modbus.poller cimport ASKED, HANDED_BACK, MAX_DEVICES, bus_t, device_t, poller_turn
+from drivers.modbus.tables cimport MAX_ENERGIES
 from drivers.modbus.types cimport RTU, link_t
 from drivers.modbus.wire cimport counts_of, open_link, stats_of, wire_close, wire_init
 
@@ -202,6 +203,15 @@ cdef class Device:
     def counts(self):
         """The same as bare numbers in the order of BusStats: for the core process, which loads no dataclass."""
         return counts_of(&self.bus.b.wire, &self.d.count)
+
+    def energies(self):
+        """(time of the newest answer in ns of CLOCK_MONOTONIC, 0: none; Wh in the order of tables.ENERGIES, NaN: not
+        read). The thread is not touched: a value may be newer than the time."""
+        cdef int64_t[4] words
+        cdef int64_t t_ns = v2g_load(&self.d.t_energies_ns)
+        for i in range(MAX_ENERGIES):
+            words[<int> i] = v2g_load(&self.d.energies[<int> i])
+        return t_ns, [(<double*> words)[<int> i] for i in range(MAX_ENERGIES)]
 
     def hand_back(self, double timeout_s):
         """Write the stop sequence once, read everything back, write no set-point any more. True when all went well.

@@ -15,12 +15,12 @@ from drivers.modbus.heart cimport MAX_WATCHES, heart_t, watch_t
 from drivers.modbus.poller cimport device_t
 from drivers.modbus.setpoint cimport setpoint_t
 from drivers.modbus.tables cimport (
-    F32, FROM_P, FROM_Q, LOW_FIRST, MAX_ABSENT, MAX_DECODES, MAX_ENCODES, MAX_FLAGS, MAX_READS, MAX_WRITES, S16, S32,
-    S64, U16, U32, U64, decode_t, encode_t, flag_t, read_t, tables_t, writes_t,
+    F32, FROM_P, FROM_Q, LOW_FIRST, MAX_ABSENT, MAX_DECODES, MAX_ENCODES, MAX_ENERGIES, MAX_FLAGS, MAX_READS,
+    MAX_WRITES, S16, S32, S64, U16, U32, U64, decode_t, encode_t, flag_t, read_t, tables_t, writes_t,
 )
 
 from cython_core.records import DeviceState, Measurement, kinds
-from drivers.tables import LITTLE, ROW_TYPES
+from drivers.tables import ENERGIES, LITTLE, ROW_TYPES
 
 CODES = {"u16": U16, "s16": S16, "u32": U32, "s32": S32, "f32": F32, "u64": U64, "s64": S64}
 TYPE_CODES = {t: CODES[t.removesuffix(LITTLE)] | (LOW_FIRST if t.endswith(LITTLE) else 0) for t in ROW_TYPES}
@@ -110,8 +110,10 @@ cdef void fill_reads(tables_t* t, plan) except *:
         check(r.function in (3, 4), f"read {i}: function {r.function} is none of 3, 4")
         check(1 <= r.count <= 125, f"read {i}: {r.count} words are outside 1 ... 125")
         check(0 <= r.address <= 65536 - r.count, f"read {i}: address {r.address} is outside 0 ... 65535")
-        check(1 <= r.every <= 100_000, f"read {i}: every = {r.every} is outside 1 ... 100000")
-        t.reads[i] = read_t(r.function, r.address, r.count, r.every, unit_of(f"read {i}: ", plan, r))
+        check(0 <= r.every <= 100_000, f"read {i}: every = {r.every} is outside 0 ... 100000")
+        if r.every == 0:
+            check(1000 <= r.every_ms <= DAY_MS, f"read {i}: every_ms = {r.every_ms} is outside 1000 ... {DAY_MS}")
+        t.reads[i] = read_t(r.function, r.address, r.count, r.every, unit_of(f"read {i}: ", plan, r), r.every_ms * MS)
 
 
 cdef void fill_decode(decode_t* to, what, d) except *:
@@ -121,6 +123,19 @@ cdef void fill_decode(decode_t* to, what, d) except *:
     to.scale, to.low, to.high, to.valid, to.n_absent = d.scale, d.low, d.high, d.valid, len(d.absent)
     for i, pattern in enumerate(d.absent):
         to.absent[i] = unsigned(f"{what}: absent", pattern, d.type)
+
+
+cdef void fill_energies(tables_t* t, plan) except *:
+    cdef int i
+    check_count("energies", plan.energies, MAX_ENERGIES)
+    t.n_energies = len(plan.energies)
+    for i, e in enumerate(plan.energies):
+        check_place(f"energy {i}", plan, e)
+        check(0 <= e.target < MAX_ENERGIES and e.valid == 1 << e.target, f"energy {i}: place {e.target} is none of "
+              f"{', '.join(ENERGIES)}, or valid is not its bit")
+        check(math.isfinite(e.scale) and e.scale > 0.0, f"energy {i}: scale {e.scale} is not above 0")
+        check(0.0 <= e.low, f"energy {i}: a counter below 0 ({e.low}) is none")
+        fill_decode(&t.energies[i], f"energy {i}", e)
 
 
 cdef void fill_tables(tables_t* t, object plan, object record) except *:
@@ -149,6 +164,7 @@ cdef void fill_tables(tables_t* t, object plan, object record) except *:
         check_target(f"flag {i}", record, f, "q")
         mask, equals = unsigned(f"flag {i}: mask", f.mask, f.type), unsigned(f"flag {i}: equals", f.equals, f.type)
         t.flags[i] = flag_t(f.read, f.word, TYPE_CODES[f.type], f.target, f.set, mask, equals, f.bits, f.valid)
+    fill_energies(t, plan)
     fill_writes(&t.start, "start", plan)
     fill_writes(&t.setpoint, "setpoint", plan)
     fill_writes(&t.stop, "stop", plan)
@@ -185,12 +201,15 @@ cdef void fill_heart(heart_t* h, plan) except *:
 
 
 cdef void fill_device(device_t* d, plan, int poll_ms, record) except *:
+    cdef double nan = float("nan")
     for name, value, low, high in (("poll_ms", poll_ms, 0, 10_000), ("plan: timeout_ms", plan.timeout_ms, 1, 10_000),
                                    ("plan: min_gap_ms", plan.min_gap_ms, 0, 10_000),
                                    ("plan: quiet_ms", plan.quiet_ms, 0, 600_000)):
         if not low <= value <= high:
             raise ValueError(f"{name} = {value} is outside {low} ... {high}")
     memset(d, 0, sizeof(device_t))
+    for i in range(MAX_ENERGIES):
+        memcpy(&d.energies[<int> i], &nan, 8)
     fill_tables(&d.tables, plan, record)
     fill_rules(&d.setpoint, plan)
     d.period_ns = poll_ms * MS

@@ -12,6 +12,7 @@ from drivers.modbus.types cimport counters_t, wire_t
 cdef enum:
     MAX_DEVICES = 16                # on one wire
     SLOW_MISSES = 3                 # failures in a row after which a slow read's last answer leaves the record
+    SELDOM = 30                     # a read by its own clock that failed so often is asked so many times less
     DEAD_MISSES = 2                 # requests without an answer, with their retries, after which a device is dead
     DEAD_SHARE = 25                 # of the wire's time a dead device costs one part in so many
 
@@ -27,6 +28,10 @@ cdef struct device_t:
     heart_t heart
     answer_t[16] answers
     counters_t count
+    # relaxed atomic, as the counters: the counters of energy (doubles, NaN: not read yet) and the time of their answer
+    int64_t[4] energies
+    int64_t t_energies_ns
+    int64_t[16] t_asked_ns          # of the reads by their own clock
     # which reads carry f, V, P of a Measurement; of a DeviceState [0] is the fast list
     int64_t[3] carriers
     int is_meter

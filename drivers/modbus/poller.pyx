@@ -4,6 +4,8 @@ Reads    each device has its list and its poll grid, points of CLOCK_MONOTONIC l
          so early that it is whole at its point. Without a period: back to back. Who has waited longest comes first;
          each answer is published at once. An exception reply is silence: nothing is published and ages grow. A slow
          read that fails three times leaves the record.
+Clock    a read may have a clock of its own (counters of energy, each 10 s): asked behind a round, once, without a
+         retry; it delays what follows by one request. Where it fails three times it is asked thirty times less.
 Writes   a chance after each read, successful or not, and as soon as a new command arrives while the wire rests;
          between two reads one at most, by turns (setpoint.pyx); beside it, once a second, our sign of life (heart.pyx).
 Dead     a device that does not answer, on a wire with others, is asked rarely and once, and not written, so that they
@@ -26,7 +28,7 @@ from drivers.modbus.posix cimport now_ns
 from drivers.modbus.setpoint cimport (
     setpoint_acknowledged, setpoint_due, setpoint_forget, setpoint_read, setpoint_tried,
 )
-from drivers.modbus.tables cimport decode_record, encode_write, write_t, writes_t
+from drivers.modbus.tables cimport decode_energies, decode_record, encode_write, write_t, writes_t
 from drivers.modbus.types cimport NAP_NS, RTU
 from drivers.modbus.waits cimport count_up, wire_rest
 from drivers.modbus.wire cimport wire_again, wire_ask, wire_can_mend, wire_data, wire_try, wire_use
@@ -266,7 +268,10 @@ cdef void keep_answer(bus_t* b, device_t* d, int i) noexcept nogil:
     answer.have = 1
     answer.misses = 0
     d.missed = 0
-    publish(d)
+    if decode_energies(&d.tables, i, data, d.energies):
+        v2g_store(&d.t_energies_ns, answer.t_ns)
+    if d.tables.reads[i].every:
+        publish(d)
 
 
 cdef int read_try(bus_t* b, device_t* d, int i, bint again) noexcept nogil:
@@ -307,6 +312,25 @@ cdef int read_one(bus_t* b, device_t* d, int i) noexcept nogil:
     return 0
 
 
+cdef void read_by_clock(bus_t* b, device_t* d) noexcept nogil:
+    """One read at most that keeps its own time. Without an answer: no retry, and no device is dead for its sake."""
+    cdef int64_t now = now_ns()
+    cdef int64_t wait_ns
+    cdef int i, fault
+    if b.wire.fd < 0 or d.missed:
+        return
+    for i in range(d.tables.n_reads):
+        wait_ns = d.tables.reads[i].every_ns * (SELDOM if d.answers[i].misses >= SLOW_MISSES else 1)
+        if d.tables.reads[i].every or (d.t_asked_ns[i] and now - d.t_asked_ns[i] < wait_ns):
+            continue
+        d.t_asked_ns[i] = now
+        fault = read_try(b, d, i, 0)
+        if fault != Fault.OK and fault != Fault.STOPPED:
+            d.answers[i].misses += 1
+        offer_writes(b)
+        return
+
+
 cdef void hand_back_now(bus_t* b, device_t* d) noexcept nogil:
     """The stop writes, once, and every register read again after them."""
     cdef int ok, i
@@ -318,6 +342,8 @@ cdef void hand_back_now(bus_t* b, device_t* d) noexcept nogil:
         d.t_echo_ns = b.wire.t_answer_ns
     d.started = 0
     for i in range(d.tables.n_reads):
+        if d.tables.reads[i].every == 0:
+            continue
         if v2g_load(&b.wire.stop) or not read_one(b, d, i):
             ok = 0
             break
@@ -348,7 +374,7 @@ cdef void end_round(bus_t* b, device_t* d) noexcept nogil:
 cdef int next_in_round(device_t* d) noexcept nogil:
     """The next read of this round, from next_read on; n_reads: none."""
     cdef int i = d.next_read
-    while i < d.tables.n_reads and d.rounds % d.tables.reads[i].every != 0:
+    while i < d.tables.n_reads and (d.tables.reads[i].every == 0 or d.rounds % d.tables.reads[i].every != 0):
         i += 1
     return i
 
@@ -362,6 +388,7 @@ cdef void read_next(bus_t* b, device_t* d) noexcept nogil:
     if b.wire.fd < 0 or next_in_round(d) == d.tables.n_reads:
         d.rounds += 1
         end_round(b, d)
+        read_by_clock(b, d)
 
 
 cdef device_t* longest_due(bus_t* b) noexcept nogil:

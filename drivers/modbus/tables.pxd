@@ -10,6 +10,7 @@ cdef enum:
     MAX_ENCODES = 8                 # in one write
     MAX_ABSENT = 4                  # in one decode
     RECORD_WORDS = 16               # the longest record a bus fills
+    MAX_ENERGIES = 4                # drivers.tables.ENERGIES
 
 cdef enum:                          # the types of drivers.tables.TYPES
     U16 = 0
@@ -29,8 +30,9 @@ cdef struct read_t:
     int function
     int address
     int count
-    int every
+    int every                       # 0: by its own clock
     int unit
+    int64_t every_ns                # of that clock
 
 cdef struct decode_t:
     int read
@@ -94,6 +96,8 @@ cdef struct tables_t:
     read_t[16] reads
     decode_t[64] decodes
     flag_t[96] flags
+    int n_energies
+    decode_t[4] energies
     int64_t[16] blank               # the record with nothing in it
     writes_t start
     writes_t setpoint
@@ -103,5 +107,7 @@ cdef struct tables_t:
 cdef uint64_t raw_at(const uint8_t* data, int word, int type) noexcept nogil
 # The record from the newest answers to all reads; the times are not touched.
 cdef void decode_record(const tables_t* t, const answer_t* answers, int64_t* record) noexcept nogil
+# The counters of energy that stand in the answer to this read, as doubles; the others stay. How many there are.
+cdef int decode_energies(const tables_t* t, int read, const uint8_t* data, int64_t* words) noexcept nogil
 # The words of one write; 0: a value does not fit its type, and nothing may be sent.
 cdef int encode_write(const write_t* write, double p_w, double q_var, uint16_t* words) noexcept nogil

@@ -9,6 +9,8 @@ from libc.math cimport isfinite, ldexp, nearbyint
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
+from cython_core.realtime.mailbox cimport v2g_store
+
 
 cdef inline int words_of(int type) noexcept nogil:
     return 1 if (type & ~LOW_FIRST) <= S16 else (2 if (type & ~LOW_FIRST) <= F32 else 4)
@@ -77,6 +79,21 @@ cdef void decode_record(const tables_t* t, const answer_t* answers, int64_t* rec
             continue
         record[f.target] = f.bits if f.set else record[f.target] | f.bits
         record[t.valid] |= f.valid
+
+
+cdef int decode_energies(const tables_t* t, int read, const uint8_t* data, int64_t* words) noexcept nogil:
+    cdef int64_t[5] found               # and their valid bits
+    cdef int n = 0
+    cdef int i
+    found[MAX_ENERGIES] = 0
+    for i in range(t.n_energies):
+        if t.energies[i].read == read:
+            decode_one(&t.energies[i], data, found, MAX_ENERGIES)
+    for i in range(MAX_ENERGIES):
+        if (found[MAX_ENERGIES] >> i) & 1:
+            v2g_store(&words[i], found[i])
+            n += 1
+    return n
 
 
 cdef int encode_one(int type, double value, uint16_t* words) noexcept nogil:
@@ -148,6 +165,18 @@ cdef class Tables:
         decode_record(&self.t, newest, words)
         values = [(<double*> words)[<int> i] if k == "d" else words[<int> i] for i, k in enumerate(kinds(self.record))]
         return self.record(*values)
+
+    def energies(self, answers):
+        """{name: Wh} of the counters in these answers."""
+        from drivers.tables import ENERGIES
+        cdef int64_t[4] words
+        cdef double nan = float("nan")
+        for i in range(MAX_ENERGIES):
+            memcpy(&words[<int> i], &nan, 8)
+        for i, data in enumerate(answers):
+            if data is not None:
+                decode_energies(&self.t, i, <const uint8_t*> <const char*> <bytes> data, words)
+        return {name: (<double*> words)[<int> i] for i, name in enumerate(ENERGIES) if (<double*> words)[<int> i] >= 0}
 
     def encode(self, double p_w, double q_var):
         """The words of each set-point write, or None when a value does not fit."""

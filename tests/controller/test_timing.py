@@ -106,6 +106,14 @@ def test_a_slow_meter_is_told_at_the_meter_when_the_profile_sets_the_time(tmp_pa
     assert line.startswith("site.yaml:22: t_response_s = 5 s of freq_droop cannot be met: meter refresh 3000 + ")
 
 
+def test_counters_of_energy_cost_a_serial_line_one_request_between_two_readings(tmp_path: Path) -> None:
+    """Four words of an SDM630 at 9600 8N1: 8 + 5 + 8 characters of 10 bits, two silences of 3.5, 2 ms to turn round."""
+    serial = OFF.replace("  host: 192.168.1.50\n", "  serial: /dev/ttyUSB0\n  baud: 9600\n", 1) + HOUSE
+    serial = serial.replace("location: inverter", "location: connection")
+    (budget,) = budgets(site_of(tmp_path, serial))
+    assert dict(budget.parts)["counters of energy, each 10 s"] == pytest.approx(28 * 10 / 9.6 + 2.0, abs=0.1)
+
+
 # ---- limits of the house connection ----
 
 

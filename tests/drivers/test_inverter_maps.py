@@ -85,12 +85,12 @@ def test_what_is_read_stands_in_the_reference(name: str) -> None:
     reference, device = reference_of(name), load_map(name)
     points = reference_points(reference)
     assert device.inverter is not None
-    for place in device.inverter.places():
+    for place in (*device.inverter.places(), *device.inverter.energies.values()):
         point = points[place.at]
         function = place.function or device.function
         assert (place.type, place.unit_id) == (point["type"], owner(point)), point["name"]
         assert function == point.get("fc", 3 if name == "sigenergy-v2g-dc" and place.at >= 40000 else function), point
-    for quantity, r in device.inverter.registers.items():
+    for quantity, r in {**device.inverter.registers, **device.inverter.energies}.items():
         point = points[r.at]
         percent = 0.01 if point["unit"] == "%" else 1.0
         assert abs(r.scale) == pytest.approx(point.get("scale", 1.0) * percent), quantity

@@ -106,7 +106,7 @@ TOGETHER = "from, scale (not 0) and range belong together: the direction is writ
 MISTAKES = [
     # replace                          by                                      the one line that is told
     ("function: 4", "function: 4\nword_order: mixed", f"7: word_order = mixed is not one of big | little ({WORD})"),
-    ("  p_w: {at", "  f_hz: {at", "9: unknown key 'f_hz'; known: p_max_charge_w,"),
+    ("  p_w: {at", "  f_hz: {at", "9: unknown key 'f_hz'; known: e_dc_in_wh, e_dc_out_wh, p_max_charge_w,"),
     (", scale: -1}\n  soc", "}\n  soc", "9: p_w: missing key 'scale': -1000000000 ... 1000000000 (1 if"),
     ("at: 10,", "at: 65535,", "9: at = 65535 is outside 0 ... 65534 (type s32)"),
     ("max_words: 20", "max_words: 1", "9: p_w: s32 has 2 words, max_words = 1 cannot read it"),

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from cython_core.records import Measurement
-from drivers.devicemap import DeviceMap, Register
+from drivers.devicemap import METER_ENERGIES, DeviceMap, Register
 from drivers.mapfile import NEEDED, map_names
 from drivers.mapfile import load_map as load_anew
 from drivers.mapproof import Answer, block, complaints, found_in, read_answers
@@ -51,7 +51,10 @@ def test_the_compiled_tables_make_the_same_of_it(name: str, answer: Answer) -> N
     device = load_map(name)
     plan, words = block(device, answer)
     found = found_in(device, answer)
-    measured = Tables(plan, Measurement).decode([b"".join(w.to_bytes(2) for w in words)] * len(plan.reads))
+    tables, data = Tables(plan, Measurement), [b"".join(w.to_bytes(2) for w in words)] * len(plan.reads)
+    counted = {q: found.pop(q) for q in METER_ENERGIES if q in found}
+    assert tables.energies(data) == {q: wh for q, wh in counted.items() if wh is not None}
+    measured = tables.decode(data)
     assert measured.valid == sum(int(row.valid) for row in plan.decodes if found[quantity(row.target)] is not None)
     assert {q: getattr(measured, q) for q, v in found.items() if v is not None} == {
         q: v for q, v in found.items() if v is not None
@@ -148,7 +151,8 @@ NAMES = {"f_hz": "freq", "p_w": "p_total", "q_var": "q_total"} | {
     for i in "123"
     for ours, theirs in ((f"v{i}_v", f"v_l{i}"), (f"p{i}_w", f"p_l{i}"), (f"i{i}_a", f"i_l{i}"))
 }
-SUNSPEC_TYPES = {"int16": "s16", "sunssf": "s16", "float32": "f32"}
+NAMES |= {"e_import_wh": "e_import", "e_export_wh": "e_export"}
+SUNSPEC_TYPES = {"int16": "s16", "sunssf": "s16", "float32": "f32", "acc32": "u32"}
 
 
 def reference(file: str) -> dict[str, Any]:
@@ -209,7 +213,7 @@ PLANS = [
 @pytest.mark.parametrize(("name", "phases", "baud", "reads", "why"), PLANS, ids=[c[0] for c in PLANS])
 def test_the_requests(name: str, phases: str, baud: int, reads: list[tuple[int, int]], why: str) -> None:
     plan = meter_plan(load_map(name), 1, phases, 300, 2.0, baud)
-    assert [(r.address, r.count) for r in plan.reads] == reads, why
+    assert [(r.address, r.count) for r in plan.reads if r.every] == reads, why
 
 
 @pytest.mark.parametrize("name", METERS)
@@ -218,3 +222,28 @@ def test_every_map_fits_a_bus_in_every_place(name: str) -> None:
     for phases in (p for p, names in PHASES.items() if all(v in device.registers for v in names)):
         for power in ("unit", "house", "none"):
             Tables(meter_plan(device, 1, phases, 300, power=power), Measurement)
+
+
+# fmt: off
+COUNTERS = [
+    # map                      baud    each 10 s (address, words)     why
+    ("eastron-sdm630",         9600,   [(0x0048, 4)],                 "one request for both"),
+    ("victron-vm-3p75ct",      0,      [],                            "they stand in the one answer of each poll"),
+    ("abb-b23",                9600,   [(0x5000, 8)],                 "64 bits each"),
+    ("carlo-gavazzi-em340",    9600,   [(0x0034, 28)],                "a gap of 24 words costs less than a request"),
+    ("carlo-gavazzi-et112",    9600,   [(0x0010, 2), (0x0020, 2)],    "11 words are the most"),
+    ("schneider-iem3000",      19200,  [(3203, 8)],                   "both of 64 bits in one"),
+    ("siemens-pac3200",        0,      [],                            "doubles: no row can hold them"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("name", "baud", "reads", "why"), COUNTERS, ids=[c[0] for c in COUNTERS])
+def test_counters_of_energy_are_asked_by_their_own_clock(
+    name: str, baud: int, reads: list[tuple[int, int]], why: str
+) -> None:
+    plan = meter_plan(load_map(name), 1, "L1" if name.endswith("et112") else "L1L2L3", 300, 2.0, baud)
+    by_clock = [r for r in plan.reads if r.every == 0]
+    assert [(r.address, r.count) for r in by_clock] == reads, why
+    assert {r.every_ms for r in by_clock} <= {10_000}
+    assert len(plan.energies) == (0 if "pac" in name else 2)

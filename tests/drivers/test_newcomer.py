@@ -86,7 +86,7 @@ WRONG = [
     ("acme-m4.answers.yaml",  '"08fd 0000"',             "43663334",
      'acme-m4.answers.yaml:8: hex = 43663334 is read by YAML as int, not as text: quote it ("43663334")'),
     ("acme-m4.answers.yaml",  "    p_w: -2000",          "    power: -2000",
-     "acme-m4.answers.yaml:21: unknown key 'power'; known: absent, at, f_hz, from, hex,"),
+     "acme-m4.answers.yaml:21: unknown key 'power'; known: absent, at, e_export_wh, e_import_wh, f_hz, from, hex,"),
     ("acme-m4.answers.yaml",  "answers:",                "answer:",
      "acme-m4.answers.yaml:1: unknown key 'answer'; known: answers"),
     ("acme-m4.answers.yaml",  "from: manual",            "from: hearsay",

@@ -293,7 +293,7 @@ def test_a_value_that_does_not_fit_is_not_encoded(p_w: float, kind: str) -> None
 
 FULL = Plan(
     unit=126,
-    reads=(Read(3, 40000, 10), Read(3, 50, 4, every=20, unit=100)),
+    reads=(Read(3, 40000, 10), Read(3, 50, 4, every=20, unit=100), Read(3, 70, 4, every=0, every_ms=10_000)),
     decodes=(
         Decode(0, 1, "s16", 0.1, -5.5, 5.5, 3, 1, absent=(0x8000, 0x7FFF)),
         Decode(1, 0, "u64", 1.0, 0, 1e12, 4, 2, to_int=True),
@@ -312,6 +312,7 @@ FULL = Plan(
     quiet_ms=11_000,
     beat=(Write(16, 30, (0, 0)),),
     watches=(Watch(0, 4, "u32", True, 3000, 12, 8),),
+    energies=(Decode(2, 0, "u64", 10.0, 0, 1e12, 1, 2, absent=(0xFFFFFFFFFFFFFFFF,)),),
 )
 
 
@@ -325,9 +326,9 @@ def test_a_plan_survives_json() -> None:
 
 # fmt: off
 BROKEN = [
-    ("{}",                                             "not a plan of version 2"),
-    ("[]",                                             "not a plan of version 2"),
-    (plan_to_json(FULL).replace('"v": 2', '"v": 3'),   "not a plan of version 2"),
+    ("{}",                                             "not a plan of version 3"),
+    ("[]",                                             "not a plan of version 3"),
+    (plan_to_json(FULL).replace('"v": 3', '"v": 4'),   "not a plan of version 3"),
     (plan_to_json(FULL).replace('"unit": 126', '"onit": 126'), "missing unit"),
     (plan_to_json(FULL).replace('"every"', '"often"'), "unexpected keyword argument 'often'"),
     ("nonsense",                                       "Expecting value"),

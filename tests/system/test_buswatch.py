@@ -29,7 +29,8 @@ def test_refused_writes_are_told_before_the_inverters_own_timer_acts(tmp_path: P
         rig.stop("telemetry")
         rig.stop()
         assert len(re.findall(f"WARNING {CODE}", rig.log("controller"))) == 1
-        buses = [row.body["bus"] for row in rig.rows("live") if "bus" in row.body]
+        frames = [row.body for row in rig.rows("live")]
+        buses = [body["bus"] for body in frames if "bus" in body]
     counted = {name: [bus["inverter"][name] for bus in buses] for name in ("writes", "write_errors", "exceptions")}
     for name, values in counted.items():
         assert values == sorted(values), f"{name} only grows"
@@ -39,3 +40,8 @@ def test_refused_writes_are_told_before_the_inverters_own_timer_acts(tmp_path: P
     assert all(bus["meter"]["connected"] for bus in buses[:-2]), "until the core closes its wires"
     assert not any(bus["meter"]["write_errors"] for bus in buses)
     assert len(buses) >= len(rig.rows("live")) - 1, "in every frame but perhaps the first"
+    for name in ("e_import_wh", "e_export_wh", "e_meter_import_wh", "e_meter_export_wh"):
+        values = [body[name] for body in frames if name in body]
+        assert len(values) >= len(frames) - 2, f"{name}: the meter is asked at once, then each 10 s"
+        assert values == sorted(values), f"{name} only grows"
+    assert frames[-1]["e_session_s"] is None, "a SunSpec inverter tells nothing of a car"

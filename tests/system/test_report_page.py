@@ -15,6 +15,9 @@ from typing import Any
 
 import pytest
 
+from controller import cli
+from tests.controller.daily.maker import write
+from tests.controller.daily.test_make import HOURS, store
 from tests.faults.demos import Demos, Play
 from tests.need import tool
 from tests.system.test_demo import FULL
@@ -88,7 +91,12 @@ def contrast(ink: str, paper: str) -> float:
 @pytest.mark.parametrize(("played", "word"), [(FULL, "pass"), (play("droop_sign"), "fail")], ids=["pass", "fail"])
 def test_the_page(demos: Demos, tmp_path: Path, played: Play, word: str, width: int, scheme: str) -> None:
     page = (demos.of(played).folder / "report.html").read_text()
-    seen, console = look(page, tmp_path, width, scheme)
+    look_well(page, tmp_path, width, scheme, word)
+
+
+def look_well(page: str, folder: Path, width: int, scheme: str, word: str) -> None:
+    """What every page of ours must be."""
+    seen, console = look(page, folder, width, scheme)
     assert (seen["width"], seen["dark"]) == (width, scheme == "dark")
     assert seen["scroll"] <= seen["room"], "no scrolling sideways"
     assert console == [], "nothing on the console"
@@ -100,6 +108,26 @@ def test_the_page(demos: Demos, tmp_path: Path, played: Play, word: str, width: 
     assert high > 0
     assert 0 <= top < 900, "on the first screen"
     assert contrast(seen["ink"], seen["paper"]) >= 4.5, "WCAG 2.1 AA: text against its ground"
+
+
+@pytest.fixture(scope="module")
+def day(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A day of three quarters of an hour, with a store whose registers do not fit."""
+    folder = tmp_path_factory.mktemp("day")
+    write(folder / "journal.v2gj", HOURS)
+    store(folder / "telemetry.sqlite", share=0.9)
+    assert cli.main(["report", "--day", "2026-03-05", str(folder / "journal.v2gj")]) == 0
+    return folder / "report-2026-03-05"
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize(
+    ("name", "word"), [("index", "2 events"), ("quality", "look at this"), ("event-001", "pass")],
+    ids=["index", "quality", "event"],
+)  # fmt: skip
+def test_the_pages_of_a_day(day: Path, tmp_path: Path, name: str, word: str, width: int, scheme: str) -> None:
+    look_well((day / f"{name}.html").read_text(), tmp_path, width, scheme, word)
 
 
 def test_the_look_itself_sees_what_it_should(tmp_path: Path) -> None:
