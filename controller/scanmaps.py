@@ -214,9 +214,15 @@ def reversion_s(device: DeviceMap) -> int:
 
 
 def record(unit: Unit, plan: Plan, shape: type[Any]) -> dict[str, Any] | None:
-    """The fields of the record that this plan fills; None when one of its requests is not answered."""
+    """The fields of the record that this plan fills; None when one of its requests is not answered.
+
+    Counters of energy stand in no record and are not asked: a device without them is what its map says all the same.
+    """
     answers = []
     for read in plan.reads:
+        if read.every == 0:
+            answers.append(None)
+            continue
         words = unit.words(read.function, read.address, read.count, read.unit)
         if words is None:
             return None
@@ -246,7 +252,7 @@ def register_meter(unit: Unit) -> list[Found]:
             continue
         seen = meter_values(unit, device)
         if seen and is_of_a_grid(seen) and adds_up(seen):
-            fitting.append(Fit(len(device.registers), name, seen))
+            fitting.append(Fit(len(device.registers.keys() & METER_QUANTITIES.keys()), name, seen))
     most = max((wires(fit.seen) for fit in fitting), default=0)
     return one_of(unit, "meter", [fit for fit in fitting if wires(fit.seen) == most])
 
