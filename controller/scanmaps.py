@@ -218,7 +218,7 @@ def record(unit: Unit, plan: Plan, shape: type[Any]) -> dict[str, Any] | None:
 
     Counters of energy stand in no record and are not asked: a device without them is what its map says all the same.
     """
-    answers = []
+    answers: list[Sequence[int] | None] = []
     for read in plan.reads:
         if read.every == 0:
             answers.append(None)
