@@ -10,7 +10,7 @@ Errors     NobodyError goes through: there is nobody at the other end, so nobody
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
