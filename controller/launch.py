@@ -228,7 +228,10 @@ def hand_over(site: Site, writes: bool, inverter_plan: Plan | CanPlan, meter: De
         spent = already_spent(site, budget)
         device = devices.inverter(inverter_plan, inverter.poll_ms, spent.count, spent.t_day_ns)
         found = (links.index(inverter.link), device)
-    about = facts(site, writes) | {"meter_turnaround_ms": turnaround_ms, "meter_reads": len(meter_plan.reads)}
+    about = facts(site, writes) | {
+        "meter_turnaround_ms": turnaround_ms,
+        "meter_reads": sum(r.every > 0 for r in meter_plan.reads),
+    }
     last_record = left_behind(site.runtime_dir / "ring", site.inverter.reversion_s)
     RingWriter(site.runtime_dir / "ring", about, site.period_ms * 1_000_000, publish=False)
     with (site.runtime_dir / "wishes").open("ab") as file:

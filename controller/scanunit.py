@@ -6,7 +6,7 @@ Errors   NobodyError goes through: there is nobody at the other end, so nobody e
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -101,9 +101,15 @@ def known_maps(kind: str) -> tuple[tuple[str, DeviceMap], ...]:
 
 
 def record(unit: Unit, plan: Plan, shape: type[Any]) -> dict[str, Any] | None:
-    """The fields of the record that this plan fills; None when one of its requests is not answered."""
-    answers = []
+    """The fields of the record that this plan fills; None when one of its requests is not answered.
+
+    Counters of energy stand in no record and are not asked: a device without them is what its map says all the same.
+    """
+    answers: list[Sequence[int] | None] = []
     for read in plan.reads:
+        if read.every == 0:
+            answers.append(None)
+            continue
         words = unit.words(read.function, read.address, read.count, read.unit)
         if words is None:
             return None

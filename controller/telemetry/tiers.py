@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 RETRY_MS = 5_000
 JUMP = 10_000_000  # numbers the disk may not have heard of while it refused: 115 days at one a second
 MARK_EVERY = 10_000  # numbers after which the disk hears of the newest one, when nothing else is written there
+MARK_MS = 600_000
 AT_ONCE = 1000  # rows moved in one transaction
 DROPPED = {"live": "dropped", "event": "dropped_events"}
 
@@ -37,6 +38,7 @@ class Tiers:
         self.quick: Tier | None = None
         self.disk: Tier | None = None
         self.next = self._marked = 1
+        self._marked_ms = 0
         self.dropped = {"live": 0, "event": 0}
         self.progress: dict[str, Any] = {}
         self.retry_ms = 0  # no file that has refused is tried again before
@@ -78,11 +80,15 @@ class Tiers:
                 return
 
     def mark(self, now_ms: int, after: int = 0) -> None:
-        """The disk hears of the newest number when `after` have been given, so that no other run gives it again."""
-        if self.disk is None or now_ms < self.retry_ms or self.next - self._marked < after:
+        """The disk hears of the newest number when `after` have been given, so that no other run gives it again.
+
+        And each MARK_MS: the progress counts energy, which a power cut must not take back by hours.
+        """
+        due = self.next - self._marked >= after or (self.next > self._marked and now_ms - self._marked_ms >= MARK_MS)
+        if self.disk is None or now_ms < self.retry_ms or not due:
             return
         if self.disk.insert((), self.position()):
-            self._marked = self.next
+            self._marked, self._marked_ms = self.next, now_ms
         else:
             self.retry_ms = now_ms + RETRY_MS
 

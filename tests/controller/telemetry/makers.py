@@ -31,7 +31,7 @@ def records(first: int, count: int, **columns: Any) -> NDArray[Any]:
     rows = stack([StepRecord()] * count)
     rows["n"] = np.arange(first, first + count)
     rows["t_ns"] = rows["n"] * PERIOD_NS
-    rows["state"] = int(State.IN_SERVICE)
+    rows["state"], rows["settings_digest"] = int(State.IN_SERVICE), info()["settings_digest"]
     rows["f_hz"], rows["v_pu"], rows["m_p_w"], rows["d_soc_pu"] = 50.0, 1.0, 1000.0, 0.5
     for name, values in columns.items():
         rows[name] = values
@@ -106,9 +106,12 @@ class MemoryJournal:
         self.steps: dict[int, list[int]] = {}
         self.epoch = -1
         self.full = False
+        self.begun: list[tuple[int, int]] = []  # epoch, settings
 
     def begin(self, info: dict[str, Any]) -> None:
         self.epoch = int(info["epoch"])
+        if (self.epoch, info["settings_digest"]) not in self.begun[-1:]:
+            self.begun.append((self.epoch, info["settings_digest"]))
         self.steps.setdefault(self.epoch, [])
 
     def resume_n(self, epoch: int) -> int | None:

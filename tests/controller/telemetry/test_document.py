@@ -30,7 +30,17 @@ def first_column(text: str) -> list[str]:
 
 
 def test_the_table_of_fields_has_those_of_a_frame_and_no_others() -> None:
-    body = frame() | {"telemetry": {}, "bus": {}, "remote": {}, "clock": "late"}
+    sometimes = (
+        "telemetry",
+        "bus",
+        "remote",
+        "clock",
+        "e_meter_import_wh",
+        "e_meter_export_wh",
+        "e_dc_in_wh",
+        "e_dc_out_wh",
+    )
+    body = frame() | dict.fromkeys(sometimes, 0)
     sent = json.loads(encode(Row("a", 1, "live", 0, json.dumps(body))))
     said = first_column(part("Live frame"))
     assert sorted(said) == sorted(sent)

@@ -17,7 +17,7 @@ from controller.telemetry.outbox import Outbox
 from controller.telemetry.process import Telemetry
 from controller.telemetry.scopefile import HEADER, Bounds, Scope, keep_within
 from cython_core.records import Reason, State
-from tests.controller.telemetry.makers import PERIOD_NS, MemoryReader, info, records
+from tests.controller.telemetry.makers import PERIOD_NS, MemoryReader, info, killed, records
 from tests.controller.telemetry.test_process import Rig as PlainRig
 
 DROOP, TRIP, LOST = int(Reason.DROOP), int(Reason.TRIP_FREQUENCY), int(Reason.F_LOST)
@@ -147,7 +147,9 @@ class Rig(PlainRig):
         made = Scope(self.folder / "scope", BOUNDS)
         self.telemetry = Telemetry(follower, self.journal, outbox, self.listener, 1000, True, self.folder, scope=made)
 
-    restart = start
+    def restart(self) -> None:
+        killed(self.telemetry.outbox)
+        self.start()
 
     def captures(self) -> list[dict[str, Any]]:
         bodies = [json.loads(row.body) for row in self.listener.rows if row.kind == "event"]

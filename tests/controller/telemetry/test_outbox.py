@@ -209,6 +209,19 @@ def test_the_disk_hears_of_every_ten_thousandth_number(tmp_path: Path) -> None:
     assert outbox(tmp_path).newest_seq() == MARK_EVERY + JUMP
 
 
+def test_the_disk_hears_of_the_progress_each_ten_minutes(tmp_path: Path) -> None:
+    """It counts energy: a power cut, which takes the memory's file, must not take hours of it."""
+    quick = tmp_path / "memory.sqlite"
+    box = Outbox(tmp_path / "outbox.sqlite", "home", quick=quick)
+    for minute in range(21):
+        box.add([live(minute)], minute * 60_000, {"minute": minute})
+        box.acknowledge(box.id, [(1, 1000)])
+        box.tend(minute * 60_000)
+    killed(box)
+    quick.unlink()
+    assert Outbox(tmp_path / "outbox.sqlite", "home", quick=quick).progress()["minute"] >= 20 - 10
+
+
 def test_rows_progress_and_name_survive_a_killed_process(tmp_path: Path) -> None:
     box = outbox(tmp_path)
     box.add([live(1)], now_ms=0, progress={"epoch": 7, "n_last": 41})

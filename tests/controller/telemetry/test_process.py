@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from controller.nextsettings import named
 from controller.telemetry.follow import RingFollower
 from controller.telemetry.outbox import Outbox
 from controller.telemetry.process import Telemetry
@@ -117,6 +118,28 @@ def test_a_restarted_core_first_the_old_ring_to_its_end_then_the_new(rig: Rig) -
     assert rig.listener.windows(7) == [(0, 9), (10, 17)]
     assert rig.listener.windows(8) == [(0, 9), (10, 11)]
     assert rig.listener.events().count("start") == 2
+
+
+@pytest.mark.parametrize("killed_at", [None, 4, 12, 18])
+def test_other_settings_are_an_event_and_begin_a_run_of_the_journal(rig: Rig, killed_at: int | None) -> None:
+    """From step 13 on; and however telemetry is killed, once."""
+    reader = rig.ring.begin(7)
+    reader.info["settings"] = {"freq_droop": {"k_uf": 0.05, "k_of": 0.05}}
+    other = {"v": 1, "settings": {"freq_droop": {"k_uf": 0.03, "k_of": 0.05}}}
+    (rig.folder / named(6)).write_text(json.dumps(other))
+    rows = records(0, 25)
+    rows["settings_digest"][13:] = 6
+    for n in range(0, 25, 2):
+        reader.push(rows[n : n + 2])
+        if n == killed_at:
+            rig.restart()
+        rig.turn()
+    rig.telemetry.finish(rig.now_ms)
+    (event,) = {r.seq: b for r in rig.listener.rows if (b := json.loads(r.body)).get("event") == "settings"}.values()
+    assert (event["n"], event["settings_before"], event["settings_digest"]) == (13, 5, 6)
+    assert event["changed"] == ["freq_droop.k_uf: 0.05 -> 0.03"]
+    assert rig.journal.begun == [(7, 5), (7, 6)]
+    assert rig.journal.steps == {7: list(range(25))}
 
 
 @pytest.mark.parametrize("at", [1, 9, 10, 11, 25, 44])

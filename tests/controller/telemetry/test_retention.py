@@ -87,13 +87,13 @@ def test_above_its_size_the_oldest_frames_go_and_events_stay(tmp_path: Path, cap
 
 
 def test_what_a_day_of_frames_takes(tmp_path: Path) -> None:
-    """Stated in docs/stores.md: one frame a second is 122 MB a day."""
+    """Stated in docs/stores.md: one frame a second is 181 MB a day."""
     frames = arrivals(payloads(2000, sites=1))
     store = SqliteStore(tmp_path / "store.sqlite")
     store.write(frames)
     day_mb = store.used_bytes() / len(frames) * DAY_S / 1e6
     store.close()
-    assert day_mb == pytest.approx(122, rel=0.05)
+    assert day_mb == pytest.approx(181, rel=0.05)
 
 
 def test_with_no_frames_left_events_go(tmp_path: Path) -> None:
