@@ -61,7 +61,7 @@ def first_difference(chunk: Chunk, computed: NDArray[Any]) -> str:
 
 def period_s(info: dict[str, Any]) -> float:
     """Of one step, to the last bit as controller.launch has it, in whole milliseconds: coefficients follow from it."""
-    return round(info["period_ns"] / 1_000_000) * 1e-3
+    return round(int(info["period_ns"]) / 1_000_000) * 1e-3
 
 
 def _new_core(info: dict[str, Any]) -> Core:
