@@ -17,12 +17,12 @@ PACKAGES := cython_core drivers controller config
 GATES   := tests/test_layers.py tests/test_records_mirror.py tests/test_hot_path.py tests/test_docs.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check system nightly mutants coverage bench unit build format deps-system lock clean
+.PHONY: help demo test check system nightly arm64 mutants coverage bench unit build format deps-system lock clean
 .DELETE_ON_ERROR:
 
 help:  ## this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | column -t -s '|' 2>/dev/null \
-	  || sed -n 's/^\([a-z-]*\):.*## /  make \1   /p' $(firstword $(MAKEFILE_LIST))
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | column -t -s '|' 2>/dev/null \
+	  || sed -n 's/^\([a-z0-9-]*\):.*## /  make \1   /p' $(firstword $(MAKEFILE_LIST))
 
 demo: $(STAMPS)/built  ## simulated grid, meter and inverter; the real controller; a report (ARGS="--fault droop_sign")
 	@$(VENV)/bin/v2g demo $(ARGS)
@@ -43,6 +43,9 @@ system: $(STAMPS)/dev $(STAMPS)/built  ## tests with real brokers, databases, a 
 nightly: $(STAMPS)/dev $(STAMPS)/built  ## the long ones (3 h at most)
 	@$(PYTEST) -m nightly $(ARGS)
 
+arm64: $(STAMPS)/dev $(STAMPS)/built  ## part of nightly: built and tested for arm64 under qemu; journals across (half an hour)
+	@$(PYTEST) -m nightly tests/nightly/test_arm64.py $(ARGS)
+
 mutants: $(STAMPS)/dev $(STAMPS)/built  ## small faults in the compiled step: do the tests see them? (half an hour)
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) -m tests.mutants $(ARGS)
 
@@ -61,7 +64,7 @@ format: $(STAMPS)/dev  ## rewrite Python sources in the house layout
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/ruff check --fix .
 
-deps-system:  ## install the tools of `make system` (lists, asks; YES=1 does not ask; leaves no service running)
+deps-system:  ## install the tools of `make system` and `make arm64` (lists, asks; YES=1 does not ask; leaves no service running)
 	@.ci/deps-system
 
 lock:  ## renew the lock files (PYTHONS="python3.11 python3.13"; needs the network)

@@ -22,7 +22,7 @@ from drivers.base import DriverError, MapError
 
 EXIT_OK, EXIT_FAIL, EXIT_USER, EXIT_DEVICE, EXIT_INTERRUPT, EXIT_PIPE = 0, 1, 2, 3, 130, 141
 
-# name -> the first line of the docstring of controller/commands/<name>.py (a test keeps them equal)
+# name -> the first line of the docstring of its module (a test keeps them equal)
 COMMANDS = {
     "demo": "Play a grid event against simulated devices; judge the answer.",
     "run": "Run the controller of a site.",
@@ -40,6 +40,7 @@ COMMANDS = {
     "explain": "What a setting, a reasons bit, a state or an EPRI name means.",
     "drill": "Play every fault on simulated devices, or on a rig in shadow: is the unit safe in time, and calm again?",
     "doctor": "Is this host fit to run the controller? What is short, and what mends it.",
+    "support-bundle": "Pack for support: checks, versions, counters, ten minutes of journal; no secrets.",
 }
 
 
@@ -50,10 +51,15 @@ def program_version() -> str:
         return "unknown (not installed)"
 
 
+def module_of(command: str) -> str:
+    """`support-bundle` lives in controller/commands/support_bundle.py."""
+    return f"controller.commands.{command.replace('-', '_')}"
+
+
 def overview() -> str:
     """The commands, one or two lines each, in 80 columns."""
     lines = [
-        textwrap.fill(line, 80, initial_indent=f"  {name:<11}", subsequent_indent=" " * 13)
+        textwrap.fill(line, 80, initial_indent=f"  {name:<15}", subsequent_indent=" " * 17)
         for name, line in COMMANDS.items()
     ]
     return "\n".join(["commands:", *lines, "", "Try it without hardware: v2g demo", "More on one: v2g COMMAND --help"])
@@ -72,7 +78,7 @@ def parser_for(chosen: str | None) -> argparse.ArgumentParser:
     for name, line in COMMANDS.items():
         command = commands.add_parser(name, description=line)
         if name == chosen:
-            module = import_module(f"controller.commands.{name}")
+            module = import_module(module_of(name))
             module.add_arguments(command)
             command.set_defaults(run=module.run)
     return parser
@@ -102,7 +108,7 @@ def complain(text: str) -> None:
 
 def missing(command: str, error: ModuleNotFoundError) -> str:
     """Which package to install for a command."""
-    if error.name == f"controller.commands.{command}":
+    if error.name == module_of(command):
         return f"v2g: {command} is not part of this installation: install v2g-controller again"
     extra = {"amqtt": "demo", "rich": "demo", "matplotlib": "report", "jinja2": "report"}.get(str(error.name))
     what = f"'v2g-controller[{extra}]'" if extra else "v2g-controller"

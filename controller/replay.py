@@ -59,8 +59,13 @@ def first_difference(chunk: Chunk, computed: NDArray[Any]) -> str:
     return f"in steps {chunk.n} ... {chunk.n + len(computed) - 1}: the checksum differs, every field is equal"
 
 
+def period_s(info: dict[str, Any]) -> float:
+    """Of one step, to the last bit as controller.launch has it, in whole milliseconds: coefficients follow from it."""
+    return round(int(info["period_ns"]) / 1_000_000) * 1e-3
+
+
 def _new_core(info: dict[str, Any]) -> Core:
-    return Core(Settings.from_mapping(info["settings"]), info["period_ns"] * 1e-9)
+    return Core(Settings.from_mapping(info["settings"]), period_s(info))
 
 
 class RunReplayer:

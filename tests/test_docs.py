@@ -15,6 +15,8 @@ DOCUMENTS = sorted(
         *(p for folder in ("docs", "systemd", "drivers", "config") for p in (ROOT / folder).rglob("*.md")),
     ]
 )
+FOLDERS = ("cython_core", "drivers", "controller", "config", "systemd", "tests", "docs")
+INVENTED = "acme-m4"  # the meter of docs/adding-a-device.md
 NO_CODES = {"V2G-JOURNAL"}  # the first word of a journal file
 CODE = re.compile(r"\bV2G(?:-[A-Z0-9]+)+-?")
 
@@ -50,8 +52,8 @@ def test_links_lead_somewhere(document: Path) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))
 def test_make_targets_exist(document: Path) -> None:
-    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    said = set(re.findall(r"(?:^|`)make(?: [A-Z]+=\S+)* ([a-z-]+)", document.read_text(), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    said = set(re.findall(r"(?:^|`)make(?: [A-Z]+=\S+)* ([a-z0-9-]+)", document.read_text(), re.MULTILINE))
     assert said <= targets
 
 
@@ -79,6 +81,41 @@ def test_every_log_code_is_explained() -> None:
     missing = {c for c in used if not (any(e.startswith(c) for e in explained) if c.endswith("-") else c in explained)}
     assert missing == set(), "add a row to docs/operations.md"
     assert {e for e in explained if not any(e.startswith(c) for c in used)} == set(), "nobody logs this any more"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))
+def test_files_it_names_exist(document: Path) -> None:
+    """`tests/x.py`, `cython_core/fresh.pxd`, and the modules of a picture, as `controller/journal`."""
+    names = re.findall(rf"(?<![\w/.])((?:{'|'.join(FOLDERS)})(?:/[\w.-]+)+)", document.read_text())
+    assert [n for n in names if INVENTED not in n and not is_there(n.rstrip("."))] == []
+
+
+def is_there(name: str) -> bool:
+    """A file, a folder, or a module without its suffix."""
+    return (ROOT / name).exists() or any((ROOT / f"{name}{suffix}").exists() for suffix in (".py", ".pyx", ".pxd"))
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = (ROOT / "docs/README.md").read_text()
+    pages = {str(page.relative_to(ROOT / "docs")) for page in (ROOT / "docs").rglob("*.md")} - {"README.md"}
+    assert {page for page in pages if f"({page})" not in index} == set()
+
+
+def test_a_new_functions_lines_stand_where_the_guide_says() -> None:
+    rows = re.findall(r"^\| `([\w/.]+)` \| `(.+?)` \|", (ROOT / "docs/adding-a-function.md").read_text(), re.MULTILINE)
+    assert len(rows) > 10
+    assert [(file, line) for file, line in rows if line not in (ROOT / file).read_text()] == []
+
+
+def test_the_guide_to_the_board_knows_what_doctor_sees() -> None:
+    """Each row names checks that there are, and each check but those of no use to a guide has a row."""
+    rows = re.findall(r"^\| .+ \| .+ \| (.+) \|$", (ROOT / "docs/raspberry-pi.md").read_text(), re.MULTILINE)
+    named = {check for cell in rows for check in re.findall(r"`([a-z-]+)`", cell)}
+    assert [cell for cell in rows if not re.fullmatch(r"doctor|---|not seen|`[a-z-]+`(, `[a-z-]+`)*", cell)] == []
+    sources = "".join(path.read_text() for path in (ROOT / "controller/doctor").glob("*.py"))
+    checks = set(re.findall(r'(?:Finding|folder)\("([a-z-]+)"', sources))
+    assert checks - named == {"memory", "self-test"}
+    assert named <= checks
 
 
 def test_the_changelog_has_an_unreleased_part() -> None:
