@@ -7,7 +7,7 @@ from Cython.Build import cythonize
 from setuptools import Extension, find_packages, setup
 
 PACKAGES = ["cython_core", "drivers", "controller", "config"]
-DATA = ["pyx", "pxd", "pyi", "h", "yaml", "dbc", "csv", "json", "html", "j2", "css", "js", "md"]
+DATA = ["pyx", "pxd", "pyi", "h", "yaml", "dbc", "csv", "json", "html", "j2", "css", "js", "md", "conf", "acl"]
 
 # -ffp-contract=off: no fused multiply-add, so that a Pi and a laptop round alike and a replay is equal bit for bit.
 # -fno-builtin-mem*: libc copies and clears a record of a kilobyte quicker than the compiler's inline `rep movs`.

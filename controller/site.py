@@ -22,9 +22,11 @@ from controller.errors import InputError
 from controller.plantcard import NAME as CARD
 from controller.plantcard import read_card
 from controller.sitedata import (
+    MQTT_KEYS,
     PROFILE_KEYS,
     SITE_KEYS,
     TELEMETRY_KEYS,
+    BridgeSite,
     DepartureSite,
     InverterSite,
     MeterSite,
@@ -33,11 +35,13 @@ from controller.sitedata import (
     Site,
     StoreSite,
     TelemetrySite,
+    TlsSite,
     WireSite,
     place,
 )
 from controller.siteinverter import inverter_faults, limits_of, with_lag
 from controller.sitemaps import device_map, failed_card, follows, meter_faults, unproven
+from controller.sitemqtt import TLS_PORT, mqtt_faults
 from controller.sitewires import ways_of, wire_faults
 from controller.timing import reachable, unmet
 from controller.wiretime import with_rounds
@@ -257,9 +261,24 @@ class Reader:
     def telemetry(self, section: Section) -> TelemetrySite:
         """telemetry, mqtt and store; all may be absent: then one frame a second goes to SQLite on this machine."""
         values = self.keep("telemetry.", read_values(TELEMETRY_KEYS, section, self.problems))
-        mqtt = self.group(MqttSite, "telemetry.mqtt", values.pop("mqtt", None))
+        mqtt = self.mqtt(values.pop("mqtt", None))
         store = self.group(StoreSite, "telemetry.store", values.pop("store", None))
         return TelemetrySite(**values, mqtt=mqtt, store=store)
+
+    def mqtt(self, section: Section | None) -> MqttSite | None:
+        """The broker, with its groups tls and bridge."""
+        if section is None:
+            return None
+        where, before = "telemetry.mqtt", len(self.problems)
+        values = self.keep(f"{where}.", read_values(MQTT_KEYS, section, self.problems, where))
+        tls = self.group(TlsSite, f"{where}.tls", values.pop("tls", None))
+        bridge = self.group(BridgeSite, f"{where}.bridge", values.pop("bridge", None))
+        if len(self.problems) > before:
+            return None
+        mqtt = MqttSite(**values, tls=tls, bridge=bridge)
+        for message, *keys in mqtt_faults(mqtt):
+            self.add(message, *keys)
+        return mqtt if "port" in values or tls is None else replace(mqtt, port=TLS_PORT)
 
     def profile(self, name: str | None, accepted: str | None) -> list[tuple[str, Problems, Section]]:
         """The named profile as a first layer of settings. accepted: the site's accept_unverified."""

@@ -9,16 +9,32 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from controller.plantcard import PlantCard
 from cython_core.settings import Settings
 from drivers.can.link import NAME as CAN_NAME
 from drivers.can.link import CanLink
 from drivers.modbus.link import BAUD_RATES, PARITIES, Link, SerialLink, TcpLink, UdpLink
-from drivers.yamlkeys import choice, file_path, flag, integer, keys_of, nested, number, several, text, version
+from drivers.yamlkeys import (
+    REQUIRED,
+    choice,
+    file_path,
+    flag,
+    integer,
+    keys_of,
+    nested,
+    never,
+    number,
+    several,
+    text,
+    version,
+)
 
 SCHEMA = 1
 NAME = r"[a-z0-9][a-z0-9-]{0,31}"
+HOST_NAME = r"[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*"
+CREDENTIAL = r"/\S.*|[A-Za-z0-9_-][A-Za-z0-9._-]*"
 NO_TIMER = "no-own-timer"
 RISKS = ("real-power", "slow-response", NO_TIMER, "unproven-map")
 PROFILE_NAME = r"[A-Za-z0-9._-]+"
@@ -100,13 +116,43 @@ class DepartureSite:
     timezone: str = text("the house's time zone, like Europe/Berlin")
 
 
+def credential(clause: str, default: Any = None) -> Any:
+    """A file that only the service reads: a path from the root, or a name in $CREDENTIALS_DIRECTORY."""
+    return text(f"{clause}: a path from the root (/...), or a name in systemd's credentials", default, CREDENTIAL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsSite:
+    """Whom we believe, and who we are: PEM files."""
+
+    ca: str = credential("certificates that sign the broker's", REQUIRED)
+    certificate: str | None = credential("our certificate")
+    key: str | None = credential("the certificate's private key")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BridgeSite:
+    """Who `v2g bridge` is at the broker, where it has rights of its own. What is absent is as the site's."""
+
+    certificate: str | None = credential("the bridge's certificate")
+    key: str | None = credential("the certificate's private key")
+    user: str | None = text("user name at the broker", None)
+    password_file: str | None = credential("a file with the password alone")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MqttSite:
-    """The broker."""
+    """The broker. The password itself never stands here."""
 
-    host: str = text("address or host name")
-    port: int = integer("", 1, 65535, "TCP port", 1883)
+    host: str = text("address or host name", pattern=HOST_NAME)
+    port: int = integer("", 1, 65535, "TCP port; default 8883 with tls", 1883)
     keepalive_s: int = integer("s", 1, 300, "MQTT keep-alive", 10)
+    user: str | None = text("user name at the broker", None)
+    password_file: str | None = credential("a file with the password alone")
+    ack: str = choice(("consumer", "broker"), "delivered is: stored by the bridge, or taken by the broker", "consumer")
+    protocol: str = choice(("3.1.1", "5"), "MQTT version; 5 shows when nobody receives", "3.1.1")
+    tls: TlsSite | None = None
+    bridge: BridgeSite | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,4 +241,10 @@ TELEMETRY_KEYS = {
     **keys_of(TelemetrySite),
     "mqtt": nested("the broker's own keys", required=False),
     "store": nested("the store's own keys", required=False),
+}
+MQTT_KEYS = {
+    **keys_of(MqttSite),
+    "tls": nested("ca, certificate, key", required=False),
+    "bridge": nested("the bridge's own certificate, key, user, password_file", required=False),
+    "password": never("does not stand in this file: put it alone into a file, and name that as password_file"),
 }

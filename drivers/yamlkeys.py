@@ -62,6 +62,11 @@ def nested(clause: str, required: bool = True) -> Meta:
     return {"kind": "group", "clause": clause, "required": required}
 
 
+def never(clause: str) -> Meta:
+    """Metadata of a key that somebody may well try and must not: clause says what to do instead."""
+    return {"kind": "never", "clause": clause}
+
+
 def several(one: Any, count: int = 0) -> Any:
     """A list of such values, or one of them alone. count: exactly so many."""
     return field(default=one.default, metadata={**one.metadata, "several": True, "count": count})
@@ -87,7 +92,8 @@ def read_values(
     values: dict[str, tuple[Any, int]] = {}
     for name, entry in section.entries.items():
         if name not in known:
-            problems.add(entry.line, f"unknown key '{name}'; known: {', '.join(sorted(known))}")
+            others = sorted(key for key, meta in known.items() if kind_of(meta) != "never")
+            problems.add(entry.line, f"unknown key '{name}'; known: {', '.join(others)}")
             continue
         value = read_value(name, entry, known[name], problems)
         if value is not None:
@@ -137,6 +143,8 @@ def source(meta: Meta) -> str:
 def wrong(name: str, entry: Entry, meta: Meta) -> str:
     """What is wrong with the value, or nothing."""
     kind = kind_of(meta)
+    if kind == "never":  # its value is not told either
+        return f"{name} {meta['clause']}"
     if isinstance(entry, Leaf) and entry.kind == "wrong":
         return str(entry.value)
     if kind == "group":

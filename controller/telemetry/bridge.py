@@ -13,7 +13,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from controller.telemetry.link import Link, Received
+from controller.telemetry.link import Access, Link, Received
 from controller.telemetry.store import Store, write_until_stored
 from controller.telemetry.wire import SUBSCRIPTIONS, Arrival, MessageError, ack_topic, by_outbox, decode, encode_ack
 
@@ -34,9 +34,9 @@ class BridgeCounters:
 class Bridge:
     """client_id is fixed: the broker keeps what arrives while we are away."""
 
-    def __init__(self, store: Store, host: str, port: int, keepalive_s: int, client_id: str = "v2g-bridge") -> None:
+    def __init__(self, store: Store, access: Access, client_id: str = "v2g-bridge") -> None:
         self.store = store
-        self.link = Link(client_id, host, port, keepalive_s, SUBSCRIPTIONS, manual_ack=True)
+        self.link = Link(client_id, access, SUBSCRIPTIONS, manual_ack=True)
         self.counters = BridgeCounters()
         self._refusals: set[str] = set()
 

@@ -30,6 +30,10 @@ class Delivery(Protocol):
         """Rises with every new connection."""
         ...
 
+    def counters(self) -> dict[str, int]:
+        """For the status file and the live frames; {} when there is nothing to count."""
+        ...
+
     def start(self) -> None:
         """Begin in the background; never waits for anybody."""
 

@@ -83,7 +83,7 @@ class Telemetry:
         counters = asdict(self.outbox.counters())
         own = {"frames": self.frames, "sent": self.pump.sent, "lost_records": self.lost_records,
                "journal_failures": self.journal_failures, "newest_n": self._newest_n}  # fmt: skip
-        to = {"delivery": self.delivery.name, "connected": self.delivery.connected}
+        to = {"delivery": self.delivery.name, "connected": self.delivery.connected, **self.delivery.counters()}
         info = {} if self._builder is None else self._builder.info
         of_run = {
             "epoch": info.get("epoch"),
@@ -121,7 +121,8 @@ class Telemetry:
             return
         self.lost_records += sum(d.body["records"] for d in drafts if d.name == "lost")
         counters = self.outbox.counters()
-        own = {"dropped": counters.dropped, "failed_writes": counters.failed_writes, "waiting": counters.waiting}
+        own = {"dropped": counters.dropped, "failed_writes": counters.failed_writes, "waiting": counters.waiting,
+               **self.delivery.counters()}  # fmt: skip
         for draft in drafts:
             if draft.kind == "live":
                 self.frames += 1

@@ -1,12 +1,27 @@
-"""MQTT delivery: rows out with QoS 1, acknowledgements of the consumer back."""
+"""MQTT delivery: rows out with QoS 1, and back what is delivered.
+
+ack "consumer"  delivered is what the bridge says it has stored; the broker's receipt (PUBACK) is not looked at.
+ack "broker"    for a house without bridge: delivered is what the broker has taken. With MQTT 5 it also says that nobody
+                receives a row (reason 0x10) or that we may not publish there: such rows stay, and are counted.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
 
-from controller.telemetry.link import Link, Will
-from controller.telemetry.wire import MessageError, Ranges, Row, ack_topic, decode_ack, encode, status_topic, topic
+from controller.telemetry.link import Access, Link, Will
+from controller.telemetry.wire import (
+    MessageError,
+    Ranges,
+    Row,
+    ack_topic,
+    decode_ack,
+    encode,
+    status_topic,
+    to_ranges,
+    topic,
+)
 
 log = logging.getLogger(__name__)
 
@@ -14,14 +29,20 @@ log = logging.getLogger(__name__)
 class MqttDelivery:
     """One site's publisher; its status is retained, offline by the last will."""
 
-    def __init__(self, site: str, host: str, port: int, keepalive_s: int) -> None:
-        self.site = site
-        self.link = Link(f"v2g-{site}-telemetry", host, port, keepalive_s, [ack_topic(site)], Will(status_topic(site)))
+    def __init__(self, site: str, access: Access, ack: str = "consumer") -> None:
+        self.site, self.by_broker = site, ack == "broker"
+        self.watches = self.by_broker or access.protocol == "5"  # else a receipt tells nothing
+        subscribe = [] if self.by_broker else [ack_topic(site)]
+        will = Will(status_topic(site))
+        self.link = Link(f"v2g-{site}-telemetry", access, subscribe, will, with_receipts=self.watches)
+        self.undelivered = 0
+        self.degraded = False  # the newest receipt was a refusal
+        self._unanswered: dict[int, Row] = {}  # by mid; no longer than paho's own list, link.MAX_UNANSWERED
 
     @property
     def name(self) -> str:
         """For the status file."""
-        return f"mqtt {self.link.host}:{self.link.port}"
+        return f"mqtt {self.link.access.host}:{self.link.access.port}"
 
     @property
     def connected(self) -> bool:
@@ -33,18 +54,28 @@ class MqttDelivery:
         """Counts connections."""
         return self.link.connection
 
+    def counters(self) -> dict[str, int]:
+        """connects, refused: of connections. undelivered: rows the broker took for nobody, or did not take."""
+        return {"connects": self.link.connection, "refused": self.link.refused, "undelivered": self.undelivered,
+                "degraded": int(self.degraded)}  # fmt: skip
+
     def start(self) -> None:
         """Connect in the background."""
+        if self.by_broker and self.link.access.protocol != "5":
+            log.warning("V2G-MQTT-BLIND ack is broker over MQTT 3.1.1: whether anybody receives a frame, or we may "
+                        'publish it, cannot be seen; protocol: "5" shows it')  # fmt: skip
         self.link.start()
 
     def send(self, rows: Sequence[Row]) -> None:
-        """The broker's receipt is not looked at: it is no delivery."""
+        """What is not taken now is silent, and the pump sends it again."""
         for row in rows:
-            self.link.publish(topic(self.site, row.kind), encode(row))
+            mid = self.link.publish(topic(self.site, row.kind), encode(row))
+            if mid is not None and self.watches:
+                self._unanswered[mid] = row
 
     def acks(self) -> list[tuple[str, Ranges]]:
         """A malformed acknowledgement is named and ignored: its rows stay."""
-        found = []
+        found = self._taken_by_broker()
         for message in self.link.take(limit=1000):
             try:
                 found.append(decode_ack(message.payload))
@@ -55,3 +86,25 @@ class MqttDelivery:
     def stop(self) -> None:
         """Leaves `offline` behind."""
         self.link.stop()
+
+    def _taken_by_broker(self) -> list[tuple[str, Ranges]]:
+        """Receipts of rows; those of our status are nobody's."""
+        taken: dict[str, list[int]] = {}
+        for receipt in self.link.receipts():
+            row = self._unanswered.pop(receipt.mid, None)
+            if row is None:
+                continue
+            self._judge(row, receipt.code, receipt.name)
+            if receipt.code == 0 and self.by_broker:
+                taken.setdefault(row.outbox, []).append(row.seq)
+        return [(outbox, to_ranges(seqs)) for outbox, seqs in taken.items()]
+
+    def _judge(self, row: Row, code: int, name: str) -> None:
+        """Count a refusal, and say when they begin and end."""
+        self.undelivered += code != 0
+        where = topic(self.site, row.kind)
+        if code and not self.degraded:
+            log.warning("V2G-MQTT-UNDELIVERED %s: %s; rows stay in the outbox", where, name)
+        elif self.degraded and not code:
+            log.warning("V2G-MQTT-UNDELIVERED %s: delivered again", where)
+        self.degraded = code != 0

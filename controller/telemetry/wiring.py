@@ -12,6 +12,7 @@ from pathlib import Path
 from controller.journal import JournalError, JournalWriter
 from controller.lifetime import die_with_parent, lock_folder, stop_on_signals
 from controller.site import Site, StoreSite
+from controller.telemetry.access import AccessError, load_access
 from controller.telemetry.bridge import Bridge
 from controller.telemetry.database import DatabaseRefusedError, move_aside
 from controller.telemetry.delivery import Delivery
@@ -41,7 +42,7 @@ def run_telemetry(site: Site, parent_death: bool) -> int:
     try:
         outbox = Outbox(site.state_dir / "outbox.sqlite", site.name)
         delivery = make_delivery(site)
-    except (DatabaseRefusedError, WiringError) as error:
+    except (AccessError, DatabaseRefusedError, WiringError) as error:
         return complain(str(error))
     telemetry = make_telemetry(site, outbox, delivery)
     delivery.start()
@@ -66,10 +67,11 @@ def run_bridge(site: Site, parent_death: bool) -> int:
     if lock is None:
         return complain(f"{site.state_dir}: another bridge of this site is running")
     try:
+        access = load_access(site, mqtt, mqtt.bridge)
         store = make_store(site.telemetry.store, site.state_dir)
-    except (DatabaseRefusedError, WiringError) as error:
+    except (AccessError, DatabaseRefusedError, WiringError) as error:
         return complain(str(error))
-    Bridge(store, mqtt.host, mqtt.port, mqtt.keepalive_s).run(stopping)
+    Bridge(store, access).run(stopping)
     store.close()
     lock.close()
     return EXIT_OK
@@ -102,7 +104,7 @@ def make_delivery(site: Site) -> Delivery:
         return StoreDelivery(site.name, make_store(site.telemetry.store, site.state_dir))
     from controller.telemetry.publisher import MqttDelivery
 
-    return MqttDelivery(site.name, mqtt.host, mqtt.port, mqtt.keepalive_s)
+    return MqttDelivery(site.name, load_access(site, mqtt), mqtt.ack)
 
 
 def make_store(choice: StoreSite | None, state_dir: Path) -> Store:

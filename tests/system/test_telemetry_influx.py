@@ -21,6 +21,7 @@ import pytest
 from controller.telemetry.bridge import Bridge
 from controller.telemetry.broker import free_port, start_broker
 from controller.telemetry.influx import InfluxStore, retry_after_s
+from controller.telemetry.link import Access
 from controller.telemetry.outbox import Outbox
 from controller.telemetry.publisher import MqttDelivery
 from controller.telemetry.pump import Pump
@@ -116,8 +117,12 @@ def test_mqtt_bridge_victoria_metrics_every_row_arrives(server: VictoriaMetrics,
     """Outbox -> broker -> bridge -> server -> acknowledgement, with the server away at first."""
     broker = start_broker(tmp_path / "broker")
     outbox = Outbox(tmp_path / "outbox.sqlite", "home")
-    delivery, pump, stopping = MqttDelivery("home", "127.0.0.1", broker.port, 5), Pump(outbox), threading.Event()
-    bridge = Bridge(store_at(server.url, tmp_path), "127.0.0.1", broker.port, 5)
+    delivery, pump, stopping = (
+        MqttDelivery("home", Access("127.0.0.1", broker.port, 5)),
+        Pump(outbox),
+        threading.Event(),
+    )
+    bridge = Bridge(store_at(server.url, tmp_path), Access("127.0.0.1", broker.port, 5))
     thread = threading.Thread(target=bridge.run, args=(stopping,))
     server.close()
     thread.start()

@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("cython_core", "drivers", "controller", "config")
-DATA = {".yaml", ".csv", ".html", ".j2", ".json", ".pyi", ".pyx", ".pxd"}
+DATA = {".acl", ".conf", ".yaml", ".csv", ".html", ".j2", ".json", ".pyi", ".pyx", ".pxd"}
 PROBES = ("drivers/maps/meters/probe.yaml", "config/scenarios/probe.csv", "controller/report/probe.html.j2")
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from controller.lifetime import die_with_parent, stop_on_signals
 from controller.telemetry.bridge import Bridge
+from controller.telemetry.link import Access
 from controller.telemetry.outbox import Outbox
 from controller.telemetry.publisher import MqttDelivery
 from controller.telemetry.pump import Pump
@@ -24,12 +25,12 @@ EVERY_S = 0.02
 
 def bridge(path: Path, port: int) -> None:
     """The real bridge over a SQLite store."""
-    Bridge(SqliteStore(path), "127.0.0.1", port, 5).run(stop_on_signals())
+    Bridge(SqliteStore(path), Access("127.0.0.1", port, 5)).run(stop_on_signals())
 
 
 def publisher(path: Path, port: int, total: int) -> None:
     """One frame each 20 ms, each tenth an event, until `total`; then until all are acknowledged."""
-    outbox, delivery, connection = Outbox(path, "home"), MqttDelivery("home", "127.0.0.1", port, 5), 0
+    outbox, delivery, connection = Outbox(path, "home"), MqttDelivery("home", Access("127.0.0.1", port, 5)), 0
     pump = Pump(outbox, rate_per_s=500.0, silent_ms=700)
     delivery.start()
     added = int(outbox.progress().get("added", 0))

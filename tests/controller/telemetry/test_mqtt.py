@@ -9,7 +9,6 @@ import contextlib
 import json
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,10 +19,12 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from controller.telemetry.broker import Broker, start_broker
+from controller.telemetry.link import Access
 from controller.telemetry.publisher import MqttDelivery
 from controller.telemetry.store import read_points
 from controller.telemetry.wire import Row, encode
 from tests.controller.telemetry.makers import live
+from tests.controller.telemetry.subscriber import Subscriber
 
 TOTAL = 80  # rows, 20 ms apart
 PATIENCE_S = 30.0
@@ -83,25 +84,6 @@ def wait_for(claim: Callable[[], bool], what: str, patience_s: float = PATIENCE_
     while not claim():
         assert time.monotonic() < deadline, f"not within {patience_s} s: {what}"
         time.sleep(0.05)
-
-
-class Subscriber:
-    """A client of its own, on the wire beside the bridge."""
-
-    def __init__(self, port: int, topic: str) -> None:
-        self.messages: list[mqtt.MQTTMessage] = []
-        self.ready = threading.Event()
-        self.client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv311)
-        self.client.on_connect = lambda client, *_: client.subscribe(topic, 1)
-        self.client.on_subscribe = lambda *_: self.ready.set()
-        self.client.on_message = lambda _client, _data, message: self.messages.append(message)
-        self.client.connect("127.0.0.1", port)
-        self.client.loop_start()
-        assert self.ready.wait(10.0)
-
-    def close(self) -> None:
-        self.client.disconnect()
-        self.client.loop_stop()
 
 
 def test_a_subscriber_receives_every_row_and_the_store_holds_each_once(rig: Rig) -> None:
@@ -197,7 +179,7 @@ def status_for_a_latecomer(port: int) -> tuple[Any, bool]:
 def test_no_broker_is_one_clear_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     broker = start_broker(tmp_path)
     broker.stop()
-    delivery = MqttDelivery("home", "127.0.0.1", broker.port, 5)
+    delivery = MqttDelivery("home", Access("127.0.0.1", broker.port, 5))
     delivery.start()
     wait_for(lambda: "V2G-MQTT-DOWN" in caplog.text, "the line")
     began = time.monotonic()

@@ -24,6 +24,7 @@ class Listener:
     def __init__(self) -> None:
         self.connected, self.connection = True, 1
         self.rows: list[Row] = []
+        self.counted: dict[str, int] = {}
         self._acks: list[tuple[str, Ranges]] = []
 
     def start(self) -> None:
@@ -31,6 +32,9 @@ class Listener:
 
     def stop(self) -> None:
         return None
+
+    def counters(self) -> dict[str, int]:
+        return self.counted
 
     def send(self, rows: Sequence[Row]) -> None:
         self.rows += rows
@@ -195,3 +199,11 @@ def test_a_frame_carries_what_was_lost_on_the_way(rig: Rig) -> None:
     feed(rig, rig.ring.begin(7), 0, 11)
     body = json.loads(rig.listener.rows[-1].body)
     assert body["telemetry"] == {"dropped": 0, "failed_writes": 0, "waiting": 0, "lost_records": 0}
+
+
+def test_frames_and_status_carry_what_the_delivery_counts(rig: Rig) -> None:
+    rig.listener.counted = {"refused": 2}
+    feed(rig, rig.ring.begin(7), 0, 11)
+    rig.turn(1000)
+    assert json.loads(rig.listener.rows[-1].body)["telemetry"]["refused"] == 2
+    assert rig.status()["refused"] == 2

@@ -14,7 +14,7 @@ import pytest
 from controller.telemetry.bridge import Bridge
 from controller.telemetry.database import DatabaseRefusedError
 from controller.telemetry.direct import StoreDelivery
-from controller.telemetry.link import Received
+from controller.telemetry.link import Access, Received
 from controller.telemetry.outbox import Outbox
 from controller.telemetry.points import line
 from controller.telemetry.pump import Pump
@@ -142,7 +142,7 @@ def test_bridge_acknowledges_nothing_that_is_not_stored(tmp_path: Path) -> None:
     """turn() with a store that is down, then up: what it publishes and releases, in order."""
     del tmp_path
     done: list[str] = []
-    bridge = Bridge(Moody(StoreError("down", 200.0)), "127.0.0.1", 1, 5)
+    bridge = Bridge(Moody(StoreError("down", 200.0)), Access("127.0.0.1", 1, 5))
     bridge.link.publish = lambda topic, payload: done.append(f"{topic} {payload.decode()}")  # type: ignore[method-assign]
     bridge.link.ack = lambda message: done.append(f"release {message.mid}")  # type: ignore[method-assign]
     stopping = threading.Event()
