@@ -35,6 +35,7 @@ from controller.lifetime import lock_folder, stop_on_signals
 from controller.notify import notify
 from controller.ownfunctions import agreed
 from controller.plantcard import standing
+from controller.services.wishes import BOX_BYTES
 from controller.site import Site
 from controller.sitedata import WireSite
 from controller.sitemaps import coarse_faults
@@ -69,7 +70,6 @@ from drivers.tables import Plan
 log = logging.getLogger(__name__)
 Found = TypeVar("Found")
 
-BOX_BYTES = 512
 NO_INVERTER = "V2G-INVERTER-NOT-FOUND"
 OWN_CONTROL = "V2G-INVERTER-OWN-CONTROL"
 FIND_S = 5.0

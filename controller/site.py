@@ -28,10 +28,12 @@ from controller.sitedata import (
     TELEMETRY_KEYS,
     BridgeSite,
     DepartureSite,
+    HomeAssistantSite,
     InverterSite,
     MeterSite,
     MqttSite,
     Origin,
+    RemoteSite,
     Site,
     StoreSite,
     TelemetrySite,
@@ -42,6 +44,7 @@ from controller.sitedata import (
 from controller.siteinverter import inverter_faults, limits_of, with_lag
 from controller.sitemaps import device_map, failed_card, follows, meter_faults, unproven
 from controller.sitemqtt import TLS_PORT, mqtt_faults
+from controller.siteremote import remote_faults
 from controller.sitewires import ways_of, wire_faults
 from controller.timing import reachable, unmet
 from controller.wiretime import with_rounds
@@ -161,6 +164,8 @@ class Reader:
         meter = self.group(MeterSite, "meter", top.pop("meter", None))
         inverter = self.group(InverterSite, "inverter", top.pop("inverter", None))
         departure = self.group(DepartureSite, "departure", top.pop("departure", None))
+        remote = self.group(RemoteSite, "remote", top.pop("remote", None)) or RemoteSite()
+        home = self.group(HomeAssistantSite, "home_assistant", top.pop("home_assistant", None)) or HomeAssistantSite()
         telemetry = self.telemetry(top.pop("telemetry", Section({}, 1)))
         layers = self.profile(top.get("profile"), top.get("accept_unverified"))
         layers.append(("site", self.problems, top.pop("settings", Section({}, 1))))
@@ -198,6 +203,8 @@ class Reader:
             telemetry=with_store(telemetry, top["state_dir"]),
             departure=departure,
             card=card,
+            remote=remote,
+            home_assistant=home,
             origins=self.origins,
         )
         self.cross_check(site)
@@ -400,6 +407,8 @@ class Reader:
                 "start_mode",
             )
         for message, *keys in reachable(site):
+            self.add(message, *keys)
+        for message, *keys in remote_faults(site):
             self.add(message, *keys)
         self.check_store(site.telemetry.store)
         self.check_departure(site)

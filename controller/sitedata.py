@@ -177,6 +177,26 @@ class TelemetrySite:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteSite:
+    """Commands over MQTT, off unless enabled. Whoever sends them, they stay inside these numbers."""
+
+    enable: bool = flag("take commands from the broker", False)
+    sources: tuple[str, ...] = several(choice(("aggregator", "ems", "home", "operator"), "who may command", ("home",)))
+    max_charge_w: float | None = number("W", 0.0, 1e6, "most charging that may be asked for; default: the rating", None)
+    max_discharge_w: float | None = number("W", 0.0, 1e6, "most discharging; default: the rating", None)
+    max_age_s: float = number("s", 1.0, 300.0, "between issuing and arriving, by both clocks", 30.0)
+    per_minute: int = integer("", 1, 60, "accepted commands a minute", 12)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HomeAssistantSite:
+    """Home Assistant finds the unit by itself, at the broker of telemetry.mqtt."""
+
+    enable: bool = flag("announce the unit to Home Assistant", False)
+    prefix: str = text("Home Assistant's discovery prefix", "homeassistant", r"[A-Za-z0-9_/-]+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
     """Everything a site file says."""
 
@@ -199,6 +219,8 @@ class Site:
     telemetry: TelemetrySite
     departure: DepartureSite | None = None
     card: PlantCard | None = None  # what has been measured of its devices
+    remote: RemoteSite = field(default_factory=RemoteSite)
+    home_assistant: HomeAssistantSite = field(default_factory=HomeAssistantSite)
     origins: dict[str, Origin] = field(default_factory=dict, repr=False, compare=False)
 
     def where(self, *keys: str) -> str:
@@ -236,6 +258,8 @@ SITE_KEYS = {
     "inverter": nested("the inverter's own keys; see site.example.yaml"),
     "departure": nested("ready_by, timezone", required=False),
     "telemetry": nested("live_s, mqtt, store", required=False),
+    "remote": nested("enable, sources, max_charge_w, max_discharge_w, max_age_s, per_minute", required=False),
+    "home_assistant": nested("enable, prefix", required=False),
 }
 TELEMETRY_KEYS = {
     **keys_of(TelemetrySite),

@@ -19,6 +19,7 @@ from controller.mapcheck import check_map
 from controller.plantcard import about, standing
 from controller.site import Site, SiteError, load_site
 from controller.sitedata import Origin
+from controller.siteremote import bounds_of, told
 from controller.sitewrite import of_unit
 from controller.timing import Budget, Times, ages, assumed, budgets, times_of
 from drivers.yamlkeys import allowed, keys_of, kind_of
@@ -95,6 +96,8 @@ def rows(site: Site) -> Iterator[Row]:
         "telemetry": site.telemetry,
         "telemetry.mqtt": site.telemetry.mqtt,
         "telemetry.store": site.telemetry.store,
+        "remote": site.remote,
+        "home_assistant": site.home_assistant,
     }
     groups |= {name: getattr(site.settings, name) for name in site.settings.__dataclass_fields__}
     for group, values in groups.items():
@@ -109,6 +112,8 @@ def page(site: Site) -> Iterator[str]:
     yield f"start mode {site.start_mode.upper()}: {MODES[site.start_mode]}"
     if site.unverified:
         yield f"UNVERIFIED PROFILE {site.unverified}, accepted by this file"
+    if site.remote.enable:
+        yield f"REMOTE COMMANDS: {told(bounds_of(site))}"
     yield "Clauses are of IEEE 1547-2018. `site:8` is line 8 of the site file."
     yield f"\n{' key':<22}{'value':<15}{'from':<11}allowed (clause or meaning)"
     group = None
@@ -128,13 +133,15 @@ def shown(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, float):
         return f"{value:.12g}"
+    if isinstance(value, tuple):
+        return ", ".join(value)
     return "-" if value is None else str(value)
 
 
 def setting_lines(row: Row) -> Iterator[str]:
     """`  k_of   0.05 pu/pu   site:31   0.02 ... 0.05 (clause)`, the last column wrapped; long values get their line."""
     unit = row.meta.get("unit", "") if kind_of(row.meta) in ("int", "float") else ""
-    value = f"{shown(row.value)} {unit}".rstrip()
+    value = f"{shown(row.value)} {unit if row.value is not None else ''}".rstrip()
     range_lines = textwrap.wrap(allowed({**row.meta, "unit": ""}, brief=True), WIDTH - 48)
     if len(value) > 14:
         yield f" {row.key:<21}{value}"
@@ -172,8 +179,8 @@ def plant(site: Site) -> Iterator[str]:
     if not times.measured:
         return
     yield f" {'ms':<28}{'assumed':>10}{'measured':>10}"
-    for name, told, seen in beside(assumed(site), times):
-        yield f" {name:<28}{told:>10.0f}{seen:>10.0f}"
+    for name, first, seen in beside(assumed(site), times):
+        yield f" {name:<28}{first:>10.0f}{seen:>10.0f}"
 
 
 def beside(told: Times, seen: Times) -> Iterator[tuple[str, float, float]]:

@@ -68,6 +68,7 @@ class Received:
     mid: int
     connection: int
     arrived_ms: int
+    retained: bool = False  # the broker had kept it
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +160,10 @@ class Link:
         """Messages the broker has not yet acknowledged."""
         return len(self._client._out_messages)
 
+    def retain(self, topic: str, payload: bytes) -> None:
+        """QoS 1; the broker keeps it for whoever comes later."""
+        self._client.publish(topic, payload, qos=1, retain=True)
+
     def ack(self, message: Received) -> None:
         """Tell the broker that it may forget a message. On a newer connection it will have been sent anew."""
         if message.connection == self.connection and self.connected:
@@ -229,7 +234,8 @@ class Link:
 
     def _on_message(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
         now_ms = time.time_ns() // 1_000_000
-        self.received.put(Received(message.topic, bytes(message.payload), message.mid, self.connection, now_ms))
+        payload = bytes(message.payload)
+        self.received.put(Received(message.topic, payload, message.mid, self.connection, now_ms, message.retain))
 
     def _on_publish(self, _client: mqtt.Client, _data: Any, mid: int, reason: Any, _properties: Any) -> None:
         self._receipts.put(Receipt(mid, reason.value, str(reason)))

@@ -10,20 +10,24 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from controller.buswatch import NAME as BUSES
 from controller.telemetry.buses import Sets, read_buses
 from controller.telemetry.delivery import Delivery
+from controller.telemetry.desk import Desk
 from controller.telemetry.follow import Chunk, Journal, RingFollower
 from controller.telemetry.frames import Carry, FrameBuilder
 from controller.telemetry.outbox import Outbox
 from controller.telemetry.pump import Pump
-from controller.telemetry.wire import Draft
+from controller.telemetry.wire import VERSION, Draft
 from controller.wholefile import write_whole
+from cython_core.records import Freshness
 
 log = logging.getLogger(__name__)
 
@@ -31,10 +35,10 @@ STATUS_MS = 1000
 
 
 class Telemetry:
-    """Everything injected; turn(now_ms) is called about ten times a second."""
+    """Everything injected; turn(now_ms) is called about ten times a second. desk: for sites that take commands."""
 
-    def __init__(self, ring: RingFollower, journal: Journal, outbox: Outbox,
-                 delivery: Delivery, live_ms: int, p_at_meter: bool, runtime_dir: Path) -> None:  # fmt: skip
+    def __init__(self, ring: RingFollower, journal: Journal, outbox: Outbox, delivery: Delivery, live_ms: int,
+                 p_at_meter: bool, runtime_dir: Path, desk: Desk | None = None) -> None:  # fmt: skip
         self.ring, self.journal, self.outbox, self.delivery = ring, journal, outbox, delivery
         self.live_ms, self.p_at_meter = live_ms, p_at_meter
         self.status_path, self.buses_path = runtime_dir / "telemetry.json", runtime_dir / BUSES
@@ -44,6 +48,9 @@ class Telemetry:
         self._builder: FrameBuilder | None = None
         self.journal_failures = 0
         self._connection = 0
+        self.desk = desk
+        self._soc_pu: float | None = None
+        self._told_ms = 0
         self._newest_n = -1
         self._fed_ms = self._status_ms = 0
 
@@ -56,8 +63,10 @@ class Telemetry:
         if self._builder is not None and (self.ring.reader is None or now_ms - self._fed_ms > self.live_ms):
             self._keep(self._builder.flush(), now_ms)  # the core has stopped, or a new one has taken over
         if self.ring.reader is None:
-            self._builder = None
+            self._builder = self._soc_pu = None
         self.deliver(now_ms)
+        if self.desk is not None:
+            self._tell(self.desk.turn(self._soc_pu), now_ms)
         if now_ms - self._status_ms >= STATUS_MS:
             self._status_ms = now_ms
             self.write_status(now_ms)
@@ -106,6 +115,9 @@ class Telemetry:
         assert self._builder is not None
         self._write_journal(lambda: self.journal.append(chunk.raw, chunk.snapshot))
         self._newest_n, self._fed_ms = int(chunk.records["n"][-1]), now_ms
+        newest = chunk.records[-1]
+        soc_known = newest["fresh_d"] <= Freshness.HELD and np.isfinite(newest["d_soc_pu"])
+        self._soc_pu = float(newest["d_soc_pu"]) if soc_known else None
         self._keep(self._builder.add(chunk.records), now_ms)
 
     def _write_journal(self, work: Callable[[], None]) -> None:
@@ -130,8 +142,22 @@ class Telemetry:
                 self.buses = read_buses(self.buses_path, self._builder.info, draft.t_ms)
                 if self.buses:
                     draft.body["bus"] = self.buses
+                if self.desk is not None:
+                    self.desk.live(draft.body)
         progress = {"epoch": self._builder.info["epoch"], "carry": self._builder.carry.to_dict()}
         self.outbox.add(drafts, now_ms, progress)
+
+    def _tell(self, events: Sequence[tuple[str, dict[str, Any]]], now_ms: int) -> None:
+        """Events of our own, each at a time of its own: two of one name and time would be one row to the store."""
+        info = {} if self._builder is None else self._builder.info
+        drafts = []
+        for name, facts in events:
+            self._told_ms = max(self._told_ms + 1, now_ms)
+            head = {"v": VERSION, "kind": "event", "site": self.outbox.site, "epoch": info.get("epoch", 0),
+                    "t_ms": self._told_ms, "start_mode": info.get("start_mode", "unknown"), "event": name}  # fmt: skip
+            drafts.append(Draft("event", name, self._told_ms, {**head, **facts}))
+        if drafts:
+            self.outbox.add(drafts, now_ms)
 
     def deliver(self, now_ms: int) -> None:
         """Acknowledgements in, due rows out."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from controller.telemetry.link import Access, Link, Will
+from controller.telemetry.link import Access, Link, Received, Will
 from controller.telemetry.wire import (
     MessageError,
     Ranges,
@@ -27,17 +27,18 @@ log = logging.getLogger(__name__)
 
 
 class MqttDelivery:
-    """One site's publisher; its status is retained, offline by the last will."""
+    """One site's publisher; its status is retained, offline by the last will. also: topics for others()."""
 
-    def __init__(self, site: str, access: Access, ack: str = "consumer") -> None:
+    def __init__(self, site: str, access: Access, ack: str = "consumer", also: Sequence[str] = ()) -> None:
         self.site, self.by_broker = site, ack == "broker"
         self.watches = self.by_broker or access.protocol == "5"  # else a receipt tells nothing
-        subscribe = [] if self.by_broker else [ack_topic(site)]
+        subscribe = [*([] if self.by_broker else [ack_topic(site)]), *also]
         will = Will(status_topic(site))
         self.link = Link(f"v2g-{site}-telemetry", access, subscribe, will, with_receipts=self.watches)
         self.undelivered = 0
         self.degraded = False  # the newest receipt was a refusal
         self._unanswered: dict[int, Row] = {}  # by mid; no longer than paho's own list, link.MAX_UNANSWERED
+        self._others: list[Received] = []
 
     @property
     def name(self) -> str:
@@ -77,10 +78,18 @@ class MqttDelivery:
         """A malformed acknowledgement is named and ignored: its rows stay."""
         found = self._taken_by_broker()
         for message in self.link.take(limit=1000):
+            if message.topic != ack_topic(self.site):
+                self._others.append(message)
+                continue
             try:
                 found.append(decode_ack(message.payload))
             except MessageError as error:
                 log.warning("V2G-ACK-REFUSED %s: %s", message.topic, error)
+        return found
+
+    def others(self) -> list[Received]:
+        """What acks() has found that is no acknowledgement."""
+        found, self._others = self._others, []
         return found
 
     def stop(self) -> None:

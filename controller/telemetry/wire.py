@@ -1,6 +1,6 @@
 """What goes over MQTT: topics, message bodies, acknowledgements. Pure; no sockets.
 
-Topics   v2g/<site>/tele/live, /event, /status (retained online | offline), /ack.
+Topics   v2g/<site>/tele/live, /event, /status (retained online | offline), /ack, /cmd/<command>, /state/live.
 Body     one JSON object: {"outbox", "seq", "v": 1, "kind", "site", "epoch", "t_ms", ...}; see frames.py.
 Ack      {"v": 1, "outbox": id, "ranges": [[first seq, last seq], ...]}: these rows are in the store.
 Errors   MessageError: what arrived is not ours; `newer` when a later version of this program wrote it.
@@ -79,6 +79,16 @@ def status_topic(site: str) -> str:
 def ack_topic(site: str) -> str:
     """Where the consumer says what it has stored."""
     return f"v2g/{site}/ack"
+
+
+def command_topics(site: str) -> str:
+    """Where remote commands arrive, a topic each."""
+    return f"v2g/{site}/cmd/+"
+
+
+def state_topic(site: str) -> str:
+    """The newest live frame and nothing older: never repeated, never from the backlog. Not retained."""
+    return f"v2g/{site}/state/live"
 
 
 def encode(row: Row) -> bytes:

@@ -16,6 +16,7 @@ from controller.telemetry.access import AccessError, load_access
 from controller.telemetry.bridge import Bridge
 from controller.telemetry.database import DatabaseRefusedError, move_aside
 from controller.telemetry.delivery import Delivery
+from controller.telemetry.desk import Desk
 from controller.telemetry.follow import RingFollower
 from controller.telemetry.outbox import Outbox
 from controller.telemetry.process import Telemetry
@@ -41,10 +42,10 @@ def run_telemetry(site: Site, parent_death: bool) -> int:
         return complain(f"{site.state_dir}: another telemetry process of this site is running")
     try:
         outbox = Outbox(site.state_dir / "outbox.sqlite", site.name)
-        delivery = make_delivery(site)
+        delivery, desk = make_delivery(site)
     except (AccessError, DatabaseRefusedError, WiringError) as error:
         return complain(str(error))
-    telemetry = make_telemetry(site, outbox, delivery)
+    telemetry = make_telemetry(site, outbox, delivery, desk)
     delivery.start()
     clock = steady_clock()
     while not stopping.wait(TURN_S):
@@ -77,12 +78,14 @@ def run_bridge(site: Site, parent_death: bool) -> int:
     return EXIT_OK
 
 
-def make_telemetry(site: Site, outbox: Outbox, delivery: Delivery) -> Telemetry:
+def make_telemetry(site: Site, outbox: Outbox, delivery: Delivery, desk: Desk | None) -> Telemetry:
     """The process's parts, put together."""
     ring = RingFollower(site.runtime_dir / "ring", RingReader)
     p_at_meter = site.meter.location == "inverter"
     journal = open_journal(site.state_dir / "journal.v2gj")
-    return Telemetry(ring, journal, outbox, delivery, round(site.telemetry.live_s * 1000), p_at_meter, site.runtime_dir)
+    return Telemetry(
+        ring, journal, outbox, delivery, round(site.telemetry.live_s * 1000), p_at_meter, site.runtime_dir, desk
+    )
 
 
 def open_journal(path: Path) -> JournalWriter:
@@ -95,16 +98,18 @@ def open_journal(path: Path) -> JournalWriter:
         return JournalWriter(path)
 
 
-def make_delivery(site: Site) -> Delivery:
-    """To the broker, or straight to the store when there is none."""
+def make_delivery(site: Site) -> tuple[Delivery, Desk | None]:
+    """To the broker, or straight to the store when there is none; and who answers what the broker brings."""
     mqtt = site.telemetry.mqtt
     if mqtt is None:
         from controller.telemetry.direct import StoreDelivery
 
-        return StoreDelivery(site.name, make_store(site.telemetry.store, site.state_dir))
+        return StoreDelivery(site.name, make_store(site.telemetry.store, site.state_dir)), None
+    from controller.telemetry.desk import make_desk, topics_of
     from controller.telemetry.publisher import MqttDelivery
 
-    return MqttDelivery(site.name, load_access(site, mqtt), mqtt.ack)
+    delivery = MqttDelivery(site.name, load_access(site, mqtt), mqtt.ack, topics_of(site))
+    return delivery, make_desk(site, delivery)
 
 
 def make_store(choice: StoreSite | None, state_dir: Path) -> Store:
