@@ -23,10 +23,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from controller.handed import stamp
-from controller.launch import BOX_BYTES, hand_over
+from controller.launch import hand_over
 from controller.lifetime import StopEvent, stop_on_signals
 from controller.progress import Progress
 from controller.runtime import Runtime
+from controller.services.wishes import BOX_BYTES
 from controller.site import Site
 from cython_core.bulk import STEP, from_bytes
 from cython_core.realtime.mailbox import Box, Mailbox
