@@ -35,6 +35,7 @@ COMMANDS = {
     "compute": "Answer a table of grid values in virtual time: CSV in, CSV out.",
     "sign": "Sign a remote command with an Ed25519 key, for whoever commands; or make such a key.",
     "replay": "Compute a journal again and demand equal bits.",
+    "verify": "Has a site's record been changed? Names the first broken link, and up to where it holds.",
     "report": "Make the report of a journal: plots, numbers, verdict.",
     "settings": "Show, change, compare, check, import, export, draw settings; push them into the inverter.",
     "explain": "What a setting, a reasons bit, a state or an EPRI name means.",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from controller.buswatch import NAME as BUSES
+from controller.seal import Seal
 from controller.telemetry.buses import Sets, read_buses
 from controller.telemetry.delivery import Delivery
 from controller.telemetry.desk import Desk
@@ -35,10 +37,14 @@ STATUS_MS = 1000
 
 
 class Telemetry:
-    """Everything injected; turn(now_ms) is called about ten times a second. desk: for sites that take commands."""
+    """Everything injected; turn(now_ms) is called about ten times a second.
+
+    desk: for sites that take commands. seal: keeps the record that cannot be changed unseen.
+    """
 
     def __init__(self, ring: RingFollower, journal: Journal, outbox: Outbox, delivery: Delivery, live_ms: int,
-                 p_at_meter: bool, runtime_dir: Path, desk: Desk | None = None) -> None:  # fmt: skip
+                 p_at_meter: bool, runtime_dir: Path, desk: Desk | None = None,
+                 seal: Seal | None = None) -> None:  # fmt: skip
         self.ring, self.journal, self.outbox, self.delivery = ring, journal, outbox, delivery
         self.live_ms, self.p_at_meter = live_ms, p_at_meter
         self.status_path, self.buses_path = runtime_dir / "telemetry.json", runtime_dir / BUSES
@@ -48,7 +54,7 @@ class Telemetry:
         self._builder: FrameBuilder | None = None
         self.journal_failures = 0
         self._connection = 0
-        self.desk = desk
+        self.desk, self.seal = desk, seal
         self._soc_pu: float | None = None
         self._told_ms = 0
         self._newest_n = -1
@@ -67,6 +73,8 @@ class Telemetry:
         self.deliver(now_ms)
         if self.desk is not None:
             self._tell(self.desk.turn(self._soc_pu), now_ms)
+        if self.seal is not None and self.seal.turn(now_ms):
+            self._tell([("sealed", self.seal.head)], now_ms)
         if now_ms - self._status_ms >= STATUS_MS:
             self._status_ms = now_ms
             self.write_status(now_ms)
@@ -77,6 +85,8 @@ class Telemetry:
         if self._builder is not None:
             self._keep(self._builder.flush(), now_ms)
         self._write_journal(self.journal.close)
+        if self.seal is not None:
+            self.seal.close(now_ms)
         self.deliver(now_ms)
         self.write_status(now_ms)
 
@@ -107,6 +117,8 @@ class Telemetry:
         progress = self.outbox.progress()
         carry = Carry.from_dict(progress["carry"]) if progress.get("epoch") == epoch else Carry()
         self._builder = FrameBuilder(info, self.live_ms, self.p_at_meter, carry)
+        if self.seal is not None:
+            self.seal.settings(info, time.time_ns() // 1_000_000)
         written_to = self.journal.resume_n(epoch) or 0
         self._write_journal(lambda: self.journal.begin(info))
         return min(carry.n_last + 1, written_to)
@@ -145,7 +157,13 @@ class Telemetry:
                 if self.desk is not None:
                     self.desk.live(draft.body)
         progress = {"epoch": self._builder.info["epoch"], "carry": self._builder.carry.to_dict()}
+        self._seal_events(drafts)
         self.outbox.add(drafts, now_ms, progress)
+
+    def _seal_events(self, drafts: Sequence[Draft]) -> None:
+        for draft in drafts:
+            if self.seal is not None and draft.kind == "event":
+                self.seal.event(draft.body, draft.t_ms)
 
     def _tell(self, events: Sequence[tuple[str, dict[str, Any]]], now_ms: int) -> None:
         """Events of our own, each at a time of its own: two of one name and time would be one row to the store."""
@@ -157,6 +175,7 @@ class Telemetry:
                     "t_ms": self._told_ms, "start_mode": info.get("start_mode", "unknown"), "event": name}  # fmt: skip
             drafts.append(Draft("event", name, self._told_ms, {**head, **facts}))
         if drafts:
+            self._seal_events(drafts)
             self.outbox.add(drafts, now_ms)
 
     def deliver(self, now_ms: int) -> None:

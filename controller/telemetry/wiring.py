@@ -9,8 +9,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from controller.chain import NAME
 from controller.journal import JournalError, JournalWriter
 from controller.lifetime import die_with_parent, lock_folder, stop_on_signals
+from controller.seal import JOURNAL, Seal
 from controller.site import Site, StoreSite
 from controller.telemetry.access import AccessError, load_access
 from controller.telemetry.bridge import Bridge
@@ -82,10 +84,10 @@ def make_telemetry(site: Site, outbox: Outbox, delivery: Delivery, desk: Desk | 
     """The process's parts, put together."""
     ring = RingFollower(site.runtime_dir / "ring", RingReader)
     p_at_meter = site.meter.location == "inverter"
-    journal = open_journal(site.state_dir / "journal.v2gj")
-    return Telemetry(
-        ring, journal, outbox, delivery, round(site.telemetry.live_s * 1000), p_at_meter, site.runtime_dir, desk
-    )
+    journal = open_journal(site.state_dir / JOURNAL)
+    seal = Seal(site.state_dir / NAME, site.state_dir / JOURNAL, time.time_ns() // 1_000_000)
+    live_ms = round(site.telemetry.live_s * 1000)
+    return Telemetry(ring, journal, outbox, delivery, live_ms, p_at_meter, site.runtime_dir, desk, seal)
 
 
 def open_journal(path: Path) -> JournalWriter:

@@ -62,7 +62,8 @@ def test_the_topics() -> None:
 
 def test_the_numbers() -> None:
     remote = RemoteSite()
-    for said in (f"`max_age_s` ({remote.max_age_s:g} s)", f"`per_minute` ({remote.per_minute})", f"`turns_per_hour` ({remote.turns_per_hour})",
+    for said in (f"`max_age_s` ({remote.max_age_s:g} s)", f"`per_minute` ({remote.per_minute})",
+                 f"`turns_per_hour` ({remote.turns_per_hour})",
                  f"`spread_s` ({remote.spread_s:g} s)",
                  f"more than {MAX_ROWS} refusals", f"above {MAX_BYTES} bytes"):  # fmt: skip
         assert said in part("Remote commands"), said
