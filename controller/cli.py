@@ -33,6 +33,7 @@ COMMANDS = {
     "scan": "Which known device answers on a serial line, at an address, in a network, or speaks on a CAN interface.",
     "commission": "Measure a site's devices: in shadow, then with one small pulse each way; its plant card.",
     "compute": "Answer a table of grid values in virtual time: CSV in, CSV out.",
+    "certs": "A site's certificates: ask for one, import, rehearse and watch it; how often to renew.",
     "sign": "Sign a remote command with an Ed25519 key, for whoever commands; or make such a key.",
     "replay": "Compute a journal again and demand equal bits.",
     "verify": "Has a site's record been changed? Names the first broken link, and up to where it holds.",

@@ -112,6 +112,11 @@ def concerns(files: KeyFiles, now: datetime) -> Iterator[str]:
             told = f"{field} = {path} ({one.subject.rfc4514_string()})"
             if now > one.not_valid_after_utc:
                 yield f"V2G-CERTIFICATE-DATE {told} expired on {stamp(one.not_valid_after_utc)}"
+            elif (
+                field == "certificate"
+                and now > one.not_valid_after_utc - (one.not_valid_after_utc - one.not_valid_before_utc) / 3
+            ):
+                yield f"V2G-CERTIFICATE-SOON {told} ends on {stamp(one.not_valid_after_utc)}: `v2g certs request`"
             elif now < one.not_valid_before_utc:
                 yield f"V2G-CERTIFICATE-DATE {told} is not valid before {stamp(one.not_valid_before_utc)}; the clock " \
                     f"says {stamp(now)}"  # fmt: skip

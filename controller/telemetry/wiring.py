@@ -8,13 +8,15 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from controller.chain import NAME
 from controller.journal import JournalError, JournalWriter
 from controller.lifetime import die_with_parent, lock_folder, stop_on_signals
 from controller.seal import JOURNAL, Seal
 from controller.site import Site, StoreSite
-from controller.telemetry.access import AccessError, load_access
+from controller.sitedata import BridgeSite
+from controller.telemetry.access import AccessError, key_files, load_access
 from controller.telemetry.bridge import Bridge
 from controller.telemetry.database import DatabaseRefusedError, move_aside
 from controller.telemetry.delivery import Delivery
@@ -24,6 +26,9 @@ from controller.telemetry.outbox import Outbox
 from controller.telemetry.process import Telemetry
 from controller.telemetry.store import SqliteStore, Store
 from cython_core.realtime.ring import RingReader
+
+if TYPE_CHECKING:
+    from controller.telemetry.rotation import Rotation
 
 log = logging.getLogger(__name__)
 
@@ -48,10 +53,15 @@ def run_telemetry(site: Site, parent_death: bool) -> int:
     except (AccessError, DatabaseRefusedError, WiringError) as error:
         return complain(str(error))
     telemetry = make_telemetry(site, outbox, delivery, desk)
+    rotation = make_rotation(site, delivery)
     delivery.start()
     clock = steady_clock()
     while not stopping.wait(TURN_S):
         telemetry.turn(clock())
+        if rotation is not None:
+            rotation.turn(time.monotonic())
+    if rotation is not None:
+        rotation.stop()
     say_goodbye(telemetry, delivery, clock)
     outbox.close()
     lock.close()
@@ -112,6 +122,20 @@ def make_delivery(site: Site) -> tuple[Delivery, Desk | None]:
 
     delivery = MqttDelivery(site.name, load_access(site, mqtt), mqtt.ack, topics_of(site))
     return delivery, make_desk(site, delivery)
+
+
+def make_rotation(site: Site, delivery: Delivery) -> Rotation | None:
+    """For a site with certificates: new ones are taken while it runs."""
+    mqtt = site.telemetry.mqtt
+    if mqtt is None or mqtt.tls is None:
+        return None
+    from controller.telemetry.publisher import MqttDelivery
+    from controller.telemetry.rotation import Rotation
+
+    assert isinstance(delivery, MqttDelivery)
+    files = key_files(mqtt.tls, BridgeSite())
+    paths = [path for path in (files.ca, files.key, files.certificate) if path]
+    return Rotation(delivery.link, f"v2g-{site.name}", paths, lambda: load_access(site, mqtt))
 
 
 def make_store(choice: StoreSite | None, state_dir: Path) -> Store:
