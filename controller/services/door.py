@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from controller.security import verify
 from controller.services.command import Bounds, Command, Refused, parse
 
-CONTEXT = b"v2g command 1\n"
+CONTEXT = b"v2g-command 1\n"
 TAIL = re.compile(rb',\s?"sig":\s?"([A-Za-z0-9_-]{86})"\}\Z')
 TAIL_BYTES = 100  # the longest such tail has 97
 
