@@ -66,8 +66,8 @@ class Seal:
         self._try(lambda: self.chain.add("event", body, t_ms))
 
     def turn(self, now_ms: int) -> bool:
-        """Once an hour: seal what the journal has. -> whether it has been."""
-        if now_ms - self._sealed_ms < self.each_ms:
+        """Once an hour, restarts or not: seal what the journal has. -> whether it has been."""
+        if 0 <= now_ms - self._sealed_ms < self.each_ms:
             return False
         self._sealed_ms = now_ms
         return self._try(lambda: self._seal(now_ms))
@@ -118,6 +118,7 @@ class Seal:
                 self._settings = (line.body["epoch"], line.body["settings_digest"])
             if line.kind == "journal":
                 self._number, self._to, last = line.body["file"], line.body["to"], line.body
+                self._sealed_ms = line.t_ms
         if self._number < 0:
             return
         for path in (self.journal_path, older(self.journal_path)):  # it may have been renamed since

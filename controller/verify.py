@@ -90,7 +90,11 @@ def check_journal(state_dir: Path, parts: dict[int, list[Part]], verdict: Verdic
     journal = state_dir / JOURNAL
     places = [journal, older(journal)]
     others = sorted(set(state_dir.glob("journal*v2gj*")) - set(places))
-    newest = max(parts, default=-1)
+    if not parts:
+        return
+    newest = max(parts)
+    if first_break(journal, parts[newest]) and not first_break(older(journal), parts[newest]):
+        places = places[1:]  # a new file has been begun since, and nothing of it is sealed yet
     for number in sorted(parts, reverse=True):
         place = places[newest - number] if newest - number < len(places) else None
         broken = [first_break(file, parts[number]) for file in ([place] if place else []) + others]
@@ -100,8 +104,8 @@ def check_journal(state_dir: Path, parts: dict[int, list[Part]], verdict: Verdic
             verdict.breaks.append(f"{place}: {broken[0]}")
         else:
             verdict.removed.append(number)
-    if newest >= 0 and journal.exists():
-        verdict.unsealed_bytes = max(0, journal.stat().st_size - parts[newest][-1].end)
+    sizes = [file.stat().st_size for file in {journal, places[0]} if file.exists()]
+    verdict.unsealed_bytes = max(0, sum(sizes) - parts[newest][-1].end)
 
 
 def first_break(file: Path, parts: list[Part]) -> str:

@@ -6,8 +6,10 @@ The journals are real ones of made-up steps.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -27,17 +29,18 @@ T0_MS = 1_700_000_000_000
 
 def run_once(folder: Path, hours: int = 3, first_n: int = 0, max_bytes: int = 1 << 30) -> None:
     """A telemetry process lives for so many hours, each with a hundred steps and an event, and ends well."""
+    began_ms = T0_MS + first_n // 100 * HOUR_MS
     journal = JournalWriter(folder / JOURNAL, max_bytes)
     journal.begin(info())
-    seal = Seal(folder / NAME, folder / JOURNAL, T0_MS)
-    seal.settings(info(), T0_MS)
+    seal = Seal(folder / NAME, folder / JOURNAL, began_ms)
+    seal.settings(info(), began_ms)
     for hour in range(1, hours + 1):
-        n = first_n + 100 * (hour - 1)
+        n, now_ms = first_n + 100 * (hour - 1), began_ms + hour * HOUR_MS
         journal.append(records(n, 100).tobytes(), (n, b"\x01" * 8))
-        seal.event({"event": "state", "hour": hour}, T0_MS + hour * HOUR_MS - 1)
-        assert seal.turn(T0_MS + hour * HOUR_MS)
+        seal.event({"event": "state", "hour": hour}, now_ms - 1)
+        assert seal.turn(now_ms)
     journal.close()
-    seal.close(T0_MS + hours * HOUR_MS)
+    seal.close(now_ms)
 
 
 @pytest.fixture(scope="module")
@@ -192,6 +195,15 @@ def test_a_journal_that_was_renamed_while_nobody_ran_is_sealed_to_its_end(tmp_pa
     assert verdict.sealed_bytes == sum(f.stat().st_size for f in (tmp_path / JOURNAL, older(tmp_path / JOURNAL)))
 
 
+def test_a_journal_begun_anew_since_the_last_seal_is_no_break(tmp_path: Path) -> None:
+    run_once(tmp_path)
+    (tmp_path / JOURNAL).rename(older(tmp_path / JOURNAL))
+    JournalWriter(tmp_path / JOURNAL).close()
+    verdict = verify_record(tmp_path)
+    assert verdict.breaks == []
+    assert verdict.unsealed_bytes == (tmp_path / JOURNAL).stat().st_size
+
+
 def test_a_journal_that_was_set_aside_is_found_there(site: Path) -> None:
     """After an update with another layout of records."""
     (site / JOURNAL).rename(site / f"{JOURNAL}.bad-20260101T000000Z")
@@ -218,6 +230,44 @@ def test_the_chain_goes_on_in_a_new_file_at_its_size_limit(tmp_path: Path) -> No
     (tmp_path / NAME).unlink()  # killed between two files
     writer = ChainWriter(tmp_path / NAME, T0_MS)
     assert writer.add("event", {}, T0_MS).n == len(list(read_chain(older(tmp_path / NAME)))) + verdict.oldest.n
+
+
+def test_after_a_hundred_power_cuts_chain_and_journal_hold_up_to_each_cut(tmp_path: Path) -> None:
+    """What was synced stays (digest and the bytes under it); what came later is torn off anywhere, in both files."""
+    random, n, now_ms = Random(11), 0, T0_MS
+    for number in range(100):
+        journal = JournalWriter(tmp_path / JOURNAL, max_bytes=4000)
+        journal.begin(info())
+        seal = Seal(tmp_path / NAME, tmp_path / JOURNAL, now_ms)
+        seal.settings(info(), now_ms)
+        n = journal.resume_n(7) or 0  # the ring has the steps again that the journal has lost
+        for _ in range(random.randint(1, 4)):
+            journal.append(records(n, 100).tobytes(), (n, b"\x01" * 8))
+            n, now_ms = n + 100, now_ms + HOUR_MS // 2
+            seal.event({"event": "state", "n": n}, now_ms)
+            if seal.turn(now_ms):
+                synced = {file: (tmp_path / file).stat().st_size for file in (NAME, JOURNAL)}
+                synced_line = seal.chain.newest
+        if number == 0:
+            assert synced_line is not None
+        for file in (NAME, JOURNAL):
+            size = (tmp_path / file).stat().st_size
+            os.truncate(tmp_path / file, random.randint(min(synced[file], size), size))
+        held = ChainWriter(tmp_path / NAME, now_ms)
+        held.close()
+        verdict = verify_record(tmp_path)
+        assert verdict.breaks == [], number
+        assert verdict.newest is not None
+        assert synced_line is not None
+        assert verdict.newest.n >= synced_line.n
+    assert verdict.lines > 300
+
+
+def test_an_hour_is_counted_over_restarts(tmp_path: Path) -> None:
+    run_once(tmp_path, hours=1)
+    seal = Seal(tmp_path / NAME, tmp_path / JOURNAL, T0_MS + HOUR_MS + 1)
+    assert not seal.turn(T0_MS + 2 * HOUR_MS - 1)
+    assert seal.turn(T0_MS + 2 * HOUR_MS)
 
 
 def test_damage_is_set_aside_and_never_forgotten(site: Path) -> None:

@@ -45,6 +45,12 @@ def newest_n(state: Path) -> int:
     return max((line.n for line in lines_of(older(state / NAME), state / NAME)), default=-1)
 
 
+def wait_for_a_frame(rig: Rig) -> None:
+    """One more is delivered."""
+    sent = rig.telemetry().get("sent", 0)
+    rig.wait_for(lambda: rig.telemetry().get("sent", 0) > sent, READY_S, "a frame delivered")
+
+
 @pytest.mark.parametrize(
     "cuts", [pytest.param(5, id="5"), pytest.param(100, marks=pytest.mark.nightly, id="100, at night")]
 )
