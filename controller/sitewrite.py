@@ -47,7 +47,7 @@ def plain(group: Any) -> dict[str, Any]:
             tree[f.name] = plain(value)
         elif isinstance(value, Mapping) and f.name == "keys" and value:
             tree[f.name] = {name: plain(key) for name, key in value.items()}
-        elif f.metadata and value is not None:
+        elif f.metadata and value not in (None, ()):
             tree[f.name] = str(value) if isinstance(value, Path) else written_list(value)
     return tree
 
