@@ -20,6 +20,7 @@ import yaml
 from controller.sitedata import (
     MQTT_KEYS,
     PROFILE_KEYS,
+    REMOTE_KEYS,
     SITE_KEYS,
     TELEMETRY_KEYS,
     BridgeSite,
@@ -30,6 +31,7 @@ from controller.sitedata import (
     MqttSite,
     OscillographySite,
     OutboxSite,
+    RemoteKeySite,
     RemoteSite,
     StoreSite,
     TlsSite,
@@ -56,10 +58,10 @@ IN_TEXT = [
 # fmt: on
 SITES = (
     *(MeterSite, InverterSite, DepartureSite, MqttSite, TlsSite, BridgeSite, StoreSite),
-    *(OutboxSite, OscillographySite, RemoteSite, HomeAssistantSite),
+    *(OutboxSite, OscillographySite, RemoteSite, RemoteKeySite, HomeAssistantSite),
 )
 KNOWN = {
-    *SITE_KEYS, *PROFILE_KEYS, *TELEMETRY_KEYS, *MQTT_KEYS, *FIELDS,
+    *SITE_KEYS, *PROFILE_KEYS, *TELEMETRY_KEYS, *MQTT_KEYS, *REMOTE_KEYS, *FIELDS,
     *(key for kind in SITES for key in keys_of(kind)),
     *(f for group in FIELDS.values() for f in group),
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Keys and certificates: files -> a TLS context that checks the other side and shows who we are.
+"""Keys and certificates: files -> a TLS context that checks the other side and shows who we are; and one signature.
 
 Files    PEM. A name without a folder is looked for in $CREDENTIALS_DIRECTORY, where systemd's LoadCredential= puts it.
 Errors   SecurityError, one line: which file, what is wrong, what is wanted. The site owner must act.
@@ -16,6 +16,8 @@ from datetime import datetime
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from controller.errors import InputError
 
@@ -38,6 +40,15 @@ class KeyFiles:
     ca: Path
     certificate: Path | None = None
     key: Path | None = None
+
+
+def verify(public: bytes, signature: bytes, message: bytes) -> bool:
+    """Ed25519, RFC 8032: whether this is the key's signature of the message. 32 and 64 bytes."""
+    try:
+        Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
+    except InvalidSignature:
+        return False
+    return True
 
 
 def find_credential(field: str, name: str) -> Path:
@@ -101,6 +112,11 @@ def concerns(files: KeyFiles, now: datetime) -> Iterator[str]:
             told = f"{field} = {path} ({one.subject.rfc4514_string()})"
             if now > one.not_valid_after_utc:
                 yield f"V2G-CERTIFICATE-DATE {told} expired on {stamp(one.not_valid_after_utc)}"
+            elif (
+                field == "certificate"
+                and now > one.not_valid_after_utc - (one.not_valid_after_utc - one.not_valid_before_utc) / 3
+            ):
+                yield f"V2G-CERTIFICATE-SOON {told} ends on {stamp(one.not_valid_after_utc)}: `v2g certs request`"
             elif now < one.not_valid_before_utc:
                 yield f"V2G-CERTIFICATE-DATE {told} is not valid before {stamp(one.not_valid_before_utc)}; the clock " \
                     f"says {stamp(now)}"  # fmt: skip

@@ -21,9 +21,11 @@ from controller.departure import zone
 from controller.errors import InputError
 from controller.plantcard import NAME as CARD
 from controller.plantcard import read_card
+from controller.services.command import KEY_NAME
 from controller.sitedata import (
     MQTT_KEYS,
     PROFILE_KEYS,
+    REMOTE_KEYS,
     SITE_KEYS,
     STORE_KEYS,
     TELEMETRY_KEYS,
@@ -36,6 +38,7 @@ from controller.sitedata import (
     Origin,
     OscillographySite,
     OutboxSite,
+    RemoteKeySite,
     RemoteSite,
     Site,
     StoreSite,
@@ -170,7 +173,7 @@ class Reader:
         meter = self.group(MeterSite, "meter", top.pop("meter", None))
         inverter = self.group(InverterSite, "inverter", top.pop("inverter", None))
         departure = self.group(DepartureSite, "departure", top.pop("departure", None))
-        remote = self.group(RemoteSite, "remote", top.pop("remote", None)) or RemoteSite()
+        remote = self.remote(top.pop("remote", None))
         home = self.group(HomeAssistantSite, "home_assistant", top.pop("home_assistant", None)) or HomeAssistantSite()
         telemetry = self.telemetry(top.pop("telemetry", Section({}, 1)))
         layers = self.profile(top.get("profile"), top.get("accept_unverified"))
@@ -295,6 +298,21 @@ class Reader:
         for message, *keys in mqtt_faults(mqtt):
             self.add(message, *keys)
         return mqtt if "port" in values or tls is None else replace(mqtt, port=TLS_PORT)
+
+    def remote(self, section: Section | None) -> RemoteSite:
+        """Who may command, with the keys that sign."""
+        values = self.keep("remote.", read_values(REMOTE_KEYS, section or Section({}, 1), self.problems, "remote"))
+        found = {}
+        for name, entry in values.pop("keys", Section({}, 1)).entries.items():
+            where = f"remote.keys.{name}"
+            if isinstance(entry, Section) and KEY_NAME.fullmatch(name):
+                self.origins[where] = Origin("site", self.problems.file, entry.line)
+                found[name] = self.group(RemoteKeySite, where, entry)
+            else:
+                self.problems.add(
+                    entry.line, f"{where} needs a name of a-z, 0-9, -, with public_key and sources below it"
+                )
+        return RemoteSite(**values, keys={name: key for name, key in found.items() if key is not None})
 
     def profile(self, name: str | None, accepted: str | None) -> list[tuple[str, Problems, Section]]:
         """The named profile as a first layer of settings. accepted: the site's accept_unverified."""

@@ -7,11 +7,13 @@ Errors   none here: controller.site reads the file, checks it and builds these.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from controller.plantcard import PlantCard
+from controller.services.command import COMMANDS
 from cython_core.settings import Settings
 from drivers.can.link import NAME as CAN_NAME
 from drivers.can.link import CanLink
@@ -36,6 +38,7 @@ NAME = r"[a-z0-9][a-z0-9-]{0,31}"
 HOST_NAME = r"[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*"
 CREDENTIAL = r"/\S.*|[A-Za-z0-9_-][A-Za-z0-9._-]*"
 NO_TIMER = "no-own-timer"
+SOURCES = ("aggregator", "ems", "home", "operator")
 RISKS = ("real-power", "slow-response", NO_TIMER, "unproven-map")
 PROFILE_NAME = r"[A-Za-z0-9._-]+"
 
@@ -221,15 +224,30 @@ class TelemetrySite:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteKeySite:
+    """One key that signs remote commands. Its bounds only narrow those of `remote`."""
+
+    public_key: str = text("Ed25519, 32 bytes in base64", pattern=r"[A-Za-z0-9+/]{43}=")
+    sources: tuple[str, ...] = several(choice(SOURCES, "whose commands it signs"))
+    commands: tuple[str, ...] = several(choice(tuple(COMMANDS), "which it signs; default: all", tuple(COMMANDS)))
+    max_charge_w: float | None = number("W", 0.0, 1e6, "most charging it may ask for; default: remote's", None)
+    max_discharge_w: float | None = number("W", 0.0, 1e6, "most discharging; default: remote's", None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteSite:
     """Commands over MQTT, off unless enabled. Whoever sends them, they stay inside these numbers."""
 
     enable: bool = flag("take commands from the broker", False)
-    sources: tuple[str, ...] = several(choice(("aggregator", "ems", "home", "operator"), "who may command", ("home",)))
+    sources: tuple[str, ...] = several(choice(SOURCES, "who may command", ("home",)))
     max_charge_w: float | None = number("W", 0.0, 1e6, "most charging that may be asked for; default: the rating", None)
     max_discharge_w: float | None = number("W", 0.0, 1e6, "most discharging; default: the rating", None)
     max_age_s: float = number("s", 1.0, 300.0, "between issuing and arriving, by both clocks", 30.0)
     per_minute: int = integer("", 1, 60, "accepted commands a minute", 12)
+    turns_per_hour: int = integer("", 1, 3600, "changes between charging and discharging an hour", 12)
+    spread_s: float = number("s", 0.0, 900.0, "longest random wait before a wish of the aggregator begins", 30.0)
+    unsigned: tuple[str, ...] = several(choice(SOURCES, "whose commands need no signature", ()))
+    keys: Mapping[str, RemoteKeySite] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -302,7 +320,7 @@ SITE_KEYS = {
     "inverter": nested("the inverter's own keys; see site.example.yaml"),
     "departure": nested("ready_by, timezone", required=False),
     "telemetry": nested("live_s, outbox, mqtt, store, oscillography", required=False),
-    "remote": nested("enable, sources, max_charge_w, max_discharge_w, max_age_s, per_minute", required=False),
+    "remote": nested("enable, sources, keys and more; see site.example.yaml", required=False),
     "home_assistant": nested("enable, prefix", required=False),
 }
 TELEMETRY_KEYS = {
@@ -318,3 +336,4 @@ MQTT_KEYS = {
     "bridge": nested("the bridge's own name, share_group, certificate, key, user, password_file", required=False),
     "password": never("does not stand in this file: put it alone into a file, and name that as password_file"),
 }
+REMOTE_KEYS = {**keys_of(RemoteSite), "keys": nested("names of keys, each with public_key, sources", required=False)}

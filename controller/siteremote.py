@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from controller.services.command import Bounds
-from controller.sitedata import Site
+from controller.sitedata import RemoteSite, Site
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 def remote_faults(site: Site) -> Iterator[tuple[str, ...]]:
@@ -21,11 +23,49 @@ def remote_faults(site: Site) -> Iterator[tuple[str, ...]]:
         asked_w = getattr(site.remote, key)
         if asked_w is not None and asked_w > rated_w:
             yield f"{key} = {asked_w:g} is above the unit's rating, {rated_w:g} W", f"remote.{key}"
+    if site.remote.enable:
+        yield from signing_faults(site)
 
 
-def told(bounds: Bounds) -> str:
-    """For people: who may ask for what."""
-    return f"{', '.join(bounds.sources)} may ask for {bounds.p_min_w:g} ... {bounds.p_max_w:g} W (+ = into the grid)"
+def signing_faults(site: Site) -> Iterator[tuple[str, ...]]:
+    """Who commands must sign, unless nobody else can come to the broker."""
+    remote, mqtt = site.remote, site.telemetry.mqtt
+    if not (remote.keys or remote.unsigned):
+        yield (
+            "remote.enable: nobody could command: name the keys that sign (`keys`), or whose commands need no "
+            "signature (`unsigned: home`, with the broker on this machine or over TLS)",
+            "remote.enable",
+        )
+    if remote.unsigned and mqtt is not None and mqtt.tls is None and mqtt.host not in LOOPBACK:
+        yield (
+            f"unsigned = {', '.join(remote.unsigned)}: whoever is in the network of {mqtt.host} could command: use "
+            "telemetry.mqtt.tls, a broker on this machine (127.0.0.1), or keys that sign",
+            "remote.unsigned",
+        )
+    for source in (*remote.unsigned, *(s for key in remote.keys.values() for s in key.sources)):
+        if source not in remote.sources:
+            yield f"{source} is not among remote.sources: {', '.join(remote.sources)}", "remote.unsigned", "remote.keys"
+    yield from beyond(site)
+
+
+def beyond(site: Site) -> Iterator[tuple[str, ...]]:
+    """A key never has more than the site."""
+    bounds = bounds_of(site)
+    for name, key in site.remote.keys.items():
+        for which, most_w in (("max_charge_w", -bounds.p_min_w), ("max_discharge_w", bounds.p_max_w)):
+            asked_w = getattr(key, which)
+            if asked_w is not None and asked_w > most_w:
+                yield (
+                    f"{which} = {asked_w:g} of key {name} is above the site's {most_w:g} W",
+                    f"remote.keys.{name}.{which}",
+                )
+
+
+def told(bounds: Bounds, remote: RemoteSite) -> str:
+    """For people: who may ask for what, and who without a signature."""
+    unsigned = f"; without signature: {', '.join(remote.unsigned) or 'nobody'}"
+    asked = f"{bounds.p_min_w:g} ... {bounds.p_max_w:g} W (+ = into the grid)"
+    return f"{', '.join(bounds.sources)} may ask for {asked}{unsigned}"
 
 
 def bounds_of(site: Site) -> Bounds:

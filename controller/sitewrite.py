@@ -8,7 +8,7 @@ reference_text()  the second half of config/site.example.yaml: each group and ke
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from importlib import resources
 from pathlib import Path
@@ -45,9 +45,16 @@ def plain(group: Any) -> dict[str, Any]:
             continue
         if is_dataclass(value) and f.name not in ("settings", "card"):
             tree[f.name] = plain(value)
-        elif f.metadata and value is not None:
-            tree[f.name] = str(value) if isinstance(value, Path) else value
+        elif isinstance(value, Mapping) and f.name == "keys" and value:
+            tree[f.name] = {name: plain(key) for name, key in value.items()}
+        elif f.metadata and value not in (None, ()):
+            tree[f.name] = str(value) if isinstance(value, Path) else written_list(value)
     return tree
+
+
+def written_list(value: Any) -> Any:
+    """A list of its own for each tuple: YAML would write one that comes twice as an alias."""
+    return list(value) if isinstance(value, tuple) else value
 
 
 def reference_text() -> str:

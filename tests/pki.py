@@ -34,27 +34,33 @@ class Authority:
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.file = self.folder / f"{self.name.replace(' ', '-')}.pem"
-        self.file.write_bytes(pem_of(self._signed(self.name, self.key, -1, 100, ca=True)))
+        self.file.write_bytes(pem_of(self._signed(self.name, self.key.public_key(), -1, 100, ca=True)))
 
     def issue(self, name: str, host: str = "", first_day: float = -1, last_day: float = 1) -> Pair:
         """Valid from now + first_day to now + last_day. host: whom it names as a server."""
         key = ec.generate_private_key(ec.SECP256R1())
         stem = f"{name}-{len(list(self.folder.iterdir()))}"  # a name may have several, each in files of its own
         pair = Pair(self.folder / f"{stem}.pem", self.folder / f"{stem}.key")
-        pair.certificate.write_bytes(pem_of(self._signed(name, key, first_day, last_day, host=host)))
+        pair.certificate.write_bytes(pem_of(self._signed(name, key.public_key(), first_day, last_day, host=host)))
         pair.key.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
                                                serialization.NoEncryption()))  # fmt: skip
         pair.key.chmod(0o600)
         return pair
 
-    def _signed(self, name: str, key: ec.EllipticCurvePrivateKey, first_day: float, last_day: float,
+    def certify(self, request: x509.CertificateSigningRequest, name: str, first_day: float, last_day: float) -> bytes:
+        """A certificate for a request, in PEM."""
+        key = request.public_key()
+        assert isinstance(key, ec.EllipticCurvePublicKey)
+        return pem_of(self._signed(name, key, first_day, last_day))
+
+    def _signed(self, name: str, key: ec.EllipticCurvePublicKey, first_day: float, last_day: float,
                 host: str = "", ca: bool = False) -> x509.Certificate:  # fmt: skip
         now = datetime.now(UTC).replace(microsecond=0)
         builder = (
             x509.CertificateBuilder()
             .subject_name(name_of(name))
             .issuer_name(name_of(self.name))
-            .public_key(key.public_key())
+            .public_key(key)
             .serial_number(x509.random_serial_number())
             .not_valid_before(now + first_day * DAY)
             .not_valid_after(now + last_day * DAY)

@@ -113,7 +113,7 @@ def page(site: Site) -> Iterator[str]:
     if site.unverified:
         yield f"UNVERIFIED PROFILE {site.unverified}, accepted by this file"
     if site.remote.enable:
-        yield f"REMOTE COMMANDS: {told(bounds_of(site))}"
+        yield f"REMOTE COMMANDS: {told(bounds_of(site), site.remote)}"
     yield "Clauses are of IEEE 1547-2018. `site:8` is line 8 of the site file."
     yield f"\n{' key':<22}{'value':<15}{'from':<11}allowed (clause or meaning)"
     group = None

@@ -1,9 +1,9 @@
 """Remote commands: a message on v2g/<site>/cmd/<command> -> Command, or Refused with its reason. Pure.
 
-Body     one JSON object: {"v": 1, "source", "seq", "issued_ms", "expires_ms"} and the command's own keys, see COMMANDS.
+Body     one JSON object: {"v": 1, "source", "seq", "issued_ms", "expires_ms"} and the command's own keys, see COMMANDS;
+         "key" when it is signed (services.door takes the signature off before parse).
 Units    Unix ms, W (+ = out of the inverter into the grid), SoC 0 ... 1. seq: a count, or the time in ms or µs.
 Errors   Refused: `reason` is one word, the text says what is wrong and what is allowed. Nothing is clamped in silence.
-A signature would be one more key, checked before `allowed`; no signature widens what `allowed` holds.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from controller.telemetry.wire import is_count, refuse_constant
 VERSION = 1
 MAX_BYTES = 1024  # ours have 150
 HEAD = ("v", "source", "seq", "issued_ms", "expires_ms")
+KEY = "key"  # the name of the key that has signed
 # command -> the keys it needs, the keys it may have
 COMMANDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "power": (("p_w",), ("lo_w", "hi_w")),
@@ -27,6 +28,7 @@ COMMANDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "stop": ((), ()),
     "resume": ((), ()),
 }
+KEY_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 SOURCE = re.compile(r"[a-z]{1,20}")  # an answer repeats it: nothing that a database could stumble over
 MODES = ("auto", "hold", "charge", "discharge")
 
@@ -53,6 +55,7 @@ class Command:
     hi_w: float | None = None
     soc_pu: float | None = None
     mode: str | None = None
+    key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,7 @@ def parse(name: str, payload: bytes) -> Command:
     if type(version) is int and version > VERSION:
         raise Refused("newer", f'"v" is {version}, this program reads {VERSION}')
     needed, optional = COMMANDS[name]
-    known = (*HEAD, *needed, *optional)
+    known = (*HEAD, *needed, *optional, KEY)
     strange = [key for key in body if key not in known]
     if strange:
         raise Refused("malformed", f"unknown key {strange[0][:40]!r}; known: {', '.join(known)}")
@@ -88,7 +91,7 @@ def parse(name: str, payload: bytes) -> Command:
         wrong = fault_of(key, value)
         if wrong:
             raise Refused("malformed", f'"{key}" is not {wrong}')
-    own: dict[str, Any] = {k: v if k == "mode" else float(v) for k, v in body.items() if k not in HEAD}
+    own: dict[str, Any] = {k: v if k in ("mode", KEY) else float(v) for k, v in body.items() if k not in HEAD}
     return Command(name, body["source"], body["seq"], body["issued_ms"], body["expires_ms"], **own)
 
 
@@ -119,6 +122,8 @@ def fault_of(key: str, value: Any) -> str:
             return "" if type(value) is int and value == VERSION else str(VERSION)
         case "source":
             return "" if isinstance(value, str) and SOURCE.fullmatch(value) else "a source"
+        case "key":
+            return "" if isinstance(value, str) and KEY_NAME.fullmatch(value) else "a key's name"
         case "seq" | "issued_ms" | "expires_ms":
             return "" if is_count(value) and value > 0 else "a whole number above 0"
         case "mode":

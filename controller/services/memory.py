@@ -1,6 +1,7 @@
 """What remote commands leave behind, kept over restarts in <state_dir>/remote.json.
 
-Shapes   Memory.slots {source: Slot}; seq: the number of its last accepted command. Written whole, synced, renamed.
+Shapes   Memory.slots {source: Slot}; seq: the number of its last accepted command. waiting: what takes its place at
+         from_ms. Written whole, synced, renamed.
 Errors   save(): OSError. load() never fails: a file that cannot be read is moved aside, and then nothing that was
          issued before this moment is accepted, so that no old command comes back.
 """
@@ -30,6 +31,7 @@ class Slot:
     hi_w: float = 0.0
     p_w: float = 0.0
     expires_ms: int = 0
+    from_ms: int = 0  # of one that waits
 
     def mode_at(self, now_ms: int) -> str:
         """A wish that is over is none."""
@@ -44,11 +46,13 @@ class Memory:
     since_ms: int
     slots: dict[str, Slot] = field(default_factory=dict)
     reserve_soc_pu: float | None = None
+    waiting: dict[str, Slot] = field(default_factory=dict)
 
     def save(self) -> None:
         """On the disk when it returns. Raises OSError."""
-        slots = {name: asdict(slot) for name, slot in self.slots.items()}
-        tree = {"v": VERSION, "since_ms": self.since_ms, "reserve_soc_pu": self.reserve_soc_pu, "slots": slots}
+        slots, waiting = ({name: asdict(slot) for name, slot in all_.items()} for all_ in (self.slots, self.waiting))
+        tree = {"v": VERSION, "since_ms": self.since_ms, "reserve_soc_pu": self.reserve_soc_pu, "slots": slots,
+                "waiting": waiting}  # fmt: skip
         temporary = self.path.with_suffix(".tmp")
         with temporary.open("w") as file:
             json.dump(tree, file)
@@ -64,8 +68,11 @@ def load(path: Path, now_ms: int) -> Memory:
         if tree["v"] != VERSION:
             raise ValueError(f"version {tree['v']}; this program reads {VERSION}")
         reserve = None if tree["reserve_soc_pu"] is None else float(tree["reserve_soc_pu"])
-        slots = {str(name): slot_of(values) for name, values in tree["slots"].items()}
-        return Memory(path, int(tree["since_ms"]), slots, reserve)
+        slots, waiting = (
+            {str(name): slot_of(values) for name, values in all_.items()}
+            for all_ in (tree["slots"], tree.get("waiting", {}))
+        )
+        return Memory(path, int(tree["since_ms"]), slots, reserve, waiting)
     except FileNotFoundError:
         pass
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -77,7 +84,7 @@ def load(path: Path, now_ms: int) -> Memory:
 def slot_of(values: dict[str, object]) -> Slot:
     """Types are checked: what a hand has edited shall not surprise later."""
     slot = Slot(**values)  # type: ignore[arg-type]  # looked at in the next line
-    right = type(slot.seq) is int and type(slot.expires_ms) is int and isinstance(slot.mode, str)
+    right = all(type(n) is int for n in (slot.seq, slot.expires_ms, slot.from_ms)) and isinstance(slot.mode, str)
     if not (right and all(isinstance(v, (int, float)) for v in (slot.lo_w, slot.hi_w, slot.p_w))):
         raise ValueError(f"slot {values} is none of ours")
     return slot

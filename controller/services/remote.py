@@ -1,7 +1,7 @@
 """Remote commands, from the broker into the core's wish slots. It runs in the telemetry process, never in the core.
 
-Order    each command is judged alone: retained, clock, shape, source, times, bounds, replay, stop, rate. The number is
-         on the disk before the wish is wished, so that no crash lets a command in twice.
+Order    each command is judged alone: retained, clock, shape, signature, source, times, bounds, replay, stop, pace. The
+         number is on the disk before the wish is wished, so that no crash lets a command in twice.
 Answers  every acceptance and every refusal is an event; of more than MAX_ROWS refusals a minute the rest is one event
          with a count by reason, so that nobody fills the outbox from outside.
 Reserve  kept here until it is changed: at or below it a remote wish has no discharge left in it. It only takes away;
@@ -12,14 +12,17 @@ Errors   none raised.
 from __future__ import annotations
 
 import logging
+import random
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from controller.services.command import Bounds, Command, Refused, check, parse, wish_of
+from controller.services.command import Bounds, Command, Refused, check, wish_of
+from controller.services.door import Door
 from controller.services.memory import Memory, Slot
+from controller.services.pace import Limits, Pace
 from controller.services.wishes import Wishes
 from controller.telemetry.link import Received
 from cython_core.realtime.host import clock_synchronized
@@ -30,6 +33,7 @@ log = logging.getLogger(__name__)
 MAX_ROWS = 20  # refusals a minute with a row of their own
 MINUTE_MS = 60_000
 UPHOLD_MS = 1_000
+UNFORESEEN = random.SystemRandom()
 RESERVE_BAND_PU = 0.01  # above the reserve, before discharging goes on
 
 Event = tuple[str, dict[str, Any]]  # (name, facts)
@@ -49,14 +53,16 @@ def host_clock() -> Now:
 
 
 class Remote:
-    """One site's. per_minute: accepted commands of all sources together."""
+    """One site's. draw: 0 ... 1, of a source that nobody can foresee."""
 
-    def __init__(self, bounds: Bounds, per_minute: int, wishes: Wishes, memory: Memory,
-                 clock: Callable[[], Now] = host_clock) -> None:  # fmt: skip
-        self.bounds, self.per_minute, self.wishes, self.memory, self.clock = bounds, per_minute, wishes, memory, clock
+    def __init__(self, door: Door, limits: Limits, wishes: Wishes, memory: Memory,
+                 clock: Callable[[], Now] = host_clock,
+                 draw: Callable[[], float] = UNFORESEEN.random) -> None:  # fmt: skip
+        self.door, self.bounds, self.limits = door, door.bounds, limits
+        self.wishes, self.memory, self.clock, self.draw = wishes, memory, clock, draw
         self.accepted = 0
         self.refused: Counter[str] = Counter()  # by reason
-        self._tokens, self._tokens_ns = float(per_minute), clock().mono_ns
+        self._pace = Pace(limits, clock().mono_ns)
         self._refusals = Refusals()
         self._reserve_reached = True  # until the state of charge says otherwise
         self._upheld_ns = 0
@@ -67,6 +73,7 @@ class Remote:
         now = self.clock()
         events = [self._answer(message, now) for message in messages]
         self._look_at_reserve(soc_pu)
+        self._begin_waiting(now)
         if now.mono_ns - self._upheld_ns >= UPHOLD_MS * 1_000_000:
             self._upheld_ns = now.mono_ns
             self._uphold(now)
@@ -89,34 +96,55 @@ class Remote:
                 raise Refused("retained", "the broker had kept it; commands are never retained")
             if not now.synchronized:
                 raise Refused("clock", "this machine's clock is not synchronized: its age cannot be told")
-            command = parse(name, message.payload)
-            check(command, self.bounds, now.wall_ms)
-            self._admit(command, now)
+            command, bounds = self.door.enter(name, message.payload)
+            check(command, bounds, now.wall_ms)
+            slot = self._admit(command, bounds, now)
         except Refused as refusal:
             self.refused[refusal.reason] += 1
             who = {} if command is None else {"source": command.source, "command_seq": command.seq}
             facts = {"command": name[:40], **who, "reason": refusal.reason, "text": str(refusal)[:200]}
             return self._refusals.row(facts, now.mono_ns // 1_000_000)
         self.accepted += 1
-        own = {k: v for k in ("p_w", "lo_w", "hi_w", "soc_pu", "mode") if (v := getattr(command, k)) is not None}
+        own = {k: v for k in ("p_w", "lo_w", "hi_w", "soc_pu", "mode", "key") if (v := getattr(command, k)) is not None}
+        if slot.from_ms:
+            own["from_ms"] = slot.from_ms
         facts = {"command": name, "source": command.source, "command_seq": command.seq,
                  "expires_ms": command.expires_ms, **own}  # fmt: skip
         return "command_accepted", facts
 
-    def _admit(self, command: Command, now: Now) -> None:
-        """Number, stop, rate; then kept, then wished. Raises Refused."""
+    def _admit(self, command: Command, bounds: Bounds, now: Now) -> Slot:
+        """Number, stop, pace; then kept, then wished, at once or later. Raises Refused."""
         before = self.memory.slots.get(command.source, Slot())
         if command.seq <= before.seq or command.issued_ms <= self.memory.since_ms:
             raise Refused("replayed", f"seq {command.seq}, issued_ms {command.issued_ms}: not after the last one")
         stopped = before.mode_at(now.wall_ms) == "stop"
         if stopped and command.name in ("power", "mode"):
             raise Refused("stopped", f"{command.source} has stopped the unit: resume first, or wait until it is over")
+        spread_ms = self._spread_ms(command)
         if command.name != "reserve":
             self._need_controller(command)
-        self._take_token(now, always=command.name == "stop" and not stopped)
-        self._keep(command, slot_after(command, before, self.bounds))
+        slot = slot_after(command, before, bounds)
+        p_w = -1.0 if slot.mode == "auto" else slot.p_w  # without a wish the unit charges as its site has it
+        always = command.name == "stop" and not stopped
+        self._pace.admit(0.0 if command.name == "reserve" else p_w, now.mono_ns, always)
+        if spread_ms:
+            slot = replace(slot, from_ms=now.wall_ms + round(self.draw() * spread_ms))
+            self._keep(command, replace(before, seq=command.seq), slot)
+            return slot
+        self._keep(command, slot)
         if command.name != "reserve":
             self._wish(command.source, now)
+        return slot
+
+    def _spread_ms(self, command: Command) -> int:
+        """Up to this long it waits. Raises Refused: over before it has begun, somewhere."""
+        if command.name in ("stop", "reserve"):
+            return 0
+        spread_ms = self.limits.spread_ms(command.source)
+        life_ms = command.expires_ms - command.issued_ms
+        if life_ms <= spread_ms:
+            raise Refused("lifetime", f"would live {life_ms / 1000:g} s; it may wait {spread_ms / 1000:g} s to begin")
+        return spread_ms
 
     def _need_controller(self, command: Command) -> None:
         try:
@@ -124,24 +152,37 @@ class Remote:
         except (OSError, ValueError) as error:
             raise Refused("no_controller", f"nobody to wish of: {error}") from None
 
-    def _take_token(self, now: Now, always: bool) -> None:
-        """always: a first stop is never too many."""
-        elapsed_s = (now.mono_ns - self._tokens_ns) / 1e9
-        self._tokens = min(float(self.per_minute), self._tokens + elapsed_s * self.per_minute / 60.0)
-        self._tokens_ns = now.mono_ns
-        if self._tokens < 1.0 and not always:
-            raise Refused("rate", f"more than {self.per_minute} commands a minute")
-        self._tokens = max(0.0, self._tokens - 1.0)
-
-    def _keep(self, command: Command, slot: Slot) -> None:
-        """In memory only if it is on the disk."""
+    def _keep(self, command: Command, slot: Slot, waiting: Slot | None = None) -> None:
+        """In memory only if it is on the disk. What waited of this source before waits no more, save for a reserve."""
         reserve = self.memory.reserve_soc_pu if command.soc_pu is None else command.soc_pu
-        changed = replace(self.memory, slots={**self.memory.slots, command.source: slot}, reserve_soc_pu=reserve)
+        others = self.memory.waiting
+        if command.name != "reserve":
+            others = {name: s for name, s in others.items() if name != command.source}
+        if waiting is not None:
+            others = {**others, command.source: waiting}
         try:
-            changed.save()
+            self._save(slots={**self.memory.slots, command.source: slot}, waiting=others, reserve_soc_pu=reserve)
         except OSError as error:
             raise Refused("memory", f"its number cannot be kept: {error}") from None
+
+    def _save(self, **changes: Any) -> None:
+        changed = replace(self.memory, **changes)
+        changed.save()
         self.memory = changed
+
+    def _begin_waiting(self, now: Now) -> None:
+        """What has waited long enough takes its source's slot."""
+        for name in [name for name, slot in self.memory.waiting.items() if slot.from_ms <= now.wall_ms]:
+            others = dict(self.memory.waiting)
+            seq = max(self.memory.slots.get(name, Slot()).seq, others[name].seq)
+            slot = replace(others.pop(name), seq=seq, from_ms=0)
+            try:
+                self._save(slots={**self.memory.slots, name: slot}, waiting=others)
+            except OSError as error:
+                self._say(f"{name}: {error}")
+                continue
+            if name in self.bounds.sources:
+                self._wish(name, now)
 
     # ---- wishes ----
 

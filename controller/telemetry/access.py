@@ -10,7 +10,15 @@ import ssl
 from datetime import UTC, datetime
 from pathlib import Path
 
-from controller.security import KeyFiles, SecurityError, concerns, find_credential, load_context, read_secret
+from controller.security import (
+    KeyFiles,
+    SecurityError,
+    certificates,
+    concerns,
+    find_credential,
+    load_context,
+    read_secret,
+)
 from controller.site import Site
 from controller.sitedata import BridgeSite, MqttSite, TlsSite
 from controller.sitemqtt import WHERE
@@ -28,7 +36,8 @@ def load_access(site: Site, mqtt: MqttSite, bridge: BridgeSite | None = None) ->
     own = bridge or BridgeSite()
     user, password_file = (own.user, own.password_file) if own.user else (mqtt.user, mqtt.password_file)
     try:
-        context = make_context(mqtt.tls, own) if mqtt.tls else None
+        files = key_files(mqtt.tls, own) if mqtt.tls else None
+        context = make_context(files) if files else None
         path = found("password_file", password_file)
         password = read_secret("password_file", path) if path else None
     except SecurityError as error:
@@ -38,14 +47,25 @@ def load_access(site: Site, mqtt: MqttSite, bridge: BridgeSite | None = None) ->
     if password and context is None:
         log.warning("V2G-MQTT-PLAIN the password for %s goes over the network as it is: use telemetry.mqtt.tls",
                     mqtt.host)  # fmt: skip
-    return Access(mqtt.host, mqtt.port, mqtt.keepalive_s, mqtt.protocol, user, password, context)
+    return Access(mqtt.host, mqtt.port, mqtt.keepalive_s, mqtt.protocol, user, password, context, until_s(files))
 
 
-def make_context(tls: TlsSite, own: BridgeSite) -> ssl.SSLContext:
-    """The certificates in force. Raises SecurityError."""
+def key_files(tls: TlsSite, own: BridgeSite) -> KeyFiles:
+    """Where the certificates in force are. Raises SecurityError."""
     pair = (own.certificate, own.key) if own.certificate else (tls.certificate, tls.key)
     certificate, key = (found(field, name) for field, name in zip(("certificate", "key"), pair, strict=True))
-    files = KeyFiles(find_credential("ca", tls.ca), certificate, key)
+    return KeyFiles(find_credential("ca", tls.ca), certificate, key)
+
+
+def until_s(files: KeyFiles | None) -> float | None:
+    """When our certificate ends, Unix time; None: we show none. Raises SecurityError."""
+    if files is None or files.certificate is None:
+        return None
+    return certificates("certificate", files.certificate)[0].not_valid_after_utc.timestamp()
+
+
+def make_context(files: KeyFiles) -> ssl.SSLContext:
+    """The certificates in force. Raises SecurityError."""
     context = load_context(files)
     for line in concerns(files, datetime.now(UTC)):
         log.warning("%s", line)

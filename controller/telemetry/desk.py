@@ -5,12 +5,16 @@ A desk is there only for a site that enables one of the two.
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 import time
 from typing import Any
 
+from controller.services.command import Bounds
+from controller.services.door import Door, Key
 from controller.services.memory import load
+from controller.services.pace import Limits
 from controller.services.remote import Event, Remote
 from controller.services.wishes import Wishes
 from controller.site import Site
@@ -69,9 +73,25 @@ def make_desk(site: Site, delivery: MqttDelivery) -> Desk | None:
     if site.remote.enable:
         memory = load(site.state_dir / "remote.json", time.time_ns() // 1_000_000)
         bounds = bounds_of(site)
-        log.warning("V2G-REMOTE-ON remote commands are taken: %s", told(bounds))
-        remote = Remote(bounds, site.remote.per_minute, Wishes(site.runtime_dir / "wishes"), memory)
+        log.warning("V2G-REMOTE-ON remote commands are taken: %s", told(bounds, site.remote))
+        limits = Limits(site.remote.per_minute, site.remote.turns_per_hour, site.remote.spread_s)
+        remote = Remote(door_of(site, bounds), limits, Wishes(site.runtime_dir / "wishes"), memory)
     if not home.enable:
         return Desk(delivery, remote) if remote else None
     announcing = (config_topic(home.prefix, site.name), json.dumps(announcement(site), ensure_ascii=False).encode())
     return Desk(delivery, remote, birth_topic(home.prefix), announcing)
+
+
+def door_of(site: Site, bounds: Bounds) -> Door:
+    """Who may command: the site's keys, and whom it believes without."""
+    keys = {
+        name: Key(
+            base64.b64decode(key.public_key),
+            key.sources,
+            key.commands,
+            bounds.p_min_w if key.max_charge_w is None else -key.max_charge_w,
+            bounds.p_max_w if key.max_discharge_w is None else key.max_discharge_w,
+        )
+        for name, key in site.remote.keys.items()
+    }
+    return Door(site.name, bounds, site.remote.unsigned, keys)

@@ -46,7 +46,7 @@ def config_topic(prefix: str, site: str) -> str:
 def announcement(site: Site) -> dict[str, Any]:
     """The message: device, origin, and one component an entity."""
     found = sensors(site) | binary_sensors()
-    if site.remote.enable and "home" in site.remote.sources:
+    if site.remote.enable and "home" in site.remote.unsigned:
         found |= controls(site)
     own = f"v2g_{site.name}"
     for key, entity in found.items():

@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 FIRST_S, LAST_S = 0.5, 60.0
 STEADY_S = 10.0  # a connection that lasted so long was no accident
+RENEW_S = 10.0  # a goodbye that is not heard; afterwards the next attempt has the new certificate
 CONNECT_S = 5.0  # TCP, then TLS: a mobile network takes its time
 MAX_UNANSWERED = 5000  # messages paho keeps in memory; identifiers end at 65535
 PROTOCOLS = {"3.1.1": mqtt.MQTTv311, "5": mqtt.MQTTv5}
@@ -48,6 +49,7 @@ class Access:
     user: str | None = None
     password: str | None = field(default=None, repr=False)
     context: ssl.SSLContext | None = field(default=None, repr=False)
+    until_s: float | None = None  # Unix time: our certificate's last moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,18 +131,42 @@ class Link:
         self._backoff, self._ear = Backoff(), Ear()
         self._since_s = 0.0
         self._told: Refusal | None = None  # of this attempt
-        self._stopping = False
+        self._stopping = self._renewing = False
         self._gone = threading.Event()
         self._client = self._make_client(client_id, manual_ack, keep_session, with_receipts)
 
     def start(self) -> None:
         """Connect in the background; returns at once, also when nobody is there."""
+        self._connect_async()
+        self._client.loop_start()
+
+    def renew(self, access: Access) -> None:
+        """Other certificates and password: at once when connected, without a last will; else with the next attempt."""
+        self.access = access
+        self._client._ssl_context = access.context  # its own door takes one only once
+        if access.user is not None:
+            self._client.username_pw_set(access.user, access.password)
+        if self.connected:
+            threading.Thread(target=self._connect_anew, name="v2g-renew", daemon=True).start()
+
+    def _connect_anew(self) -> None:
+        """paho's thread ends with a disconnect; then it is started again."""
+        self._renewing = True
+        self._client.disconnect()
+        deadline_s = time.monotonic() + RENEW_S
+        while self._client._thread is not None and time.monotonic() < deadline_s:
+            time.sleep(0.01)
+        self._renewing = False
+        if not self._stopping:
+            self._connect_async()
+            self._client.loop_start()
+
+    def _connect_async(self) -> None:
         to = self.access
         if self._client.protocol == mqtt.MQTTv5:
             self._client.connect_async(to.host, to.port, to.keepalive_s, clean_start=True)
         else:
             self._client.connect_async(to.host, to.port, to.keepalive_s)
-        self._client.loop_start()
 
     def stop(self, timeout_s: float = 1.0) -> None:
         """Say goodbye, wait a little, return in any case (the client's thread is a daemon)."""
@@ -217,6 +243,7 @@ class Link:
             client.subscribe(topic, qos=1)
         if self.will is not None:
             client.publish(self.will.topic, self.will.online, qos=1, retain=True)
+        self._gone.clear()
         self.connected, self._since_s, self.why = True, time.monotonic(), ""
         log.info("V2G-MQTT-UP connected to %s:%d", self.access.host, self.access.port)
 
@@ -244,7 +271,7 @@ class Link:
 
     def _down(self, why: Refusal) -> None:
         """Count, say what has changed, and set how long paho waits."""
-        if self._stopping:
+        if self._stopping or self._renewing:
             return
         self.refused += why.refused
         if why.text != self.why and not (why.vague and self.why):

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from controller.buswatch import NAME as BUSES
+from controller.seal import Seal
 from controller.telemetry.buses import Sets, read_told, sets_of
 from controller.telemetry.delivery import Delivery
 from controller.telemetry.follow import Chunk, Journal, RingFollower
@@ -42,14 +43,15 @@ OF_OUTBOX = ("dropped", "dropped_events", "failed_writes", "waiting")  # in ever
 
 
 class Telemetry:
-    """Everything injected; turn() is called about ten times a second. desk: for sites that take commands.
+    """Everything injected; turn() is called about ten times a second.
 
-    clock_wait_ns: 0 holds no row for its time. scope: captures around events.
+    desk: for sites that take commands. scope: captures around events. seal: keeps the record that cannot be changed
+    unseen. clock_wait_ns: 0 holds no row for its time.
     """
 
     def __init__(self, ring: RingFollower, journal: Journal, outbox: Outbox, delivery: Delivery, live_ms: int,
-                 p_at_meter: bool, runtime_dir: Path, desk: Desk | None = None, scope: Scope | None = None,
-                 clock_wait_ns: int = WAIT_NS) -> None:  # fmt: skip
+                 p_at_meter: bool, runtime_dir: Path, desk: Desk | None = None, seal: Seal | None = None,
+                 scope: Scope | None = None, clock_wait_ns: int = WAIT_NS) -> None:  # fmt: skip
         self.ring, self.journal, self.outbox, self.delivery = ring, journal, outbox, delivery
         self.live_ms, self.p_at_meter, self.scope = live_ms, p_at_meter, scope
         self.status_path, self.buses_path = runtime_dir / "telemetry.json", runtime_dir / BUSES
@@ -62,7 +64,7 @@ class Telemetry:
         self.clock_wait_ns = clock_wait_ns
         self.journal_failures = 0
         self._connection = 0
-        self.desk = desk
+        self.desk, self.seal = desk, seal
         self._soc_pu: float | None = None
         self._told_ms = self._ahead_ms = 0  # of the epoch's time before the steady one
         self._newest_n = -1
@@ -90,6 +92,8 @@ class Telemetry:
         self.deliver(now_ms)
         if self.desk is not None:
             self._tell(self.desk.turn(self._soc_pu), now_ms)
+        if self.seal is not None and self.seal.turn(now_ms):
+            self._tell([("sealed", self.seal.head)], now_ms)
         if now_ms - self._status_ms >= STATUS_MS:
             self._status_ms = now_ms
             self.write_status(now_ms)
@@ -101,6 +105,8 @@ class Telemetry:
             self._keep(self._builder.flush(), now_ms)
         self._close_scope(now_ms)
         self._write_journal(self.journal.close)
+        if self.seal is not None:
+            self.seal.close(now_ms)
         self.deliver(now_ms)
         self.write_status(now_ms)
 
@@ -152,6 +158,8 @@ class Telemetry:
         assert self._builder is not None
         assert self._clock is not None
         self._builder.know(chunk.info)
+        if self.seal is not None:
+            self.seal.settings(chunk.info, now_ms + self._ahead_ms)
         self._write_journal(lambda: self._journal(chunk))
         self._newest_n, self._fed_ms = int(chunk.records["n"][-1]), now_ms
         newest = chunk.records[-1]
@@ -198,7 +206,9 @@ class Telemetry:
             drafts += self._builder.of_devices(draft, told)
             if self.desk is not None:
                 self.desk.live(draft.body)
-        self.outbox.add(self._timed(drafts), now_ms, self._progress())
+        drafts = self._timed(drafts)
+        self._seal_events(drafts)
+        self.outbox.add(drafts, now_ms, self._progress())
 
     def _timed(self, drafts: list[Draft]) -> list[Draft]:
         """What their times are worth is said in each, or it is held."""
@@ -213,6 +223,11 @@ class Telemetry:
                     "clock": self._clock.to_dict()}  # fmt: skip
         return progress if self.scope is None else progress | {"scope": self.scope.state()}
 
+    def _seal_events(self, drafts: Sequence[Draft]) -> None:
+        for draft in drafts:
+            if self.seal is not None and draft.kind == "event":
+                self.seal.event(draft.body, draft.t_ms)
+
     def _tell(self, events: Sequence[tuple[str, dict[str, Any]]], now_ms: int) -> None:
         """Events of our own, each at a time of its own: two of one name and time would be one row to the store."""
         info = {} if self._builder is None else self._builder.info
@@ -224,6 +239,7 @@ class Telemetry:
                     "t_ms": self._told_ms, "start_mode": info.get("start_mode", "unknown"), "event": name}  # fmt: skip
             drafts.append(Draft("event", name, self._told_ms, {**head, **facts}))
         if drafts:
+            self._seal_events(drafts)
             self.outbox.add(self._timed(drafts), now_ms)
 
     def deliver(self, now_ms: int) -> None:

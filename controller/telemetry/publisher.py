@@ -8,6 +8,8 @@ ack "broker"    for a house without bridge: delivered is what the broker has tak
 from __future__ import annotations
 
 import logging
+import math
+import time
 from collections.abc import Sequence
 
 from controller.telemetry.link import Access, Link, Received, Will
@@ -24,6 +26,8 @@ from controller.telemetry.wire import (
 )
 
 log = logging.getLogger(__name__)
+
+DAY_S = 86_400
 
 
 class MqttDelivery:
@@ -56,9 +60,17 @@ class MqttDelivery:
         return self.link.connection
 
     def counters(self) -> dict[str, int]:
-        """connects, refused: of connections. undelivered: rows the broker took for nobody, or did not take."""
+        """connects, refused: of connections. undelivered: rows the broker took for nobody, or did not take.
+
+        certificate_days: left, with a certificate of our own.
+        """
         return {"connects": self.link.connection, "refused": self.link.refused, "undelivered": self.undelivered,
-                "degraded": int(self.degraded)}  # fmt: skip
+                "degraded": int(self.degraded), **self._certificate()}  # fmt: skip
+
+    def _certificate(self) -> dict[str, int]:
+        """Whole days that our certificate is still valid; below 0 it is over."""
+        until_s = self.link.access.until_s
+        return {} if until_s is None else {"certificate_days": math.floor((until_s - time.time()) / DAY_S)}
 
     def start(self) -> None:
         """Connect in the background."""

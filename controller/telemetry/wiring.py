@@ -10,12 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from controller.chain import NAME
 from controller.errors import InputError
 from controller.journal import JournalError, JournalWriter
 from controller.lifetime import die_with_parent, lock_folder, stop_on_signals
+from controller.seal import JOURNAL, Seal
 from controller.site import BridgeSite, Site
 from controller.telemetry import scopefile
-from controller.telemetry.access import AccessError, load_access
+from controller.telemetry.access import AccessError, key_files, load_access
 from controller.telemetry.bridge import Bridge
 from controller.telemetry.database import DatabaseRefusedError, move_aside, remove
 from controller.telemetry.delivery import Delivery
@@ -30,6 +32,7 @@ from cython_core.realtime.ring import RingReader
 
 if TYPE_CHECKING:
     from controller.telemetry.desk import Desk
+    from controller.telemetry.rotation import Rotation
 
 log = logging.getLogger(__name__)
 
@@ -50,10 +53,15 @@ def run_telemetry(site: Site, parent_death: bool) -> int:
     except (AccessError, DatabaseRefusedError, InputError) as error:
         return complain(str(error))
     telemetry = make_telemetry(site, outbox, delivery, desk)
+    rotation = make_rotation(site, delivery)
     delivery.start()
     clock = steady_clock()
     while not stopping.wait(TURN_S):
         telemetry.turn(clock(), read_clock())
+        if rotation is not None:
+            rotation.turn(time.monotonic())
+    if rotation is not None:
+        rotation.stop()
     say_goodbye(telemetry, delivery, clock)
     outbox.close()
     lock.close()
@@ -88,10 +96,11 @@ def make_telemetry(site: Site, outbox: Outbox, delivery: Delivery, desk: Desk | 
     """The process's parts, put together."""
     ring = RingFollower(site.runtime_dir / "ring", RingReader)
     p_at_meter = site.meter.location == "inverter"
-    journal = open_journal(site.state_dir / "journal.v2gj")
+    journal = open_journal(site.state_dir / JOURNAL)
+    seal = Seal(site.state_dir / NAME, site.state_dir / JOURNAL, time.time_ns() // 1_000_000)
     live_ms, scope = round(site.telemetry.live_s * 1000), make_scope(site)
     wait_ns = 0 if site.start_mode == "demo" else WAIT_NS  # nobody waits ten minutes to see a demonstration
-    return Telemetry(ring, journal, outbox, delivery, live_ms, p_at_meter, site.runtime_dir, desk, scope, wait_ns)
+    return Telemetry(ring, journal, outbox, delivery, live_ms, p_at_meter, site.runtime_dir, desk, seal, scope, wait_ns)
 
 
 def open_outbox(site: Site) -> Outbox:
@@ -144,6 +153,20 @@ def make_delivery(site: Site) -> tuple[Delivery, Desk | None]:
 
     delivery = MqttDelivery(site.name, load_access(site, mqtt), mqtt.ack, topics_of(site))
     return delivery, make_desk(site, delivery)
+
+
+def make_rotation(site: Site, delivery: Delivery) -> Rotation | None:
+    """For a site with certificates: new ones are taken while it runs."""
+    mqtt = site.telemetry.mqtt
+    if mqtt is None or mqtt.tls is None:
+        return None
+    from controller.telemetry.publisher import MqttDelivery
+    from controller.telemetry.rotation import Rotation
+
+    assert isinstance(delivery, MqttDelivery)
+    files = key_files(mqtt.tls, BridgeSite())
+    paths = [path for path in (files.ca, files.key, files.certificate) if path]
+    return Rotation(delivery.link, f"v2g-{site.name}", paths, lambda: load_access(site, mqtt))
 
 
 def say_goodbye(telemetry: Telemetry, delivery: Delivery, clock: Callable[[], int]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from controller.sitedata import (
     MQTT_KEYS,
     PROFILE_KEYS,
+    REMOTE_KEYS,
     SITE_KEYS,
     TELEMETRY_KEYS,
     BridgeSite,
@@ -21,6 +22,7 @@ from controller.sitedata import (
     OscillographySite,
     OutboxSite,
     Profile,
+    RemoteKeySite,
     RemoteSite,
     Site,
     StoreSite,
@@ -47,7 +49,8 @@ SITE = [
     ("`telemetry:` `mqtt:` `bridge:`", None,        BridgeSite),
     ("`telemetry:` `store:`",      None,            StoreSite),
     ("`telemetry:` `oscillography:`", None,         OscillographySite),
-    ("`remote:`",                  None,            RemoteSite),
+    ("`remote:`",                  REMOTE_KEYS,     RemoteSite),
+    ("`remote:` `keys:` NAME",     None,            RemoteKeySite),
     ("`home_assistant:`",          None,            HomeAssistantSite),
     ("A profile",                  PROFILE_KEYS,    Profile),
 ]  # fmt: skip

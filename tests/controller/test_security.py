@@ -99,6 +99,13 @@ def test_a_date_is_named_and_refuses_nothing(tmp_path: Path, first_day: float, l
     assert line.startswith(f"V2G-CERTIFICATE-DATE certificate = {files.certificate} (CN=house) {text}20")
 
 
+def test_the_last_third_of_a_certificates_life_is_named(tmp_path: Path) -> None:
+    """Renew at two thirds: thirty days, eleven left and nine left."""
+    assert list(concerns(files_of(tmp_path / "a", first_day=-19, last_day=11), datetime.now(UTC))) == []
+    [line] = concerns(files_of(tmp_path / "b", first_day=-21, last_day=9), datetime.now(UTC))
+    assert line.startswith("V2G-CERTIFICATE-SOON certificate = ")
+
+
 def test_in_1970_nothing_is_valid_yet(tmp_path: Path) -> None:
     lines = list(concerns(files_of(tmp_path), datetime(1970, 1, 1, tzinfo=UTC)))
     assert [line.split()[1] for line in lines] == ["ca", "certificate"]

@@ -8,12 +8,22 @@ from pathlib import Path
 import pytest
 
 from controller.cli import main
-from controller.sitedata import HomeAssistantSite, RemoteSite
+from controller.sitedata import HomeAssistantSite, RemoteKeySite, RemoteSite
 from controller.siteremote import bounds_of
 from controller.sitewrite import site_text
 from tests.controller.test_site import GOOD, complaints, site_of
 
-BROKER = "telemetry:\n  mqtt:\n    host: broker.example\n"
+AGG = RemoteKeySite(public_key="11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=", sources=("home",), max_charge_w=3001.0)
+KEYED = f"""remote:
+  enable: true
+  keys:
+    agg:
+      public_key: {AGG.public_key}
+      sources: aggregator
+      max_charge_w: 3001
+"""
+FAR = "telemetry:\n  mqtt:\n    host: broker.example\n"
+BROKER = "telemetry:\n  mqtt:\n    host: 127.0.0.1\n"
 
 
 def test_nothing_is_taken_unless_the_site_says_so(tmp_path: Path) -> None:
@@ -24,10 +34,12 @@ def test_nothing_is_taken_unless_the_site_says_so(tmp_path: Path) -> None:
 
 def test_the_bounds_are_the_ratings_and_the_limits_unless_the_site_narrows_them(tmp_path: Path) -> None:
     text = GOOD.replace("    p_rated_w: 7000\n", "    p_rated_w: 7000\n    p_charge_rated_w: 6000\n")
-    bounds = bounds_of(site_of(tmp_path, f"{text}{BROKER}remote:\n  enable: true\n"))
+    bounds = bounds_of(site_of(tmp_path, f"{text}{BROKER}remote:\n  enable: true\n  unsigned: home\n"))
     assert (bounds.p_min_w, bounds.p_max_w) == (-6000.0, 7000.0)
     assert (bounds.soc_min_pu, bounds.soc_max_pu, bounds.lifetime_ms) == (0.2, 0.95, 900_000)
-    narrow = "remote:\n  enable: true\n  max_charge_w: 3700\n  max_discharge_w: 0\n  sources: [home, operator, home]\n"
+    narrow = (
+        "remote:\n  unsigned: home\n  max_charge_w: 3700\n  max_discharge_w: 0\n  sources: [home, operator, home]\n"
+    )
     bounds = bounds_of(site_of(tmp_path, f"{text}{BROKER}{narrow}"))
     assert (bounds.p_min_w, bounds.p_max_w, bounds.sources) == (-3700.0, 0.0, ("home", "operator"))
 
@@ -35,7 +47,9 @@ def test_the_bounds_are_the_ratings_and_the_limits_unless_the_site_narrows_them(
 def test_a_site_is_written_as_it_was_read(tmp_path: Path) -> None:
     site = replace(
         site_of(tmp_path, GOOD + BROKER),
-        remote=RemoteSite(enable=True, sources=("ems", "home"), max_charge_w=3700.0),
+        remote=RemoteSite(
+            enable=True, unsigned=("home",), sources=("ems", "home"), keys={"agg": AGG}, max_charge_w=3700.0
+        ),
         home_assistant=HomeAssistantSite(enable=True, prefix="ha"),
     )
     again = site_of(tmp_path, site_text(site))
@@ -43,18 +57,18 @@ def test_a_site_is_written_as_it_was_read(tmp_path: Path) -> None:
 
 
 def test_v2g_check_says_who_may_ask_for_what(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    text = f"{GOOD}{BROKER}remote:\n  enable: true\n  max_charge_w: 3700\n  sources: [home, ems]\n"
+    text = f"{GOOD}{BROKER}remote:\n  enable: true\n  unsigned: ems\n  max_charge_w: 3700\n  sources: [home, ems]\n"
     (tmp_path / "site.yaml").write_text(text)
     assert main(["check", str(tmp_path / "site.yaml")]) == 0
     out = capsys.readouterr().out
-    assert "REMOTE COMMANDS: home, ems may ask for -3700 ... 7000 W (+ = into the grid)" in out
+    assert "REMOTE COMMANDS: home, ems may ask for -3700 ... 7000 W (+ = into the grid); without signature: ems" in out
     assert "home_assistant" in out
 
 
 # fmt: off
 WRONG: list[tuple[str, str, str]] = [
     # added to the file  the line of the refusal  why
-    ("remote:\n  enable: true\n", "remote.enable needs a broker: telemetry.mqtt", "nobody to hear from"),
+    ("remote:\n  enable: true\n  unsigned: home\n", "remote.enable needs a broker", "nobody to hear from"),
     ("home_assistant:\n  enable: true\n", "home_assistant.enable needs a broker", "nobody to tell"),
     (f"{BROKER}remote:\n  max_charge_w: 7001\n", "max_charge_w = 7001 is above the unit's rating, 7000 W",
      "more than it can"),
@@ -64,6 +78,15 @@ WRONG: list[tuple[str, str, str]] = [
      "never remote"),
     (f"{BROKER}remote:\n  per_minute: 0\n", "per_minute = 0 is outside 1 ... 60", "never is enable: false"),
     (f"{BROKER}remote:\n  max_age_s: 3600\n", "max_age_s = 3600 is outside 1 ... 300 s", "an hour old is no command"),
+    (f"{BROKER}remote:\n  enable: true\n", "nobody could command", "neither keys nor unsigned"),
+    (f"{FAR}remote:\n  enable: true\n  unsigned: home\n", "in the network of broker.example", "plain network"),
+    (f"{BROKER}remote:\n  enable: true\n  unsigned: ems\n", "ems is not among remote.sources: home", "not a source"),
+    (f"{BROKER}{KEYED}", "aggregator is not among remote.sources: home", "a key of nobody's"),
+    (f"{BROKER}{KEYED}  sources: aggregator\n  max_charge_w: 3000\n", "max_charge_w = 3001 of key agg is above",
+     "a key widens nothing"),
+    (f"{BROKER}remote:\n  keys:\n    agg: {{public_key: short, sources: home}}\n", "Ed25519, 32 bytes in base64",
+     "no key"),
+    (f"{BROKER}remote:\n  keys:\n    agg: x\n", "remote.keys.agg needs a name", "no group"),
     (f"{BROKER}remote:\n  key: abc\n",            "unknown key 'key'",                                 "no such key"),
     (f"{BROKER}home_assistant:\n  prefix: a b\n", "prefix",                                            "no topic"),
 ]

@@ -13,10 +13,12 @@ from typing import Any
 import pytest
 
 from controller.services.memory import load
+from controller.services.pace import Limits
 from controller.services.remote import Now, Remote
 from controller.services.wishes import Wishes
 from controller.site import load_site
 from controller.siteremote import bounds_of
+from controller.telemetry.desk import door_of
 from controller.telemetry.link import Received
 from cython_core.realtime.host import clock_synchronized
 from cython_core.records import Reason, WishSource
@@ -24,7 +26,7 @@ from tests.controller.telemetry.halint import lint
 from tests.controller.telemetry.test_desk import Client
 from tests.faults.rig import CHARGE_W, NAME, READY_S, Rig
 
-REMOTE = "remote: {enable: true, max_discharge_w: 3000}\nhome_assistant: {enable: true}\n"
+REMOTE = "remote: {enable: true, unsigned: home, max_discharge_w: 3000}\nhome_assistant: {enable: true}\n"
 MOVE_S = 15.0  # 4400 W at 0.2 pu/s of 7 kW take 3 s; a bound for a loaded machine
 
 
@@ -52,7 +54,8 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
 def test_a_command_moves_the_core_and_ends_by_itself(rig: Rig, tmp_path: Path) -> None:
     """The clock counts as synchronized here: whether this machine's is, the next test looks at."""
     site = load_site(rig.site)
-    remote = Remote(bounds_of(site), 12, Wishes(site.runtime_dir / "wishes"), load(tmp_path / "remote.json", 0),
+    door, limits = door_of(site, bounds_of(site)), Limits(12, 12, 30.0)
+    remote = Remote(door, limits, Wishes(site.runtime_dir / "wishes"), load(tmp_path / "remote.json", 0),
                     lambda: Now(wall_ms(), time.monotonic_ns(), True))  # fmt: skip
 
     def send(name: str, payload: bytes) -> str:

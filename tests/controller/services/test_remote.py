@@ -15,7 +15,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from controller.services.command import COMMANDS, MODES, Bounds
+from controller.services.door import Door, Key
 from controller.services.memory import load
+from controller.services.pace import Limits
 from controller.services.remote import MAX_ROWS, Event, Now, Remote
 from controller.services.wishes import BOX_BYTES, Wishes
 from controller.telemetry.link import Received
@@ -37,6 +39,11 @@ class Rig:
     now: Now = field(default_factory=lambda: Now(NOW_MS, NOW_NS, True))
     bounds: Bounds = BOUNDS
     per_minute: int = 60
+    turns_per_hour: int = 3600
+    spread_s: float = 0.0
+    unsigned: tuple[str, ...] | None = None  # all
+    keys: dict[str, Key] = field(default_factory=dict)
+    drawn: float = 0.5
     seq: int = 0
     remote: Remote = field(init=False)
 
@@ -51,7 +58,10 @@ class Rig:
 
     def restart(self) -> None:
         memory = load(self.folder / "remote.json", self.now.wall_ms)
-        self.remote = Remote(self.bounds, self.per_minute, Wishes(self.folder / "wishes"), memory, lambda: self.now)
+        door = Door("home", self.bounds, self.bounds.sources if self.unsigned is None else self.unsigned, self.keys)
+        limits = Limits(self.per_minute, self.turns_per_hour, self.spread_s)
+        wishes = Wishes(self.folder / "wishes")
+        self.remote = Remote(door, limits, wishes, memory, lambda: self.now, lambda: self.drawn)
 
     def advance(self, seconds: float) -> None:
         self.now = Now(self.now.wall_ms + round(seconds * 1e3), self.now.mono_ns + round(seconds * 1e9), True)

@@ -29,7 +29,7 @@ def access_of(folder: Path, added: str, for_bridge: bool = False) -> Access:
 
 def tls_keys(pki: Authority, last_day: float = 1) -> str:
     """Lines 27 ... 30 of the site file."""
-    pair = pki.issue("house", last_day=last_day, first_day=-9)
+    pair = pki.issue("house", last_day=last_day, first_day=-9 if last_day < 0 else -1)
     return f"    tls:\n      ca: {pki.file}\n      certificate: {pair.certificate}\n      key: {pair.key}\n"
 
 

@@ -14,11 +14,11 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from controller.services.memory import load
+from controller.services.pace import Limits
 from controller.services.remote import Now, Remote
 from controller.services.wishes import BOX_BYTES, Wishes
 from controller.site import Site, load_site
 from controller.sitedata import HomeAssistantSite, MqttSite, RemoteSite
-from controller.siteremote import bounds_of
 from controller.telemetry.broker import Broker, start_broker
 from controller.telemetry.desk import Desk, make_desk, topics_of
 from controller.telemetry.follow import RingFollower
@@ -80,7 +80,7 @@ class Rig:
             name="home",
             runtime_dir=folder,
             state_dir=folder,
-            remote=RemoteSite(enable=True),
+            remote=RemoteSite(enable=True, unsigned=("home",)),
             home_assistant=HomeAssistantSite(enable=True),
         )
         self.site = replace(self.site, telemetry=replace(self.site.telemetry, mqtt=MqttSite(host="127.0.0.1")))
@@ -99,12 +99,11 @@ class Rig:
         assert desk is not None
         assert desk.remote is not None
         memory = load(self.folder / "remote.json", time.time_ns() // 1_000_000)
-        desk.remote = Remote(bounds_of(site), 60, Wishes(self.folder / "wishes"), memory, host_now)
+        desk.remote = Remote(desk.remote.door, Limits(60, 3600, 0.0), Wishes(self.folder / "wishes"), memory, host_now)
         self.desk: Desk = desk
         outbox = Outbox(self.folder / "outbox.sqlite", site.name)
         follower = RingFollower(self.folder / "ring", self.ring.open)
-        status = self.folder / "telemetry.json"
-        self.telemetry = Telemetry(follower, MemoryJournal(), outbox, self.delivery, 1000, True, status, desk)
+        self.telemetry = Telemetry(follower, MemoryJournal(), outbox, self.delivery, 1000, True, self.folder, desk)
         self.delivery.start()
         self.wait_for(lambda: self.delivery.connected, "a connection")
 

@@ -53,7 +53,13 @@ def test_the_commands_and_their_keys() -> None:
         assert [key for key in re.findall(r"`(\w+)`", rows[name]) if key not in MODES] == [*needed, *optional]
 
 
-@pytest.mark.parametrize("reason", sorted({c[2] for c in REFUSED} | {"retained", "clock", "stopped", "rate", "memory"}))
+@pytest.mark.parametrize(
+    "reason",
+    sorted(
+        {c[2] for c in REFUSED}
+        | {"retained", "clock", "stopped", "rate", "turns", "memory", "unsigned", "signature", "rights"}
+    ),
+)
 def test_every_reason_of_a_refusal(reason: str) -> None:
     assert f"`{reason}`" in part("Remote commands").partition("| refused because")[2]
 
@@ -67,5 +73,7 @@ def test_the_topics() -> None:
 def test_the_numbers() -> None:
     remote = RemoteSite()
     for said in (f"`max_age_s` ({remote.max_age_s:g} s)", f"`per_minute` ({remote.per_minute})",
+                 f"`turns_per_hour` ({remote.turns_per_hour})",
+                 f"`spread_s` ({remote.spread_s:g} s)",
                  f"more than {MAX_ROWS} refusals", f"above {MAX_BYTES} bytes"):  # fmt: skip
         assert said in part("Remote commands"), said

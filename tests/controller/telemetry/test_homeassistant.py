@@ -31,12 +31,12 @@ NOW_US = int(NOW.timestamp() * 1_000_000)
 NOW_MS = NOW_US // 1000
 
 
-def site_of(remote: bool = True, **more: Any) -> Site:
+def site_of(remote: bool = True, unsigned: tuple[str, ...] = ("home",), **more: Any) -> Site:
     site = load_site(Path("demo-60hz"))
     return replace(
         site,
         name="house-7",
-        remote=RemoteSite(enable=remote, max_charge_w=3700.0, max_discharge_w=5000.0, **more),
+        remote=RemoteSite(enable=remote, max_charge_w=3700.0, max_discharge_w=5000.0, unsigned=unsigned, **more),
         home_assistant=HomeAssistantSite(enable=True),
         telemetry=replace(site.telemetry, mqtt=MqttSite(host="broker")),
     )
@@ -79,7 +79,8 @@ def test_what_is_announced() -> None:
 # fmt: off
 NO_CONTROLS = [
     (site_of(remote=False),          "no remote commands at this site"),
-    (site_of(sources=("operator",)), "remote commands, but not from the house"),
+    (site_of(unsigned=()),           "the house must sign, and Home Assistant cannot"),
+    (site_of(unsigned=("operator",), sources=("operator",)), "remote commands, but not from the house"),
 ]
 # fmt: on
 

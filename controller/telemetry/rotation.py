@@ -1,0 +1,90 @@
+"""Rotation: certificates are renewed while telemetry runs, and no message is lost for it.
+
+Order    files changed and at rest -> loaded -> tried at the broker beside the connection in use -> that one is
+         closed properly and opened with the new ones. What cannot be loaded, or is refused, changes nothing.
+         Without a connection the new ones are used at once: there is nothing to lose.
+Errors   none raised: V2G-CERTIFICATE-NOT-TAKEN says why, V2G-CERTIFICATE-RENEWED that it is done.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from controller.telemetry.access import AccessError
+from controller.telemetry.link import Access, Link
+from controller.telemetry.refusal import Refusal
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 2.0
+TRIAL_S = 20.0
+
+Marks = tuple[tuple[int, int, int] | None, ...]
+
+
+class Trial(Link):
+    """One attempt beside the connection in use. why: it was refused."""
+
+    def _down(self, why: Refusal) -> None:
+        self.why = self.why or why.text
+
+
+class Rotation:
+    """Of one link. load: the site's access as its files are now. files: which ones to look at."""
+
+    def __init__(self, link: Link, client_id: str, files: Sequence[Path], load: Callable[[], Access]) -> None:
+        self.link, self.client_id, self.files, self.load = link, client_id, files, load
+        self._used, self._seen = marks(files), marks(files)
+        self._looked_s = self._tried_s = 0.0
+        self._trial: Trial | None = None
+
+    def turn(self, now_s: float) -> None:
+        """now_s: monotonic."""
+        if self._trial is not None:
+            self._watch(self._trial, now_s)
+        elif now_s - self._looked_s >= LOOK_S:
+            self._looked_s = now_s
+            before, self._seen = self._seen, marks(self.files)
+            if self._seen == before and self._seen != self._used:
+                self._used = self._seen
+                self._take(now_s)
+
+    def stop(self) -> None:
+        """Ends a trial."""
+        if self._trial is not None:
+            self._trial.stop()
+            self._trial = None
+
+    def _take(self, now_s: float) -> None:
+        try:
+            access = self.load()
+        except AccessError as error:
+            log.warning("V2G-CERTIFICATE-NOT-TAKEN %s; the old ones stay", error)
+            return
+        self._trial, self._tried_s = Trial(f"{self.client_id}-trial", access, []), now_s
+        self._trial.start()
+
+    def _watch(self, trial: Trial, now_s: float) -> None:
+        if trial.connected or not self.link.connected:
+            self.stop()
+            self.link.renew(trial.access)
+            log.info("V2G-CERTIFICATE-RENEWED %s", self.files[-1])
+        elif trial.why or now_s - self._tried_s > TRIAL_S:
+            why = trial.why or f"no answer within {TRIAL_S:g} s"
+            self.stop()
+            log.warning("V2G-CERTIFICATE-NOT-TAKEN tried beside the connection in use: %s; the old ones stay", why)
+
+
+def marks(files: Sequence[Path]) -> Marks:
+    """What changes when somebody writes one."""
+    return tuple(mark(file) for file in files)
+
+
+def mark(file: Path) -> tuple[int, int, int] | None:
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino

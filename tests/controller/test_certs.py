@@ -1,0 +1,153 @@
+"""Certificates: what is asked for, what is not imported, and how often to renew.
+
+The intervals are worked by pencil: C 25, loss 50 000 a year, 0.02 thefts a year.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+
+from controller.certs import best_interval_days, yearly_cost
+from controller.cli import main
+from controller.security import KeyFiles, certificates, load_context
+from tests.controller.test_site import GOOD
+from tests.pki import Authority
+
+
+class Office:
+    """A site with certificates in place, and its authority."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.authority = folder, Authority(folder / "ca")
+        pair = self.authority.issue("my-house", last_day=3.5)
+        self.certificate, self.key = folder / "house.pem", folder / "house.key"
+        self.certificate.write_bytes(pair.certificate.read_bytes())
+        self.key.write_bytes(pair.key.read_bytes())
+        self.site = folder / "site.yaml"
+        tls = f"{{ca: {self.authority.file}, certificate: {self.certificate}, key: {self.key}}}"
+        self.site.write_text(f"{GOOD}telemetry:\n  mqtt:\n    host: 127.0.0.1\n    tls: {tls}\n")
+        self.name = next(line.split()[1] for line in GOOD.splitlines() if line.startswith("name:"))
+        self.signed = folder / "signed.pem"
+
+    def request(self) -> x509.CertificateSigningRequest:
+        assert main(["certs", "request", str(self.site)]) == 0
+        return x509.load_pem_x509_csr(Path(f"{self.key}.csr").read_bytes())
+
+    def sign(
+        self, authority: Authority | None = None, name: str = "", first_day: float = -1, last_day: float = 30
+    ) -> None:
+        """What the authority sends back for the request."""
+        request = x509.load_pem_x509_csr(Path(f"{self.key}.csr").read_bytes())
+        self.signed.write_bytes((authority or self.authority).certify(request, name or self.name, first_day, last_day))
+
+    def take(self) -> int:
+        return main(["certs", "import", str(self.site), str(self.signed)])
+
+
+@pytest.fixture
+def office(tmp_path: Path) -> Office:
+    return Office(tmp_path)
+
+
+def test_a_request_is_for_the_sites_name_and_its_key_nobody_elses(office: Office) -> None:
+    before = office.key.read_bytes()
+    request = office.request()
+    assert request.is_signature_valid
+    assert request.subject.rfc4514_string() == f"CN={office.name}"
+    assert Path(f"{office.key}.new").stat().st_mode & 0o777 == 0o600
+    assert office.key.read_bytes() == before, "what is in use stays"
+    assert main(["certs", "request", str(office.site)]) == 2, "a key that waits for its certificate is not lost"
+
+
+def test_a_signed_certificate_takes_its_place_and_the_old_is_kept(office: Office) -> None:
+    before = office.certificate.read_bytes()
+    office.request()
+    office.sign()
+    assert office.take() == 0
+    assert office.certificate.read_bytes() == office.signed.read_bytes()
+    assert Path(f"{office.certificate}.old").read_bytes() == before
+    assert not Path(f"{office.key}.new").exists()
+    load_context(KeyFiles(office.authority.file, office.certificate, office.key))
+
+
+def other_request(office: Office) -> None:
+    office.sign()
+    Path(f"{office.key}.new").unlink()
+    Path(f"{office.key}.csr").unlink()
+    office.request()
+
+
+def not_pem(office: Office) -> None:
+    office.signed.write_text("hello\n")
+
+
+# fmt: off
+REFUSED: list[tuple[Callable[[Office], None], str]] = [
+    # what comes back                                                           said
+    (lambda o: o.sign(Authority(o.folder / "other", "another")),                "is not signed by the site's ca"),
+    (lambda o: o.sign(Authority(o.folder / "other")),                           "is not signed by the site's ca"),
+    (lambda o: o.sign(name="other-house"),                                      "is for other-house, not for"),
+    (lambda o: o.sign(first_day=-9, last_day=-1),                               "is valid 20"),
+    (lambda o: o.sign(first_day=1, last_day=9),                                 "is valid 20"),
+    (other_request,                                                             "its request was another"),
+    (not_pem,                                                                   "holds no certificate in PEM"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("answer", "said"), REFUSED, ids=[f"{i} {c[1]}" for i, c in enumerate(REFUSED)])
+def test_a_wrong_one_takes_nobodys_place(
+    office: Office, capsys: pytest.CaptureFixture[str], answer: Callable[[Office], None], said: str
+) -> None:
+    before = office.certificate.read_bytes(), office.key.read_bytes()
+    office.request()
+    answer(office)
+    capsys.readouterr()
+    assert office.take() == 2
+    assert said in capsys.readouterr().err
+    assert (office.certificate.read_bytes(), office.key.read_bytes()) == before
+
+
+def test_status_tells_the_days(office: Office, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["certs", "status", str(office.site), "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["certificates"]
+    assert [(row["use"], row["days_left"]) for row in rows] == [("ca", 99), ("certificate", 3)]
+    assert main(["certs", "status", str(office.site)]) == 0
+    assert "3 days left" in capsys.readouterr().out
+    assert len(certificates("certificate", office.certificate)) == 1
+
+
+def test_a_site_without_certificates_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "site.yaml").write_text(GOOD)
+    assert main(["certs", "status", str(tmp_path / "site.yaml")]) == 2
+    assert "no tls with certificate and key here" in capsys.readouterr().err
+
+
+# fmt: off
+INTERVALS = [
+    # thefts a year  best, days  cost a year at it, at 180 days
+    (0.02,           81.67,      223.6,  297.1),
+    (0.0002,         816.7,      22.36,  53.19),  # a hundredth: ten times the interval, not a hundred
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("thefts", "best", "cost", "at_180"), INTERVALS)
+def test_the_interval_of_least_cost(thefts: float, best: float, cost: float, at_180: float) -> None:
+    """sqrt(2 x 25 / (0.02 x 50 000)) = 0.2236 years; sqrt(2 x 25 x 0.02 x 50 000) = 223.6."""
+    assert best_interval_days(25.0, 50_000.0, thefts) == pytest.approx(best, rel=1e-3)
+    assert yearly_cost(best, 25.0, 50_000.0, thefts) == pytest.approx(cost, rel=1e-3)
+    assert yearly_cost(180.0, 25.0, 50_000.0, thefts) == pytest.approx(at_180, rel=1e-3)
+
+
+def test_advice_names_its_trap(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["certs", "advice"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("renew every 82 days: 223.6 a year")
+    assert "With one loss at once" in said
+    assert main(["certs", "advice", "--cost", "0"]) == 2

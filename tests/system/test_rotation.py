@@ -1,0 +1,178 @@
+"""Certificates renewed under load at a real Mosquitto: no message is lost; what is wrong, expired or foreign is refused
+while the old connection goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+
+from controller.cli import main
+from controller.security import KeyFiles, SecurityError, load_context
+from controller.telemetry.access import AccessError, until_s
+from controller.telemetry.link import Access
+from controller.telemetry.rotation import Rotation
+from controller.telemetry.wire import topic
+from tests.controller.telemetry.makers import live
+from tests.controller.telemetry.subscriber import Subscriber
+from tests.controller.test_site import GOOD
+from tests.pki import Authority, Pair
+from tests.system.brokers import HOST, Mosquitto
+from tests.system.site import Site, now_ms
+
+pytestmark = pytest.mark.system
+BURST = 20  # frames a turn while certificates change
+
+
+@dataclass
+class House:
+    """One site over files that are replaced while it runs, and a witness of what the broker hands on."""
+
+    folder: Path
+    broker: Mosquitto = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.broker = Mosquitto(self.folder / "broker")
+        self.certificate, self.key = self.folder / "house.pem", self.folder / "house.key"
+        self.install(self.broker.authority.issue("site-a", last_day=10))
+        self.witness = Subscriber(self.broker.port, "v2g/site-a/#", self.broker.access("v2g-viewer").context)
+        self.site = Site(self.folder, "site-a", self.load(), ack="broker", frames=0)
+        files = [self.broker.authority.file, self.key, self.certificate]
+        self.rotation = Rotation(self.site.delivery.link, "v2g-site-a", files, self.load)
+        self.made = 0
+        self.site.until(lambda: self.site.delivery.connected, "the first connection")
+
+    def load(self) -> Access:
+        files = KeyFiles(self.broker.authority.file, self.certificate, self.key)
+        try:
+            return Access(HOST, self.broker.port, 5, context=load_context(files), until_s=until_s(files))
+        except SecurityError as error:
+            raise AccessError(str(error)) from None
+
+    def install(self, pair: Pair) -> None:
+        """As `v2g certs import` does: the key, then the certificate, each whole."""
+        for new, place in ((pair.key, self.key), (pair.certificate, self.certificate)):
+            (self.folder / "new").write_bytes(new.read_bytes())
+            (self.folder / "new").replace(place)
+
+    def work(self) -> None:
+        """A burst of frames, and a turn of everything."""
+        self.site.outbox.add([live(self.made + i, site="site-a") for i in range(BURST)], now_ms())
+        self.made += BURST
+        self.site.turn()
+        self.rotation.turn(time.monotonic())
+
+    def until(self, claim: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
+        deadline = time.monotonic() + seconds
+        while not claim():
+            assert time.monotonic() < deadline, what
+            self.work()
+            time.sleep(0.05)
+
+    def close(self) -> None:
+        self.rotation.stop()
+        self.site.close()
+        self.witness.close()
+        self.broker.close()
+
+
+def arrived(house: House) -> set[int]:
+    return {json.loads(m.payload)["seq"] for m in list(house.witness.messages) if m.topic == topic("site-a", "live")}
+
+
+def test_three_renewals_under_load_lose_no_message(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    house = House(tmp_path)
+    for renewal in range(1, 4):
+        house.install(house.broker.authority.issue("site-a", last_day=20 * renewal + 0.5))
+        house.until(lambda: house.site.delivery.connection == renewal + 1, f"renewal {renewal}")  # noqa: B023  # at once
+        assert house.site.delivery.counters()["certificate_days"] == 20 * renewal
+        house.until(lambda: house.site.delivery.connected, "connected")
+    for _ in range(10):
+        house.work()
+    house.site.until(lambda: house.site.waiting == 0, "everything taken")
+    house.site.until(lambda: len(arrived(house)) >= house.made, "everything at the witness")
+    assert len(arrived(house)) == house.made
+    assert house.made > 500
+    assert caplog.text.count("V2G-CERTIFICATE-RENEWED") == 3
+    assert "V2G-MQTT-DOWN" not in caplog.text
+    status = [bytes(m.payload) for m in house.witness.messages if m.topic == "v2g/site-a/status"]
+    assert b"offline" not in status, "nobody who watches saw us gone"
+    house.close()
+
+
+def test_a_rehearsal_beside_a_running_telemetry(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Right: the broker accepts it. Signed by one whom only our own file knows: the broker's refusal is told."""
+    house = House(tmp_path)
+    name = next(line.split()[1] for line in GOOD.splitlines() if line.startswith("name:"))
+    ca = tmp_path / "ca.pem"
+    tls = f"{{ca: {ca}, certificate: {house.certificate}, key: {house.key}}}"
+    mqtt = f"telemetry:\n  mqtt:\n    host: {HOST}\n    port: {house.broker.port}\n    tls: {tls}\n"
+    (tmp_path / "site.yaml").write_text(GOOD + mqtt)
+    stranger = Authority(tmp_path / "other", "another authority")
+    ca.write_bytes(house.broker.authority.file.read_bytes() + stranger.file.read_bytes())
+    assert main(["certs", "request", str(tmp_path / "site.yaml")]) == 0
+    request = x509.load_pem_x509_csr(Path(f"{house.key}.csr").read_bytes())
+    for authority, code, said in (
+        (house.broker.authority, 0, "accepts it"),
+        (stranger, 3, "does not know who signed it"),
+    ):
+        (tmp_path / "signed.pem").write_bytes(authority.certify(request, name, -1, 9))
+        capsys.readouterr()
+        assert main(["certs", "rehearse", str(tmp_path / "site.yaml"), str(tmp_path / "signed.pem")]) == code
+        assert said in capsys.readouterr().out
+    assert (house.site.delivery.connected, house.site.delivery.connection) == (True, 1), "the one in use goes on"
+    house.close()
+
+
+def expired(house: House) -> None:
+    house.install(house.broker.authority.issue("site-a", first_day=-3, last_day=-1))
+
+
+def foreign(house: House) -> None:
+    house.install(Authority(house.folder / "other", "another authority").issue("site-a"))
+
+
+def key_of_another(house: House) -> None:
+    pair = house.broker.authority.issue("site-a")
+    house.install(Pair(pair.certificate, house.broker.authority.issue("site-a").key))
+
+
+def half_written(house: House) -> None:
+    house.certificate.write_bytes(house.certificate.read_bytes()[:200])
+
+
+# fmt: off
+REFUSED = [
+    # what comes into the folder  said
+    (expired,                     "the broker refuses our certificate: expired"),
+    (foreign,                     "the broker refuses our certificate: it does not know who signed it"),
+    (key_of_another,              "is not the key of"),
+    (half_written,                "holds no certificate in PEM"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("spoil", "said"), REFUSED, ids=[c[0].__name__ for c in REFUSED])
+def test_what_is_wrong_is_not_taken_and_the_connection_goes_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, spoil: Callable[[House], None], said: str
+) -> None:
+    caplog.set_level("INFO")
+    house = House(tmp_path)
+    spoil(house)
+    house.until(lambda: "V2G-CERTIFICATE-NOT-TAKEN" in caplog.text, "told")
+    [line] = re.findall(r"V2G-CERTIFICATE-NOT-TAKEN (.+)", caplog.text)
+    assert said in line
+    assert line.endswith("the old ones stay")
+    house.site.until(lambda: house.site.waiting == 0, "everything taken")
+    assert house.site.delivery.connection == 1
+    house.install(house.broker.authority.issue("site-a", last_day=5.5))
+    house.until(lambda: house.site.delivery.connection == 2, "a right one afterwards")
+    house.close()
