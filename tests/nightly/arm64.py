@@ -106,6 +106,8 @@ class Guest:
 
     def __init__(self, work: Path) -> None:
         self.root, self.packages, self.work = system(), packages(), work
+        for place in ("src", "opt/packages"):
+            (self.root / place).mkdir(exist_ok=True)
         for part in PARTS:
             if (ROOT / part).exists():
                 shutil.copytree(ROOT / part, work / part, ignore=LEFT_OUT)
