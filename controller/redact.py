@@ -17,16 +17,7 @@ from typing import Any
 
 import yaml
 
-from controller.sitedata import (
-    PROFILE_KEYS,
-    SITE_KEYS,
-    TELEMETRY_KEYS,
-    DepartureSite,
-    InverterSite,
-    MeterSite,
-    MqttSite,
-    StoreSite,
-)
+from controller.sitedata import PROFILE_KEYS, SITE_KEYS, TELEMETRY_KEYS, groups
 from cython_core.checks import FIELDS
 from drivers.yamlkeys import keys_of
 
@@ -47,10 +38,12 @@ IN_TEXT = [
                 r"(?!/)[^\s,;&'\"]+", re.I),                                          rf"\1\2{HIDDEN}"),
 ]
 # fmt: on
-SITES = (MeterSite, InverterSite, DepartureSite, MqttSite, StoreSite)
 KNOWN = {
-    *SITE_KEYS, *PROFILE_KEYS, *TELEMETRY_KEYS, *FIELDS,
-    *(key for kind in SITES for key in keys_of(kind)),
+    *SITE_KEYS,
+    *PROFILE_KEYS,
+    *TELEMETRY_KEYS,
+    *FIELDS,
+    *(key for _, kind in groups() for key in keys_of(kind)),
     *(f for group in FIELDS.values() for f in group),
 }  # fmt: skip
 

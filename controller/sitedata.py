@@ -7,8 +7,10 @@ Errors   none here: controller.site reads the file, checks it and builds these.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, is_dataclass
 from pathlib import Path
+from typing import Any, get_args, get_type_hints
 
 from controller.plantcard import PlantCard
 from cython_core.settings import Settings
@@ -196,3 +198,12 @@ TELEMETRY_KEYS = {
     "mqtt": nested("the broker's own keys", required=False),
     "store": nested("the store's own keys", required=False),
 }
+
+
+def groups(kind: type[Any] = Site, place: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], type[Any]]]:
+    """Every group of keys in a site file and its place: ((), Site), (("telemetry", "mqtt"), MqttSite) and so on."""
+    yield place, kind
+    for name, hint in get_type_hints(kind).items():
+        for inner in (hint, *get_args(hint)):
+            if is_dataclass(inner) and isinstance(inner, type) and inner.__module__ == __name__ and inner is not Origin:
+                yield from groups(inner, (*place, name))

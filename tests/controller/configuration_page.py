@@ -7,19 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from controller.sitedata import (
-    PROFILE_KEYS,
-    SITE_KEYS,
-    TELEMETRY_KEYS,
-    DepartureSite,
-    InverterSite,
-    MeterSite,
-    MqttSite,
-    Profile,
-    Site,
-    StoreSite,
-    TelemetrySite,
-)
+from controller.sitedata import PROFILE_KEYS, SITE_KEYS, TELEMETRY_KEYS, Profile, Site, TelemetrySite, groups
 from controller.sitewrite import of_unit, written
 from cython_core.settings import Settings
 from drivers.yamlkeys import Meta, allowed, keys_of, kind_of
@@ -27,17 +15,8 @@ from drivers.yamlkeys import Meta, allowed, keys_of, kind_of
 PAGE = Path(__file__).parents[2] / "docs/configuration.md"
 MARK = "<!-- keys: python -m tests.controller.configuration_page -->\n"
 HEAD = ("key", "default", "allowed, and what it is")
-SITE = [
-    # heading in the page          keys             whose defaults
-    ("The file itself",            SITE_KEYS,       Site),
-    ("`meter:`",                   None,            MeterSite),
-    ("`inverter:`",                None,            InverterSite),
-    ("`departure:`",               None,            DepartureSite),
-    ("`telemetry:`",               TELEMETRY_KEYS,  TelemetrySite),
-    ("`telemetry:` `mqtt:`",       None,            MqttSite),
-    ("`telemetry:` `store:`",      None,            StoreSite),
-    ("A profile",                  PROFILE_KEYS,    Profile),
-]  # fmt: skip
+# those whose keys hold lists or keys of their own; of all others the fields say it
+DECLARED: dict[type[Any], Mapping[str, Meta]] = {Site: SITE_KEYS, TelemetrySite: TELEMETRY_KEYS, Profile: PROFILE_KEYS}
 
 
 def tables() -> str:
@@ -48,11 +27,12 @@ def tables() -> str:
 
 
 def site_lines() -> Iterator[str]:
-    for title, keys, kind in SITE:
-        yield from (f"### {title}", "")
-        if title.startswith("`"):
-            yield from (sentence(kind), "")
-        yield from rows((name, default_of(kind, name, meta), meta) for name, meta in (keys or keys_of(kind)).items())
+    profile: tuple[tuple[str, ...], type[Any]] = (("A profile",), Profile)
+    for place, kind in (*groups(), profile):
+        title = " ".join(f"`{name}:`" if name.isidentifier() else name for name in place) or "The file itself"
+        yield from (f"### {title}", "", sentence(kind), "")
+        keys = DECLARED.get(kind, keys_of(kind))
+        yield from rows((name, default_of(kind, name, meta), meta) for name, meta in keys.items())
 
 
 def settings_lines() -> Iterator[str]:
