@@ -43,7 +43,7 @@ system: $(STAMPS)/dev $(STAMPS)/built  ## tests with real brokers, databases, a 
 nightly: $(STAMPS)/dev $(STAMPS)/built  ## the long ones (3 h at most)
 	@$(PYTEST) -m nightly $(ARGS)
 
-arm64: $(STAMPS)/dev $(STAMPS)/built  ## part of nightly: built and tested for arm64 under qemu; journals across (half an hour)
+arm64: $(STAMPS)/dev $(STAMPS)/built  ## part of nightly: built and tested for arm64 under qemu; journals across (an hour)
 	@$(PYTEST) -m nightly tests/nightly/test_arm64.py $(ARGS)
 
 mutants: $(STAMPS)/dev $(STAMPS)/built  ## small faults in the compiled step: do the tests see them? (half an hour)

@@ -17,25 +17,7 @@ from typing import Any
 
 import yaml
 
-from controller.sitedata import (
-    MQTT_KEYS,
-    PROFILE_KEYS,
-    REMOTE_KEYS,
-    SITE_KEYS,
-    TELEMETRY_KEYS,
-    BridgeSite,
-    DepartureSite,
-    HomeAssistantSite,
-    InverterSite,
-    MeterSite,
-    MqttSite,
-    OscillographySite,
-    OutboxSite,
-    RemoteKeySite,
-    RemoteSite,
-    StoreSite,
-    TlsSite,
-)
+from controller.sitedata import MQTT_KEYS, PROFILE_KEYS, REMOTE_KEYS, SITE_KEYS, TELEMETRY_KEYS, groups
 from cython_core.checks import FIELDS
 from drivers.yamlkeys import keys_of
 
@@ -56,13 +38,14 @@ IN_TEXT = [
                 r"(?!/)[^\s,;&'\"]+", re.I),                                          rf"\1\2{HIDDEN}"),
 ]
 # fmt: on
-SITES = (
-    *(MeterSite, InverterSite, DepartureSite, MqttSite, TlsSite, BridgeSite, StoreSite),
-    *(OutboxSite, OscillographySite, RemoteSite, RemoteKeySite, HomeAssistantSite),
-)
 KNOWN = {
-    *SITE_KEYS, *PROFILE_KEYS, *TELEMETRY_KEYS, *MQTT_KEYS, *REMOTE_KEYS, *FIELDS,
-    *(key for kind in SITES for key in keys_of(kind)),
+    *SITE_KEYS,
+    *PROFILE_KEYS,
+    *TELEMETRY_KEYS,
+    *MQTT_KEYS,
+    *REMOTE_KEYS,
+    *FIELDS,
+    *(key for _, kind in groups() for key in keys_of(kind)),
     *(f for group in FIELDS.values() for f in group),
 }  # fmt: skip
 

@@ -7,10 +7,10 @@ Errors   none here: controller.site reads the file, checks it and builds these.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 from controller.plantcard import PlantCard
 from controller.services.command import COMMANDS
@@ -337,3 +337,12 @@ MQTT_KEYS = {
     "password": never("does not stand in this file: put it alone into a file, and name that as password_file"),
 }
 REMOTE_KEYS = {**keys_of(RemoteSite), "keys": nested("names of keys, each with public_key, sources", required=False)}
+
+
+def groups(kind: type[Any] = Site, place: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], type[Any]]]:
+    """Every group of keys in a site file and its place: ((), Site), (("telemetry", "mqtt"), MqttSite) and so on."""
+    yield place, kind
+    for name, hint in get_type_hints(kind).items():
+        for inner in (hint, *get_args(hint)):
+            if is_dataclass(inner) and isinstance(inner, type) and inner.__module__ == __name__ and inner is not Origin:
+                yield from groups(inner, (*place, name))

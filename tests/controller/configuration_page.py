@@ -13,21 +13,12 @@ from controller.sitedata import (
     REMOTE_KEYS,
     SITE_KEYS,
     TELEMETRY_KEYS,
-    BridgeSite,
-    DepartureSite,
-    HomeAssistantSite,
-    InverterSite,
-    MeterSite,
     MqttSite,
-    OscillographySite,
-    OutboxSite,
     Profile,
-    RemoteKeySite,
     RemoteSite,
     Site,
-    StoreSite,
     TelemetrySite,
-    TlsSite,
+    groups,
 )
 from controller.sitewrite import of_unit, written
 from cython_core.settings import Settings
@@ -36,24 +27,14 @@ from drivers.yamlkeys import Meta, allowed, keys_of, kind_of
 PAGE = Path(__file__).parents[2] / "docs/configuration.md"
 MARK = "<!-- keys: python -m tests.controller.configuration_page -->\n"
 HEAD = ("key", "default", "allowed, and what it is")
-SITE = [
-    # heading in the page          keys             whose defaults
-    ("The file itself",            SITE_KEYS,       Site),
-    ("`meter:`",                   None,            MeterSite),
-    ("`inverter:`",                None,            InverterSite),
-    ("`departure:`",               None,            DepartureSite),
-    ("`telemetry:`",               TELEMETRY_KEYS,  TelemetrySite),
-    ("`telemetry:` `outbox:`",     None,            OutboxSite),
-    ("`telemetry:` `mqtt:`",       MQTT_KEYS,       MqttSite),
-    ("`telemetry:` `mqtt:` `tls:`", None,           TlsSite),
-    ("`telemetry:` `mqtt:` `bridge:`", None,        BridgeSite),
-    ("`telemetry:` `store:`",      None,            StoreSite),
-    ("`telemetry:` `oscillography:`", None,         OscillographySite),
-    ("`remote:`",                  REMOTE_KEYS,     RemoteSite),
-    ("`remote:` `keys:` NAME",     None,            RemoteKeySite),
-    ("`home_assistant:`",          None,            HomeAssistantSite),
-    ("A profile",                  PROFILE_KEYS,    Profile),
-]  # fmt: skip
+# those whose keys hold lists or keys of their own; of all others the fields say it
+DECLARED: dict[type[Any], Mapping[str, Meta]] = {
+    Site: SITE_KEYS,
+    TelemetrySite: TELEMETRY_KEYS,
+    MqttSite: MQTT_KEYS,
+    RemoteSite: REMOTE_KEYS,
+    Profile: PROFILE_KEYS,
+}
 
 
 def tables() -> str:
@@ -64,11 +45,12 @@ def tables() -> str:
 
 
 def site_lines() -> Iterator[str]:
-    for title, keys, kind in SITE:
-        yield from (f"### {title}", "")
-        if title.startswith("`"):
-            yield from (sentence(kind), "")
-        yield from rows((name, default_of(kind, name, meta), meta) for name, meta in (keys or keys_of(kind)).items())
+    profile: tuple[tuple[str, ...], type[Any]] = (("A profile",), Profile)
+    for place, kind in (*groups(), profile):
+        title = " ".join(f"`{name}:`" if name.isidentifier() else name for name in place) or "The file itself"
+        yield from (f"### {title}", "", sentence(kind), "")
+        keys = DECLARED.get(kind, keys_of(kind))
+        yield from rows((name, default_of(kind, name, meta), meta) for name, meta in keys.items())
 
 
 def settings_lines() -> Iterator[str]:

@@ -2,8 +2,7 @@
 
 Kept    in $V2G_CACHE (default ~/.cache/v2g), outside the tree: the system, made by mmdebstrap, and the packages of the
         lock file as wheels for aarch64, unpacked by pip on this machine. Both are only read afterwards.
-Work    a copy of the sources, which the guest builds and tests in. The C files are those of this machine, for Cython
-        writes the same everywhere; they are compiled in the guest, by its own gcc.
+Work    a copy of the sources, which the guest compiles with its own Cython and gcc, and tests in.
 Errors  a missing tool or right ends the test as tests.need has it.
 """
 
@@ -31,7 +30,7 @@ BINFMT = Path("/proc/sys/fs/binfmt_misc")
 RULE = Path(
     "/usr/lib/binfmt.d/qemu-aarch64.conf"
 )  # of Debian's qemu-user-static: the interpreter stays open for chroots
-PARTS = ("cython_core", "drivers", "controller", "config", "docs", "tests", "build/cython")
+PARTS = ("cython_core", "drivers", "controller", "config", "docs", "tests")
 FILES = ("setup.py", "pyproject.toml", "README.md", "CHANGELOG.md", "Makefile", "LICENSE")
 LEFT_OUT = shutil.ignore_patterns("*.so", "__pycache__", "images", "evidence")
 
@@ -106,9 +105,10 @@ class Guest:
 
     def __init__(self, work: Path) -> None:
         self.root, self.packages, self.work = system(), packages(), work
+        for place in ("src", "opt/packages"):
+            (self.root / place).mkdir(exist_ok=True)
         for part in PARTS:
-            if (ROOT / part).exists():
-                shutil.copytree(ROOT / part, work / part, ignore=LEFT_OUT)
+            shutil.copytree(ROOT / part, work / part, ignore=LEFT_OUT)
         for name in FILES:
             shutil.copy2(ROOT / name, work / name)
 

@@ -6,6 +6,7 @@ The file holds the core's own bits and no name of a build, so that those of two 
 
 from __future__ import annotations
 
+import math
 import sys
 from dataclasses import fields
 from pathlib import Path
@@ -47,10 +48,15 @@ def step(core: Core, t_ns: int, meter: Any, device: Any, order: Any, wish: Any, 
     """The scene's inputs in the core's own types."""
     kinds: tuple[Any, ...] = (Measurement, DeviceState, Order, Wish)
     meter, device, order, wish = (
-        None if one is None else kind(**{f.name: getattr(one, f.name) for f in fields(kind)})
+        None if one is None else kind(**{f.name: one_nan(getattr(one, f.name)) for f in fields(kind)})
         for kind, one in zip(kinds, (meter, device, order, wish), strict=True)
     )
     return core.step(t_ns, meter, device, order, wish, k)
+
+
+def one_nan(value: Any) -> Any:
+    """Python's own arithmetic, of the scene: its NaN has a sign on x86-64 and none on arm64."""
+    return math.nan if value != value else value
 
 
 if __name__ == "__main__":

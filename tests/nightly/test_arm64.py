@@ -91,7 +91,7 @@ def journals(guest: Guest, tmp_path_factory: pytest.TempPathFactory) -> dict[str
 
 def test_recorded_here_it_replays_there(guest: Guest, journals: dict[str, Path]) -> None:
     done = guest.run("python3", "-m", "controller.cli", "replay", "here.v2gj")
-    assert done.stdout.splitlines()[-1] == "identical", done.stdout
+    assert "identical" in done.stdout.splitlines(), done.stdout  # nspawn adds a line of its own
     assert len(re.findall(r"identical over [1-9]\d* steps", done.stdout)) == CASES
 
 

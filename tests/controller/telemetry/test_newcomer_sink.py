@@ -36,7 +36,7 @@ def test_a_row_is_stored_once_the_first_wins_and_a_restart_knows_it(tmp_path: Pa
     store.write([row, replace(row, body={"late": True})])
     store.close()
     again = lines_store(tmp_path / "rows")
-    assert write_until_stored(again, [replace(row, outbox="cd", seq=40), other], threading.Event())
+    assert write_until_stored(again, [replace(row, outbox="cd", seq=40), other], threading.Event()) == 0
     assert stored(tmp_path / "rows") == [row.body, other.body]
 
 
