@@ -26,6 +26,7 @@ EXIT_OK, EXIT_FAIL, EXIT_USER, EXIT_DEVICE, EXIT_INTERRUPT, EXIT_PIPE = 0, 1, 2,
 COMMANDS = {
     "demo": "Play a grid event against simulated devices; judge the answer.",
     "run": "Run the controller of a site.",
+    "reload": "Bring changed settings of the site file into force without a stop, between two steps.",
     "telemetry": "Send a controller's records to journal, outbox and MQTT.",
     "bridge": "Store what sites send over MQTT: InfluxDB or SQLite.",
     "check": "Check a site file: every setting with range and source; timing.",

@@ -45,11 +45,18 @@ class Handed:
     inverter: tuple[int, bytes]  # or of drivers.can.compiled
     words: dict[str, int]  # name of a record -> its length
     ring: str  # where it will be; it has been created beside
+    next_settings: str  # where other settings will come to, if they do
     facts: str  # for the ring's readers: JSON of one object, without what the host grants
     wishes: str
     wish_sources: list[int]
     box_bytes: int
     alarms: list[tuple[int, str, str]]
+    counters: dict[str, list[str]]  # "meter", "inverter" -> what its bus counts, in order
+    counts_head: str  # how each reading of them begins: JSON
+    counts_file: str
+    write_budget: int  # set-points in 24 h; 0: any number
+    budget_file: str
+    writes_failing_s: float  # an alarm when they fail for longer
     hand_back_s: float  # the longest that the inverter may take to give control back
     departures: list[int]  # Unix seconds, rising
 

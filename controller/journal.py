@@ -1,7 +1,7 @@
 """The journal: a log of every input of every step, so that a run can be computed again, bit by bit.
 
 File     one text line `v2g-journal <schema> <layout>`, then frames: kind (4 bytes), length, CRC-32, payload.
-         INFO  facts and settings of a run (JSON): a new epoch begins
+         INFO  facts and settings (JSON): a run begins, a new epoch or other settings within one
          STAT  n and the core's whole state before step n: a replay can start here
          STEP  up to 100 steps: their inputs column by column, and the CRC-32 of all their bits, outputs too; around
                events and while anything is unusual the outputs as well, so that a difference can be named by field
@@ -224,7 +224,8 @@ def read_journal(path: Path) -> Journal:
 class JournalWriter:
     """Appends to a journal; after a crash it goes on where the last whole frame ends.
 
-    begin(info) before the first append of an epoch. append() takes raw records end to end, as the ring gives them.
+    begin(info) before the first append of an epoch, or of other settings in it. append() takes raw records end to end,
+    as the ring gives them.
     """
 
     def __init__(self, path: Path, max_bytes: int = MAX_BYTES) -> None:
@@ -250,8 +251,7 @@ class JournalWriter:
         end = file.tell()
         for _, kind, payload in frames(file, []):
             if kind == b"INFO":
-                self.info = json.loads(payload)
-                self.next_n = 0
+                self._facts(json.loads(payload))
             elif kind == b"STEP":
                 n, count, _, _ = _CHUNK.unpack_from(payload)
                 self.next_n = n + count
@@ -265,12 +265,17 @@ class JournalWriter:
         return self.next_n if self.info.get("epoch") == epoch else None
 
     def begin(self, info: dict[str, Any]) -> None:
-        """A run begins, unless it is the one this journal already writes."""
-        if self.info.get("epoch") == info["epoch"]:
+        """A run begins, unless it is the one this journal already writes. Under other settings step numbers go on."""
+        if all(self.info.get(key) == info.get(key) for key in ("epoch", "settings_digest")):
             return
         self.flush()
-        self.info, self.next_n, self._anchor, self._full_left = info, 0, None, 0
+        self._facts(info)
         self._frame(b"INFO", json.dumps(info).encode())
+
+    def _facts(self, info: dict[str, Any]) -> None:
+        if info.get("epoch") != self.info.get("epoch"):
+            self.next_n = 0
+        self.info, self._anchor, self._full_left = info, None, 0
 
     def append(self, raw: bytes, snapshot: tuple[int, bytes] | None = None) -> None:
         """Steps in order; known ones are passed over, a hole in n becomes a GAP. snapshot: RingReader.snapshot()."""

@@ -21,9 +21,11 @@ import time
 from collections.abc import Callable
 from dataclasses import fields
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
+from controller import budgetfile, buswatch, nextsettings
 from controller.alarms import CODES
 from controller.build import build_id
 from controller.departure import departures
@@ -36,8 +38,9 @@ from controller.site import Site
 from controller.sitedata import WireSite
 from controller.sitemaps import coarse_faults
 from controller.wiretime import TURNAROUND_MS
+from controller.writebudget import Moment, Spent, spent_before
 from cython_core.compiled import compiled
-from cython_core.realtime.host import kernel_kind
+from cython_core.realtime.host import clock_synchronized, kernel_kind
 from cython_core.realtime.ring import RingReader, RingWriter
 from cython_core.records import REASON_TEXT, RECORDS, Reason, StepRecord, WishSource
 from cython_core.settings import digest, to_mapping
@@ -47,6 +50,7 @@ from drivers.can.canmap import CanMap
 from drivers.can.dbc import can_plan_in_child
 from drivers.can.interface import need_up
 from drivers.can.link import CanLink
+from drivers.can.statistics import CanStats
 from drivers.can.tables import Plan as CanPlan
 from drivers.devicemap import DeviceMap
 from drivers.inverterplan import register_plan
@@ -54,6 +58,7 @@ from drivers.mapfile import load_map
 from drivers.modbus import compiled as devices
 from drivers.modbus.probe import measure_turnaround_ms
 from drivers.modbus.serial_port import ask_low_latency
+from drivers.modbus.statistics import BusStats
 from drivers.modbus.wire import opened
 from drivers.registermap import meter_plan
 from drivers.sunspec import discover_in_child
@@ -182,11 +187,16 @@ def hand_over(site: Site, writes: bool, inverter_plan: Plan | CanPlan, meter: De
     """Everything, compiled; the files that the core shares with others are there, and its serial ports are open."""
     meter_plan, turnaround_ms = measured_plan(site, meter)
     links, inverter = [site.meter.link], site.inverter
+    counters: type[BusStats | CanStats] = BusStats
     if isinstance(inverter_plan, CanPlan):
         found = (len(links), can_devices.inverter(inverter_plan, inverter.poll_ms))
+        counters, budget = CanStats, 0
     else:
         links = list(dict.fromkeys((*links, inverter.link)))
-        found = (links.index(inverter.link), devices.inverter(inverter_plan, inverter.poll_ms))
+        budget = inverter_plan.write_budget_per_day
+        spent = already_spent(site, budget)
+        device = devices.inverter(inverter_plan, inverter.poll_ms, spent.count, spent.t_day_ns)
+        found = (links.index(inverter.link), device)
     about = facts(site, writes) | {"meter_turnaround_ms": turnaround_ms, "meter_reads": len(meter_plan.reads)}
     last_record = left_behind(site.runtime_dir / "ring", site.inverter.reversion_s)
     RingWriter(site.runtime_dir / "ring", about, site.period_ms * 1_000_000, publish=False)
@@ -210,6 +220,7 @@ def hand_over(site: Site, writes: bool, inverter_plan: Plan | CanPlan, meter: De
         inverter=found,
         words={record.__name__: len(fields(record)) for record in RECORDS},
         ring=str(site.runtime_dir / "ring"),
+        next_settings=str(nothing_waits(site.runtime_dir / nextsettings.NAME)),
         facts=json.dumps(about),
         wishes=str(wishes),
         wish_sources=[int(s) for s in WishSource if s is not WishSource.DEFAULT],
@@ -217,7 +228,33 @@ def hand_over(site: Site, writes: bool, inverter_plan: Plan | CanPlan, meter: De
         hand_back_s=hand_back_s(inverter_plan),
         departures=departures(site.departure.ready_by, site.departure.timezone, time.time()) if site.departure else [],
         alarms=[(int(Reason[name]), code, REASON_TEXT[Reason[name]]) for name, code in CODES.items()],
+        counters={"meter": names_of(BusStats), "inverter": names_of(counters)},
+        counts_head=f'"v": 1, "epoch": {about["epoch"]}, "boot_id": {json.dumps(about["boot_id"])}',
+        counts_file=str(site.runtime_dir / buswatch.NAME),
+        write_budget=budget,
+        budget_file=str(site.state_dir / budgetfile.NAME),
+        writes_failing_s=inverter.reversion_s / 3,
     )
+
+
+def names_of(counters: type[BusStats | CanStats]) -> list[str]:
+    """What a bus counts, in the order in which its threads give it."""
+    return [f.name for f in fields(counters)]
+
+
+def already_spent(site: Site, budget: int) -> Spent:
+    """Of the day's write budget, by the runs before; said when there is something to say."""
+    at = Moment(time.monotonic_ns(), time.time(), clock_synchronized(), boot_id())
+    spent = spent_before(budget, site.runtime_dir / buswatch.NAME, site.state_dir / budgetfile.NAME, at)
+    if spent.line:
+        log.log(spent.level, "%s", spent.line)
+    return spent
+
+
+def nothing_waits(path: Path) -> Path:
+    """Settings that the run before did not take over are not for this one: it has read the site file itself."""
+    path.unlink(missing_ok=True)
+    return path
 
 
 def hand_back_s(plan: Plan | CanPlan) -> float:
@@ -267,6 +304,7 @@ def facts(site: Site, writes: bool) -> dict[str, Any]:
         "unverified": site.unverified,
         "build": build_id(),
         "maps": {"meter": site.meter.map, "inverter": site.inverter.map},
+        "devices": sha256(repr((site.meter, site.inverter)).encode()).hexdigest()[:16],
         "meter_location": site.meter.location,
         "reversion_s": site.inverter.reversion_s,
     }

@@ -67,6 +67,7 @@ class LiveSnapshot:
     waiting: int
     f_history_hz: tuple[float, ...]
     p_history_w: tuple[float, ...]
+    bus: Mapping[str, Mapping[str, Any]]  # counters of each device, as in the live frame; may be empty
 
 
 def is_plain(stream: TextIO) -> bool:
@@ -114,13 +115,14 @@ def build(
         waiting=int(telemetry.get("waiting", 0)),
         f_history_hz=_last_minute(history["t_ns"], history["m_f_hz"]),
         p_history_w=_last_minute(history["t_ns"], power),
+        bus=telemetry.get("bus") or {},
     )
 
 
 def render(s: LiveSnapshot, width: int) -> RenderableType:
     """The whole picture, at most `width` columns wide."""
     inner = max(width - 4, 20)
-    parts: list[RenderableType] = [_progress(s, inner), Text(), _numbers(s, inner), Text(), _graphs(s, inner)]
+    parts: list[RenderableType] = [_progress(s, inner), Text(), _numbers(s, inner), _graphs(s, inner)]
     return Panel(Group(*parts, _why(s)), title=_title(s), title_align="left", width=width, padding=(0, 1))
 
 
@@ -132,6 +134,7 @@ def plain_line(s: LiveSnapshot) -> str:
         f"{mode} {time}  f {_n(s.f_hz, '.3f')} Hz  V {_n(s.v_pu, '.3f')} pu  droop {_n(s.dp_w, '+.0f')} W  "
         f"P {_n(s.p_w, '+.0f')} W  SoC {_n(100.0 * s.soc_pu, '.1f')} %  step {s.n}  skipped {s.skipped}  "
         f"age {_n(s.age_f_ms, '.0f')}/{_n(s.age_device_ms, '.0f')} ms  "
+        f"failed requests {'/'.join(str(failed(counts)) for counts in s.bus.values()) or EMPTY}  "
         f"telemetry {s.sent} sent {s.acknowledged} acknowledged"
     )
 
@@ -243,7 +246,26 @@ def _why(s: LiveSnapshot) -> RenderableType:
     late = f"lateness {_n(s.lateness_us, '.0f')} µs"
     text = Text(f"{s.state}: ", style="bold", no_wrap=True, overflow="ellipsis")  # the picture keeps its height
     text.append(why, style="not bold")
-    return Group(text, Text(f"{where}; {s.waiting} waiting; {late}", style="dim", no_wrap=True, overflow="ellipsis"))
+    below = [f"{where}; {s.waiting} waiting; {late}", *(bus_text(role, counts) for role, counts in s.bus.items())]
+    return Group(text, *(Text(line, style="dim", no_wrap=True, overflow="ellipsis") for line in below))
+
+
+def failed(counts: Mapping[str, Any]) -> int:
+    """Requests of one device that had no good answer; of CAN: frames that did not come, or were bad."""
+    return sum(counts.get(name, 0) for name in ("timeouts", "exceptions", "bad_frames"))
+
+
+def bus_text(role: str, counts: Mapping[str, Any]) -> str:
+    """What one device's bus has counted: first what is worth most to a reader, as a narrow terminal cuts the rest."""
+    found = []
+    if "budget" in counts:
+        found.append(f"{counts['spent']} of the day's {counts['budget']} set-points, {counts['held']} held back")
+    if role == "inverter":
+        found.append(f"{counts['writes']} written, {counts['write_errors']} failed")
+    found.append(f"{counts['answers']} answers, {failed(counts)} failed, {counts['reconnects']} reconnects")
+    if counts.get("bus_off") or counts.get("error_frames"):
+        found.append(f"bus-off {counts['bus_off']} times, {counts['error_frames']} error frames")
+    return f"{role}: {'; '.join(found)}"
 
 
 def _n(value: float, form: str) -> str:

@@ -17,9 +17,11 @@ import sys
 import time
 
 from controller.alarms import Alarms
+from controller.buswatch import BusWatch
 from controller.errors import InputError
 from controller.handed import Handed, read
 from controller.logs import say
+from controller.nextsettings import NextSettings
 from controller.notify import notify
 from cython_core.realtime.host import IdleStates, clock_synchronized, lock_memory, stop_asked
 from cython_core.realtime.loop import RAMP, RUN, SILENT, Loop
@@ -95,9 +97,11 @@ class Runtime:
         commands = command if handed.writes else Box(command.n_words)  # shadow: nobody writes to the bus's own box
         self.buses = buses_of(handed)
         on_wire, compiled = handed.meter
-        self.buses[on_wire].add(compiled, meter)
+        metered = self.buses[on_wire].add(compiled, meter)
         on_wire, compiled = handed.inverter
         self.inverter = self.buses[on_wire].add(compiled, device, commands)
+        self.bus_watch = BusWatch(handed, {"meter": metered, "inverter": self.inverter})
+        self.next_settings = NextSettings(handed.next_settings, handed.stamp, say)
         self.ring = RingWriter.created(handed.ring)
         core = Core.of(handed.settings)
         if handed.resume:
@@ -144,10 +148,13 @@ class Runtime:
             if all(n > b for n, b in zip(now, before, strict=True)):
                 notify("WATCHDOG=1")
                 before = now
+            if self.next_settings.take(self.loop):
+                self.handed.departures = self.next_settings.departures
             self.tell_departure(time.time_ns(), time.monotonic_ns(), clock_synchronized())
             newest = self.ring.newest()
             if newest is not None:
                 self.alarms.update(newest.reasons, time.monotonic())
+            self.bus_watch.look(newest, time.monotonic_ns())
 
     def tell_departure(self, wall_ns: int, now_ns: int, synchronized: bool) -> None:
         """When the car must be ready, on the loop's clock. While the wall clock is not to be trusted nobody knows."""
@@ -174,6 +181,7 @@ class Runtime:
         if self.handed.writes and commanded and not self.inverter.hand_back(self.handed.hand_back_s):
             say("WARNING", "V2G-NOT-HANDED-BACK the inverter did not confirm; its own timer brings it to 0 W")
         self.halt()
+        self.bus_watch.close()
 
     def is_at_rest(self) -> bool:
         """The command is 0, and the inverter says so too (or cannot be asked)."""

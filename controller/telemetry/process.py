@@ -15,12 +15,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from controller.buswatch import NAME as BUSES
+from controller.telemetry.buses import Sets, read_buses
 from controller.telemetry.delivery import Delivery
 from controller.telemetry.follow import Chunk, Journal, RingFollower
 from controller.telemetry.frames import Carry, FrameBuilder
 from controller.telemetry.outbox import Outbox
 from controller.telemetry.pump import Pump
 from controller.telemetry.wire import Draft
+from controller.wholefile import write_whole
 
 log = logging.getLogger(__name__)
 
@@ -31,9 +34,11 @@ class Telemetry:
     """Everything injected; turn(now_ms) is called about ten times a second."""
 
     def __init__(self, ring: RingFollower, journal: Journal, outbox: Outbox,
-                 delivery: Delivery, live_ms: int, p_at_meter: bool, status_path: Path) -> None:  # fmt: skip
+                 delivery: Delivery, live_ms: int, p_at_meter: bool, runtime_dir: Path) -> None:  # fmt: skip
         self.ring, self.journal, self.outbox, self.delivery = ring, journal, outbox, delivery
-        self.live_ms, self.p_at_meter, self.status_path = live_ms, p_at_meter, status_path
+        self.live_ms, self.p_at_meter = live_ms, p_at_meter
+        self.status_path, self.buses_path = runtime_dir / "telemetry.json", runtime_dir / BUSES
+        self.buses: Sets = {}
         self.pump = Pump(outbox)
         self.frames = self.lost_records = 0
         self._builder: FrameBuilder | None = None
@@ -68,10 +73,8 @@ class Telemetry:
 
     def write_status(self, now_ms: int) -> None:
         """For whoever watches; a reader sees the old file or the new one, never half."""
-        temporary = self.status_path.with_suffix(".tmp")
         try:
-            temporary.write_text(json.dumps(self.status(now_ms)))
-            temporary.replace(self.status_path)
+            write_whole(self.status_path, json.dumps(self.status(now_ms)))
         except OSError as error:
             log.debug("%s: %s", self.status_path, error)
 
@@ -87,7 +90,7 @@ class Telemetry:
             "unverified": info.get("unverified", ""),
             "realtime": info.get("realtime"),
         }
-        return {"v": 1, "pid": os.getpid(), "t_ms": now_ms, **of_run, **own, **counters, **to}
+        return {"v": 1, "pid": os.getpid(), "t_ms": now_ms, **of_run, **own, **counters, **to, "bus": self.buses}
 
     def _start_n(self, info: dict[str, Any]) -> int:
         """An epoch begins, or goes on after our restart. -> the first step that journal or frames still need."""
@@ -123,6 +126,9 @@ class Telemetry:
             if draft.kind == "live":
                 self.frames += 1
                 draft.body["telemetry"] = {**own, "lost_records": self.lost_records}
+                self.buses = read_buses(self.buses_path, self._builder.info, draft.t_ms)
+                if self.buses:
+                    draft.body["bus"] = self.buses
         progress = {"epoch": self._builder.info["epoch"], "carry": self._builder.carry.to_dict()}
         self.outbox.add(drafts, now_ms, progress)
 

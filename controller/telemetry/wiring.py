@@ -79,9 +79,8 @@ def make_telemetry(site: Site, outbox: Outbox, delivery: Delivery) -> Telemetry:
     """The process's parts, put together."""
     ring = RingFollower(site.runtime_dir / "ring", RingReader)
     p_at_meter = site.meter.location == "inverter"
-    status = site.runtime_dir / "telemetry.json"
     journal = open_journal(site.state_dir / "journal.v2gj")
-    return Telemetry(ring, journal, outbox, delivery, round(site.telemetry.live_s * 1000), p_at_meter, status)
+    return Telemetry(ring, journal, outbox, delivery, round(site.telemetry.live_s * 1000), p_at_meter, site.runtime_dir)
 
 
 def open_journal(path: Path) -> JournalWriter:

@@ -25,11 +25,14 @@ cdef struct loop_t:
     int64_t[11] seen             # meter, device, order, wishes
     ring_t* ring
     core_state_t* st
-    const settings_t* cfg
+    const settings_t* cfg[2]     # in force is the one of `which`; the other may be written
+    int64_t which                # set from outside
 
 cdef class Loop:
     cdef loop_t loop
     cdef readonly Core core
+    cdef settings_t other        # beside the core's own
+    cdef int64_t changed         # steps that were taken when `which` last changed
     cdef RingWriter ring
     cdef object boxes            # keeps the mailboxes alive
     cdef pthread_t thread

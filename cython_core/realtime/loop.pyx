@@ -3,6 +3,7 @@
 Grid     the multiples of the period on CLOCK_MONOTONIC; bus threads poll towards the same points. A wake-up more than
          a period late skips to the newest passed grid point, with k = 1 + skipped; lateness is recorded and never an
          input.
+Settings change as a whole between two steps: two structs and one index; the state before that step goes to the ring.
 Errors   none in the loop. Loop() raises ValueError on a wrong mailbox, start() RuntimeError the second time.
 """
 
@@ -13,9 +14,10 @@ cimport cython
 from libc.errno cimport EINTR
 from libc.math cimport NAN
 from libc.stdint cimport int64_t
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from cython_core.codes cimport MODE_SILENT, STOP_RAMP, STOP_RUN
+from cython_core.compiled cimport settings_t
 from cython_core.realtime.host cimport thread_join, thread_rights, thread_start
 from cython_core.realtime.mailbox cimport (
     Box,
@@ -107,7 +109,8 @@ cdef void* run_loop(void* arg) noexcept nogil:
     cdef inputs_t inputs
     cdef step_record_t rec
     cdef int64_t deadline_ns = (now_ns() // loop.period_ns + 1) * loop.period_ns
-    cdef int64_t late_ns, k
+    cdef int64_t late_ns, k, which
+    cdef int64_t used = v2g_load_acquire(&loop.which)
     nothing_yet(&inputs)
     while not v2g_load_acquire(&loop.stop):
         sleep_until(deadline_ns)
@@ -116,9 +119,11 @@ cdef void* run_loop(void* arg) noexcept nogil:
         deadline_ns += (k - 1) * loop.period_ns
         late_ns -= (k - 1) * loop.period_ns
         read_inputs(loop, &inputs)
-        if st.n % loop.snapshot_every == 0:
+        which = v2g_load_acquire(&loop.which)
+        if st.n % loop.snapshot_every == 0 or which != used:
             ring_snapshot(loop.ring, st.n, st, sizeof(core_state_t))
-        step(st, loop.cfg, &inputs, deadline_ns, k, &rec)
+            used = which
+        step(st, loop.cfg[which], &inputs, deadline_ns, k, &rec)
         rec.lateness_ns = late_ns
         write_command(loop, &rec)
         ring_push(loop.ring, &rec)
@@ -161,7 +166,9 @@ cdef class Loop:
             self.loop.wishes[source] = checked("wish", box, sizeof(wish_t))
         self.loop.ring = &ring.ring
         self.loop.st = &core.st
-        self.loop.cfg = &core.cfg
+        self.loop.cfg[0] = &core.cfg
+        self.loop.cfg[1] = &self.other
+        self.changed = -1
 
     def __dealloc__(self):
         if self.running:
@@ -200,6 +207,31 @@ cdef class Loop:
         order.ap_limit_pu = NAN
         order.t_depart_ns = t_depart_ns
         mailbox_put(self.loop.order, &order, sizeof(order))
+
+    def change(self, bytes compiled_settings):
+        """Other settings from the next step on; the state stays. False: the last ones are not in force yet, ask again.
+
+        compiled_settings: of cython_core.compiled, for this build and period; else ValueError.
+        """
+        cdef settings_t cfg
+        cdef settings_t* free
+        if len(compiled_settings) != sizeof(settings_t):
+            raise ValueError(f"settings of {len(compiled_settings)} bytes; this build has {sizeof(settings_t)}")
+        memcpy(&cfg, <const char*> compiled_settings, sizeof(settings_t))
+        if cfg.period_ns != self.loop.period_ns:
+            raise ValueError(f"settings for a period of {cfg.period_ns} ns; this loop has {self.loop.period_ns}")
+        if self.running and self.changed >= 0 and v2g_load_acquire(&self.loop.steps) <= self.changed + 1:
+            return False                # the step in progress may still read what would be written now
+        self.changed = v2g_load_acquire(&self.loop.steps)
+        free = &self.other if self.loop.which == 0 else &self.core.cfg
+        memcpy(free, &cfg, sizeof(settings_t))
+        v2g_store_release(&self.loop.which, 1 - self.loop.which)
+        return True
+
+    @property
+    def digest(self):
+        """63 bits that name the settings in force from the next step on, and the period."""
+        return self.loop.cfg[self.loop.which].digest
 
     @property
     def steps(self):

@@ -136,32 +136,21 @@ cdef class Device:
     def stats(self):
         """The counters now; the thread is not touched."""
         from drivers.can.statistics import CanStats
+        return CanStats(*self.counts())
+
+    def counts(self):
+        """The same as bare numbers in the order of CanStats: for the core process, which loads no dataclass."""
         wire = &self.bus.b.wire
         count = &wire.count
-        return CanStats(
-            beats=v2g_load(&wire.beats),
-            attempts=v2g_load(&count.attempts),
-            answers=v2g_load(&count.answers),
-            timeouts=v2g_load(&count.timeouts),
-            bad_frames=v2g_load(&count.bad_frames),
-            duplicates=v2g_load(&count.duplicates),
-            reordered=v2g_load(&count.reordered),
-            unasked=v2g_load(&count.unasked),
-            foreign=v2g_load(&count.foreign),
-            error_frames=v2g_load(&count.error_frames),
-            bus_off=v2g_load(&count.bus_off),
-            restarts=v2g_load(&count.restarts),
-            reconnects=max(v2g_load(&wire.connects) - 1, 0),
-            connected=v2g_load(&wire.connected) != 0,
-            writes=v2g_load(&count.writes),
-            write_errors=v2g_load(&count.write_errors),
-            heartbeats=v2g_load(&count.heartbeats),
-            refused=v2g_load(&count.refused),
-            expired=v2g_load(&count.expired),
-            changes=v2g_load(&count.changes),
-            last_errno=v2g_load(&count.last_errno),
-            t_success_ns=v2g_load(&count.t_success_ns),
-        )
+        return [
+            v2g_load(&wire.beats), v2g_load(&count.attempts), v2g_load(&count.answers), v2g_load(&count.timeouts),
+            v2g_load(&count.bad_frames), v2g_load(&count.duplicates), v2g_load(&count.reordered),
+            v2g_load(&count.unasked), v2g_load(&count.foreign), v2g_load(&count.error_frames),
+            v2g_load(&count.bus_off), v2g_load(&count.restarts), max(v2g_load(&wire.connects) - 1, 0),
+            v2g_load(&wire.connected), v2g_load(&count.writes), v2g_load(&count.write_errors),
+            v2g_load(&count.heartbeats), v2g_load(&count.refused), v2g_load(&count.expired),
+            v2g_load(&count.changes), v2g_load(&count.last_errno), v2g_load(&count.t_success_ns),
+        ]
 
     def hand_back(self, double timeout_s):
         """Send the stop frames once, wait for a whole new state, send no set-point any more. True when all went well.

@@ -33,7 +33,7 @@ class CanStats:
     bus_off: int
     restarts: int
     reconnects: int
-    connected: bool
+    connected: int
     writes: int
     write_errors: int
     heartbeats: int

@@ -23,7 +23,7 @@ from cython_core.structs cimport command_t
 from drivers.modbus cimport posix
 from drivers.modbus.poller cimport ASKED, HANDED_BACK, MAX_DEVICES, bus_t, device_t, poller_turn
 from drivers.modbus.types cimport RTU, link_t
-from drivers.modbus.wire cimport open_link, stats_of, wire_close, wire_init
+from drivers.modbus.wire cimport counts_of, open_link, stats_of, wire_close, wire_init
 
 from drivers.base import BusError
 from drivers.modbus.wire import opened
@@ -196,6 +196,10 @@ cdef class Device:
     def stats(self):
         """The counters now; the thread is not touched."""
         return stats_of(&self.bus.b.wire, &self.d.count)
+
+    def counts(self):
+        """The same as bare numbers in the order of BusStats: for the core process, which loads no dataclass."""
+        return counts_of(&self.bus.b.wire, &self.d.count)
 
     def hand_back(self, double timeout_s):
         """Write the stop sequence once, read everything back, write no set-point any more. True when all went well.

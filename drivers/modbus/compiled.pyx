@@ -214,13 +214,15 @@ def meter(plan, int poll_ms):
     return (<const char*> &d)[:sizeof(device_t)]
 
 
-def inverter(plan, int poll_ms):
-    """A device that is polled into a DeviceState, and written."""
+def inverter(plan, int poll_ms, int64_t spent=0, int64_t t_day_ns=0):
+    """A device that is polled into a DeviceState, and written. spent: of its budget, in the day since t_day_ns."""
     cdef device_t d
     if not plan.setpoint:
         raise ValueError("plan: an inverter needs at least one set-point write")
     fill_device(&d, plan, poll_ms, DeviceState)
     fill_heart(&d.heart, plan)
+    d.setpoint.spent = d.count.spent = spent
+    d.setpoint.t_day_ns = d.count.t_day_ns = t_day_ns
     for i, r in enumerate(plan.reads):
         if r.every == 1:
             d.carriers[0] |= 1 << <int> i

@@ -142,6 +142,7 @@ cdef void tried(bus_t* b, device_t* d, int due) noexcept nogil:
     """Nobody on this wire writes again before the next read, but for an emergency."""
     cdef int i
     setpoint_tried(&d.setpoint, due, now_ns())
+    v2g_store(&d.count.t_day_ns, d.setpoint.t_day_ns)
     v2g_store(&d.count.spent, d.setpoint.spent)
     d.told = 1
     for i in range(b.n_devices):

@@ -12,8 +12,8 @@ class BusStats:
     beats advance while the thread lives, at least each 50 ms and whatever the device does: what a watchdog feeds on.
     attempts do so too, but no faster than the poll period and the time-out. last_error is a frame.Fault (0: none so
     far) and stays after a success; last_exception is the device's own code. reconnects: after the first. A turnaround
-    lasts from the request's first byte to the answer's last. spent: set-points sent in the 24 h under way; held:
-    commands that a spent budget of them held back.
+    lasts from the request's first byte to the answer's last. spent: set-points sent in the 24 h that began at
+    t_day_ns; held: commands that a spent budget of them held back. connected: 1 or 0.
     """
 
     beats: int
@@ -24,13 +24,14 @@ class BusStats:
     bad_frames: int
     late: int
     reconnects: int
-    connected: bool
+    connected: int
     writes: int
     write_errors: int
     refused: int
     expired: int
     held: int
     spent: int
+    t_day_ns: int
     changes: int
     last_turnaround_ns: int
     min_turnaround_ns: int

@@ -39,6 +39,7 @@ cdef struct counters_t:             # of one device
     int64_t expired                 # commands older than their valid_ms
     int64_t held                    # commands held back because the day's budget of writes is spent
     int64_t spent                   # set-points sent in the day that is under way
+    int64_t t_day_ns                # when that day began
     int64_t changes                 # answers of the fast list that differ from the one before
     int64_t last_turnaround_ns
     int64_t min_turnaround_ns

@@ -26,4 +26,5 @@ cdef const uint8_t* wire_data(const wire_t* w) noexcept nogil
 
 # Fill the C side of a link; returns the descriptor of an opened serial port, else -1.
 cdef int open_link(link_t* to, object link) except? -2
+cdef list counts_of(const wire_t* w, const counters_t* c)
 cdef object stats_of(const wire_t* w, const counters_t* c)

@@ -7,6 +7,7 @@ import resource
 import signal
 import struct
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,26 @@ def write(path: Path, raw: bytes, **kwargs: Any) -> None:
     writer.begin(info())
     writer.append(raw, **kwargs)
     writer.close()
+
+
+def test_other_settings_in_the_middle_begin_a_run_that_goes_on_with_the_steps(tmp_path: Path) -> None:
+    first = Settings()
+    second = replace(first, freq_droop=replace(first.freq_droop, k_uf=0.03))
+    core = Core(first, 0.01, in_service=True)
+    path, waves = tmp_path / "j.v2gj", {"f_hz": np.full(150, 59.8), "v_pu": np.ones(150), "p_demand_w": np.zeros(150)}
+    writer = JournalWriter(path)
+    for settings in (first, second):
+        core.change(settings)
+        writer.begin(info() | {"settings": to_mapping(settings), "settings_digest": core.digest})
+        state = (core.n, core.state())
+        writer.append(core.run(waves).tobytes(), snapshot=state)
+        writer.close()
+        writer = JournalWriter(path)  # and a restart of ours changes nothing
+        assert writer.resume_n(7) == core.n
+    result = replay(read_journal(path), keep=True)
+    assert result.identical, summary(result)
+    assert [(run.identical, int(run.records["n"][0])) for run in result.runs] == [(150, 0), (150, 150)]
+    assert [run.info["settings"]["freq_droop"]["k_uf"] for run in result.runs] == [0.05, 0.03]
 
 
 @pytest.fixture(scope="module")

@@ -9,12 +9,31 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from controller.live import LiveSnapshot, build, graph, is_plain, plain_line, render
+from controller.live import LiveSnapshot, build, bus_text, graph, is_plain, plain_line, render
 from tests.controller.response.synthetic import GB_LIKE, Plant, info, run
 
 PLANT = Plant(GB_LIKE, seconds=60.0)
 ROWS = run(PLANT)
-TELEMETRY = {"sent": 48, "acknowledged": 46, "waiting": 2, "delivery": "mqtt 127.0.0.1:1883", "connected": True}
+# fmt: off
+BUS = {
+    "meter": {"answers": 520, "timeouts": 2, "exceptions": 0, "bad_frames": 1, "reconnects": 1},
+    "inverter": {"answers": 260, "timeouts": 0, "exceptions": 0, "bad_frames": 0, "reconnects": 0,
+                 "writes": 31, "write_errors": 4, "spent": 77, "held": 5, "budget": 100},
+}
+# fmt: on
+CAN = {
+    "answers": 9,
+    "timeouts": 1,
+    "bad_frames": 2,
+    "reconnects": 0,
+    "bus_off": 3,
+    "error_frames": 12,
+    "writes": 8,
+    "write_errors": 1,
+}  # fmt: skip
+TELEMETRY = {
+    "sent": 48, "acknowledged": 46, "waiting": 2, "delivery": "mqtt 127.0.0.1:1883", "connected": True, "bus": BUS,
+}  # fmt: skip
 
 
 def snapshot(rows: int = 2600) -> LiveSnapshot:
@@ -39,8 +58,20 @@ def test_everything_is_there_within_the_width(width: int) -> None:
 
 @pytest.mark.parametrize(("width", "most"), [(80, 24), (160, 24)])
 def test_it_fits_the_smallest_terminal_whatever_happens(width: int, most: int) -> None:
-    crowded = replace(snapshot(), reasons=("one long reason after another",) * 9)
+    crowded = replace(
+        snapshot(), reasons=("one long reason after another",) * 9, bus=BUS | {"inverter": BUS["inverter"] | CAN}
+    )
     assert len(text(crowded, width).splitlines()) <= most
+
+
+def test_what_the_buses_have_counted() -> None:
+    lines = [line.strip("\N{BOX DRAWINGS LIGHT VERTICAL} ") for line in text(snapshot(), 140).splitlines()]
+    assert "meter: 520 answers, 3 failed, 1 reconnects" in lines
+    inverter = "77 of the day's 100 set-points, 5 held back; 31 written, 4 failed; 260 answers, 0 failed, 0 reconnects"
+    assert f"inverter: {inverter}" in lines
+    assert bus_text("inverter", CAN) == (
+        "inverter: 8 written, 1 failed; 9 answers, 3 failed, 0 reconnects; bus-off 3 times, 12 error frames"
+    )
 
 
 def test_no_background_is_painted() -> None:
@@ -62,7 +93,10 @@ def test_one_line_for_a_pipe() -> None:
     line = plain_line(snapshot())
     assert "\n" not in line
     assert line.startswith("DEMO 52/60 s  f 59.362 Hz  V 1.000 pu  droop +1313 W  P ")
-    assert line.endswith("SoC 55.0 %  step 2599  skipped 0  age 60/120 ms  telemetry 48 sent 46 acknowledged")
+    assert line.endswith(
+        "SoC 55.0 %  step 2599  skipped 0  age 60/120 ms  failed requests 3/0  telemetry 48 sent 46 acknowledged"
+    )
+    assert "failed requests \N{EN DASH}  telemetry" in plain_line(replace(snapshot(), bus={})), "not known yet"
 
 
 def test_a_pipe_is_plain() -> None:

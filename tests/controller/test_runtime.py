@@ -12,9 +12,9 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -50,6 +50,7 @@ from drivers.mapfile import load_map
 from drivers.modbus import compiled as devices
 from drivers.modbus.bus import Bus
 from drivers.modbus.link import TcpLink
+from drivers.modbus.statistics import BusStats
 from drivers.modbus.wire import opened
 from drivers.tables import Decode, Plan, Read, Write
 from tests.test_layers import NEVER_IN_CORE
@@ -509,3 +510,51 @@ def test_when_the_car_must_be_ready(tmp_path: Path, wall_h: float, synchronized:
     for drift_ns in (0, 10_000_000):  # the wall clock is corrected a little
         run.tell_departure(round(wall_h * HOUR_NS) + drift_ns, now_ns, synchronized)
     assert told == ([(RUN, now_ns + round(in_h * HOUR_NS))] if in_h else []), why
+
+
+# ---- what the buses count ----
+
+
+def told_by(process: Process, path: Path, wanted: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
+    """buses.json of a core that runs, once it is as wanted."""
+    end = time.monotonic() + BOUND_S
+    while time.monotonic() < end and process.child.poll() is None:
+        found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+        if found and wanted(found):
+            return found
+        time.sleep(0.02)
+    pytest.fail(f"{path} is not there, or not as wanted")
+
+
+def test_it_tells_what_its_buses_count(tmp_path: Path) -> None:
+    made = hand(tmp_path)
+    about = json.loads(made.facts)
+    with core(tmp_path, made) as process:
+        process.told("READY=1")
+        found = told_by(process, tmp_path / "buses.json", lambda found: found["meter"]["attempts"] > 1)
+    assert (found["v"], found["epoch"], found["boot_id"]) == (1, about["epoch"], about["boot_id"])
+    assert list(found["meter"]) == list(BusStats.__dataclass_fields__)
+    assert list(found["inverter"]) == [*BusStats.__dataclass_fields__, "budget"]
+    assert (found["meter"]["answers"], found["meter"]["connected"]) == (0, 0), "nobody is there"
+    assert not (tmp_path / "write-budget.json").exists(), "no budget: nothing to keep"
+
+
+def test_a_spent_budget_is_still_spent_after_a_restart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "INVERTER", replace(INVERTER, write_budget_per_day=100))
+    day_began_s = round(time.time()) - 3600
+    (tmp_path / "write-budget.json").write_text(json.dumps({"v": 1, "spent": 93, "day_began_s": day_began_s}))
+    with core(tmp_path, hand(tmp_path)) as process:
+        process.told("READY=1")
+        found = told_by(process, tmp_path / "buses.json", lambda _: True)["inverter"]
+        process.child.send_signal(signal.SIGTERM)
+        _, lines, _ = process.end()
+    assert (found["spent"], found["budget"]) == (93, 100)
+    assert (time.monotonic_ns() - found["t_day_ns"]) / 1e9 == pytest.approx(3600.0, abs=BOUND_S)
+    codes = [line.split()[0].removeprefix("<4>") for line in lines]
+    assert {"V2G-WRITE-BUDGET-HALF", "V2G-WRITE-BUDGET-LOW"} <= set(codes)
+    assert "V2G-WRITE-BUDGET-SPENT" not in codes
+    kept = json.loads((tmp_path / "write-budget.json").read_text())
+    assert (kept["v"], kept["spent"]) == (1, 93)
+    assert abs(kept["day_began_s"] - day_began_s) <= 1
+    again = launch.already_spent(load_site(tmp_path / "site.yaml"), 100)
+    assert (again.count, again.t_day_ns) == (93, found["t_day_ns"]), "exact, from the run that has just ended"

@@ -18,6 +18,7 @@ import pytest
 from numpy.typing import NDArray
 
 from cython_core.bulk import from_bytes
+from cython_core.compiled import compiled
 from cython_core.realtime.loop import Loop
 from cython_core.realtime.mailbox import Mailbox
 from cython_core.realtime.ring import RingReader, RingWriter
@@ -326,6 +327,76 @@ def test_the_newest_snapshot_is_a_place_to_replay_from(rig: Rig) -> None:
     again = Core(settings(), PERIOD_NS / 1e9)
     again.load(state)
     assert bytes(again.replay(rig.rows[n:].tobytes())) == rig.rows[n:].tobytes()
+
+
+# --- other settings ---
+
+
+def changed(k_uf: float) -> bytes:
+    return compiled(settings(freq_droop={"k_uf": k_uf}), PERIOD_NS / 1e9)
+
+
+def test_settings_change_between_two_steps_and_each_side_is_computed_again_to_equal_bits(rig: Rig) -> None:
+    rig.loop.start()
+    rig.steps(20, feed=True)
+    before = rig.loop.digest
+    assert rig.loop.change(changed(0.02))
+    rig.steps(20, feed=True)
+    assert rig.loop.stop()
+    rig.read()
+    digests = list(rig.rows["settings_digest"])
+    n = digests.index(rig.loop.digest)
+    assert set(digests[:n]) == {before}
+    assert set(digests[n:]) == {rig.loop.digest}
+    snapshot = rig.reader.snapshot()
+    assert snapshot is not None
+    assert snapshot[0] == n  # the state before the first step under them: a replay can start there
+    again = Core.of(changed(0.02))
+    again.load(snapshot[1])
+    assert bytes(again.replay(rig.rows[n:].tobytes())) == rig.rows[n:].tobytes()
+
+
+def test_however_often_they_change_no_step_has_some_of_both(rig: Rig) -> None:
+    """A hundred times two settings in turn; a step under half-written ones would not come out equal again."""
+    both = [changed(0.02), changed(0.05)]
+    rig.loop.start()
+    rig.steps(5, feed=True)
+    for i in range(200):
+        rig.until(lambda i=i: rig.loop.change(both[i % 2]), feed=True)  # type: ignore[misc]  # a lambda's default
+    rig.steps(5, feed=True)
+    assert rig.loop.stop()
+    rig.read()
+    known = {Core.of(raw).digest: raw for raw in (*both, compiled(settings(), PERIOD_NS / 1e9))}
+    assert sum(np.diff(rig.rows["settings_digest"]) != 0) >= 199
+    core = Core(settings(), PERIOD_NS / 1e9)
+    for row in rig.rows:
+        core = with_settings(core, known[int(row["settings_digest"])])
+        assert bytes(core.replay(row.tobytes())) == row.tobytes()
+
+
+def with_settings(core: Core, raw: bytes) -> Core:
+    """The same state under these settings."""
+    after = Core.of(raw)
+    after.load(core.state())
+    return after
+
+
+def test_the_next_change_waits_until_the_last_one_is_in_force(rig: Rig) -> None:
+    assert rig.loop.change(changed(0.02))  # nothing runs yet: at once
+    rig.loop.start()
+    rig.steps(3)
+    assert rig.loop.change(changed(0.03))
+    rig.until(lambda: rig.loop.change(changed(0.04)))
+    assert rig.loop.digest == Core.of(changed(0.04)).digest
+
+
+def test_settings_of_another_build_or_period_are_refused_and_nothing_changes(rig: Rig) -> None:
+    before = rig.loop.digest
+    with pytest.raises(ValueError, match=r"settings of 7 bytes; this build has \d+"):
+        rig.loop.change(b"7 bytes")
+    with pytest.raises(ValueError, match="settings for a period of 10000000 ns; this loop has 2000000"):
+        rig.loop.change(compiled(settings(), 0.01))
+    assert rig.loop.digest == before
 
 
 # --- late ---

@@ -56,6 +56,7 @@ CHOICES: dict[str, Any] = {
     "inverter_timeout_ms": 200,
     "fail_safe": "frozen_after_s: 5",
     "dead_band_hz": 0.036,
+    "more": "",  # groups of settings, a line each
 }
 SITE = """\
 schema: 1
@@ -74,6 +75,7 @@ settings:
   default_wish: {{charge_w: 1400, soc_target_pu: 0.8}}
   fail_safe: {{{fail_safe}}}
   freq_droop: {{db_uf_hz: {dead_band_hz}, db_of_hz: {dead_band_hz}}}
+{more}
 telemetry:
   live_s: 1
   mqtt: {{host: 127.0.0.1, port: {broker}, keepalive_s: 5}}

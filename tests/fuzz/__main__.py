@@ -18,7 +18,7 @@ from tests.fuzz.build import LIBRARY, ROOT, BuildError, built, runtime
 
 FOLDER = ROOT / "build" / "fuzz"
 SEEDS = Path(__file__).with_name("seeds")
-TARGETS = ("whole_tcp", "whole_rtu", "stream_tcp", "stream_rtu")
+TARGETS = ("whole_tcp", "whole_rtu", "stream_tcp", "stream_rtu", "can_decode", "can_encode")
 LONGEST = 1200  # bytes of an input: more than two whole frames
 EXIT_OK, EXIT_BROKEN, EXIT_CANNOT = 0, 1, 2
 

@@ -20,6 +20,8 @@ MODULES = (
     "drivers.modbus.waits",
     "drivers.modbus.tcp",
     "drivers.modbus.rtu",
+    "drivers.can.frame",
+    "tests.fuzz.can_frames",
     "tests.fuzz.harness",
 )
 SANITIZERS = ["-fsanitize=address,undefined,fuzzer-no-link", "-fno-sanitize-recover=all", "-shared-libasan"]

@@ -2,6 +2,7 @@
 
 A broken claim, a read outside the bytes, or undefined behaviour ends the process; libFuzzer keeps the input.
 Input    one byte each for the way of cutting, function and unit; two each for address, count or value; then the reply.
+CAN      targets of their own, in can_frames.pyx.
 """
 
 from libc.stdint cimport uint8_t
@@ -12,6 +13,7 @@ from drivers.modbus.frame cimport Fault, MBAP, pdu_answer_size, reply_check, req
 from drivers.modbus.rtu cimport rtu_judge
 from drivers.modbus.tcp cimport tcp_judge
 from drivers.modbus.types cimport INPUT_BYTES, RTU, TCP, wire_t
+from tests.fuzz.can_frames cimport can_decode, can_encode, misreads_a_field
 
 cdef extern from *:
     """
@@ -196,8 +198,9 @@ cdef int accepts_anything(const uint8_t* data, size_t size) noexcept nogil:
 
 
 TARGETS = {"whole_tcp": "a TCP frame", "whole_rtu": "an RTU frame", "stream_tcp": "TCP bytes in pieces",
-           "stream_rtu": "serial bytes in pieces"}
-BROKEN = {"reads_too_far": "an over-read of one byte", "accepts_anything": "an accepted frame with a wrong CRC"}
+           "stream_rtu": "serial bytes in pieces", "can_decode": "CAN frames", "can_encode": "a CAN frame to send"}
+BROKEN = {"reads_too_far": "an over-read of one byte", "accepts_anything": "an accepted frame with a wrong CRC",
+          "misreads_a_field": "a CAN field read one bit beside its place"}
 
 
 def run(str name, list arguments):
@@ -221,6 +224,12 @@ def run(str name, list arguments):
         target = stream_tcp
     elif name == "stream_rtu":
         target = stream_rtu
+    elif name == "can_decode":
+        target = can_decode
+    elif name == "can_encode":
+        target = can_encode
+    elif name == "misreads_a_field":
+        target = misreads_a_field
     elif name == "reads_too_far":
         target = reads_too_far
     elif name == "accepts_anything":

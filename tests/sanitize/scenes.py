@@ -1,6 +1,6 @@
 """What is played under ThreadSanitizer: threads of the product on the same memory, no interpreter between.
 
-python -m tests.sanitize.scenes mailbox|ring|core|line      in an instrumented copy of the tree
+python -m tests.sanitize.scenes mailbox|ring|core|line|can      in an instrumented copy of the tree
 
 The sanitizer knows addresses: a reader of a file mapped twice would be invisible to it, so both sides use one mapping.
 It does not model fences. What no report means: every word that two threads share is reached by atomic operations only;
@@ -94,6 +94,28 @@ def line() -> str:
             return run_loop(meter, measured, inverter, state, Mailbox(Command), (), tell)
 
 
+def can() -> str:
+    """All that Python asks of a CAN bus whose thread looks for its interface. One with frames needs another kernel than
+    a sanitizer runs on: tests/system/can_guest.py."""
+    from cython_core.realtime.mailbox import Mailbox
+    from cython_core.records import Command, DeviceState, Mode
+    from drivers.can.bus import Bus
+    from tests.drivers.can.test_infypower import PLAN
+
+    state, commands = Mailbox(DeviceState), Mailbox(Command)
+    bus = Bus("v2g-none")
+    inverter = bus.inverter(PLAN, 10, state, commands)
+    bus.start()
+    until = time.monotonic() + 1.0
+    while time.monotonic() < until:
+        commands.put(Command(1, time.monotonic_ns(), 1000.0, 0.0, Mode.ACTIVE, 5000))
+        numbers = (bus.beats, inverter.stats(), state.get())
+    assert not inverter.hand_back(0.5), "there is nobody to hand back to"
+    bus.stop()
+    assert numbers[0] > 10, "the thread was not looked at"
+    return f"{numbers[0]} beats, {numbers[1].attempts} attempts"
+
+
 def run_loop(
     meter: Any,
     measured: Any,
@@ -136,7 +158,7 @@ def run_loop(
     return f"{numbers[0]} steps, {numbers[3].answers} and {numbers[4].answers} answers, {numbers[4].writes} writes"
 
 
-SCENES: dict[str, Callable[[], str]] = {"mailbox": mailbox, "ring": ring, "core": core, "line": line}
+SCENES: dict[str, Callable[[], str]] = {"mailbox": mailbox, "ring": ring, "core": core, "line": line, "can": can}
 
 
 if __name__ == "__main__":

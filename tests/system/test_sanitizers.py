@@ -13,10 +13,14 @@ from tests import need
 from tests.sanitize.build import EXIT_REPORTED, MEMORY, THREADS, Sanitizer, build, in_tree, spoiled, unusable
 
 MAILBOX, RING, LOOP = (f"cython_core/realtime/{name}" for name in ("mailbox", "ring", "loop"))
-WIRE = "drivers/modbus/wire"
+WIRE, CAN_BUS = "drivers/modbus/wire", "drivers/can/bus"
 EVERYTHING = ("cython_core", "drivers")
 # what touches memory that others write, or bytes that others send
-TESTED = (*(f"tests/cython_core/test_{name}.py" for name in ("mailbox", "ring", "loop")), "tests/drivers/modbus")
+TESTED = (
+    *(f"tests/cython_core/test_{name}.py" for name in ("mailbox", "ring", "loop")),
+    "tests/drivers/modbus",
+    "tests/drivers/can",
+)
 PYTEST = ("-m", "pytest", "-x", "-s", "-p", "no:cacheprovider")  # -s: a process that is ended could not show its words
 # an atomic operation of mailbox.pxd, and what one might have written without a thought of threads
 STORE = ("#define v2g_store(p, v) __atomic_store_n((p), (v), __ATOMIC_RELAXED)", "#define v2g_store(p, v) (*(p) = (v))")
@@ -83,6 +87,7 @@ RACY = [
 RACY_CORE = [
     (LOOP,     STORE,       "core",     "the loop's counters"),
     (WIRE,     STORE,       "core",     "a bus's counters"),
+    (CAN_BUS,  STORE,       "can",      "the end of a CAN bus"),
 ]
 # fmt: on
 
@@ -94,7 +99,7 @@ def test_a_race_is_seen(memory: Path, module: str, plain: tuple[str, str], scene
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("scene", ["core", "line"])
+@pytest.mark.parametrize("scene", ["core", "line", "can"])
 def test_no_race_between_loop_buses_and_python(everything: Path, scene: str) -> None:
     assert races(everything, scene) == []
 

@@ -61,8 +61,7 @@ class Rig:
     def start(self) -> None:
         outbox = Outbox(self.folder / "outbox.sqlite", "home")
         follower = RingFollower(self.folder / "ring", self.ring.open)
-        status = self.folder / "telemetry.json"
-        self.telemetry = Telemetry(follower, self.journal, outbox, self.listener, 1000, True, status)
+        self.telemetry = Telemetry(follower, self.journal, outbox, self.listener, 1000, True, self.folder)
 
     restart = start
 
