@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from controller.buswatch import NAME as BUSES
+from controller.notify import notify
 from controller.telemetry.buses import Sets, read_buses
 from controller.telemetry.delivery import Delivery
 from controller.telemetry.follow import Chunk, Journal, RingFollower
@@ -61,6 +62,7 @@ class Telemetry:
         if now_ms - self._status_ms >= STATUS_MS:
             self._status_ms = now_ms
             self.write_status(now_ms)
+            notify("READY=1", "WATCHDOG=1")  # each second anew: by this turn, never by a timer
 
     def finish(self, now_ms: int) -> None:
         """Take what is left, close the open window, hand over once more."""
