@@ -1,0 +1,145 @@
+"""Small Debian systems in a folder: made once and kept, copied for each run, booted with systemd as process 1.
+
+Kept    in $V2G_CACHE (default ~/.cache/v2g), outside the tree; made by mmdebstrap from the system's package sources.
+Booted  by systemd-nspawn or as user-mode Linux, with a loopback of its own: what runs in there reaches nothing else.
+Errors  a missing tool or right ends the test as tests.need has it.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+from tests.need import missing, tool
+from tests.system import uml
+
+ROOT = Path(__file__).parents[2]
+CACHE = Path(os.environ.get("V2G_CACHE", Path.home() / ".cache/v2g"))
+SUITES = {(3, 11): "bookworm", (3, 13): "trixie"}  # the Debian with this Python: compiled modules fit its own
+PACKAGES = "systemd,systemd-sysv,dbus,udev,python3,python3-venv,iproute2,kmod,procps"
+LONGEST_S = 300.0
+RELEASE = "opt/v2g/under-test"
+PARTS = ("cython_core", "drivers", "controller", "config")
+DEPENDENCIES = "opt/v2g/dependencies"
+LIBRARIES = sysconfig.get_path("purelib")
+INIT = """\
+#!/bin/sh
+mount -t hostfs -o {out} none /out
+mount -t hostfs -o {libraries} none /{dependencies}
+mkdir -p /usr/lib/uml
+mount -t hostfs -o /usr/lib/uml none /usr/lib/uml
+exec /lib/systemd/systemd "$@"
+"""
+PROOF = """\
+[Unit]
+Description=tests in the guest
+
+[Service]
+Type=oneshot
+Environment=PYTHONPATH=/src PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 {environment}
+ExecStart=/opt/v2g/current/bin/python -m pytest -x -p no:cacheprovider --noconftest -c /dev/null --rootdir=/src \\
+    --color=no --basetemp=/var/tmp/pytest --junitxml=/out/result.xml /src/tests/system/{tests}
+ExecStopPost=/bin/systemctl poweroff --no-block
+StandardOutput=append:/out/said
+StandardError=inherit
+TimeoutStartSec=infinity
+"""
+
+
+def need_root() -> None:
+    """Containers, ownership of files and device nodes are root's."""
+    if os.geteuid() != 0:
+        missing("root", "sudo, or a container")
+
+
+def base(packages: str = PACKAGES) -> Path:
+    """The kept system with these packages; made at the first call (a minute, with network)."""
+    need_root()
+    suite = SUITES.get(sys.version_info[:2]) or missing(f"a Debian with Python {sys.version.split()[0]}", "use 3.11")
+    made = CACHE / f"{suite}-{abs(hash_of(packages)):08x}"
+    if made.exists():
+        return made
+    CACHE.mkdir(parents=True, exist_ok=True)
+    unfinished = CACHE / f"{made.name}.{os.getpid()}"
+    command = [tool("mmdebstrap"), "--quiet", "--variant=minbase", f"--include={packages}", suite, str(unfinished)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1800, check=False)
+    if done.returncode != 0:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        missing(f"a Debian {suite}", f"mmdebstrap could not make it: {done.stderr.strip()[-300:]}")
+    unfinished.rename(made)
+    return made
+
+
+def hash_of(text: str) -> int:
+    """The same in every run."""
+    return int.from_bytes(text.encode(), "big") % 0xFFFF_FFFB
+
+
+def copy_of(root: Path, to: Path) -> Path:
+    """A system to be changed, with a name of its own."""
+    subprocess.run(["cp", "-a", root, to], check=True)
+    (to / "etc/machine-id").write_text(secrets.token_hex(16) + "\n")  # a container with none does not boot
+    return to
+
+
+def install_tree(root: Path) -> None:
+    """The files of an installation, and this very build as its program: what `make install` makes, without pip."""
+    env = {**os.environ, "DESTDIR": str(root)}
+    subprocess.run([ROOT / "systemd/install", "files"], env=env, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(["chroot", root, "python3", "-m", "venv", "--without-pip", f"/{RELEASE}"], check=True)
+    (packages,) = (root / RELEASE / "lib").glob("python3.*/site-packages")
+    for part in PARTS:
+        shutil.copytree(ROOT / part, packages / part, ignore=shutil.ignore_patterns("*.c", "__pycache__"))
+    subprocess.run(["chroot", root, "python3", "-m", "compileall", "-q", f"/{packages.relative_to(root)}"], check=True)
+    (packages / "dependencies.pth").write_text(f"/{DEPENDENCIES}\n")
+    command = root / RELEASE / "bin/v2g"
+    command.write_text(f"#!/{RELEASE}/bin/python\nimport sys\nfrom controller.cli import main\nsys.exit(main())\n")
+    command.chmod(0o755)
+    (root / "opt/v2g/current").symlink_to(Path(RELEASE).name)
+    (root / DEPENDENCIES).mkdir()
+
+
+def add_tests(root: Path, out: Path, tests: str, **environment: str) -> None:
+    """tests: a file of this folder, run by the unit v2g-proof as root; out: where it is heard of."""
+    source = root / "src/tests/system"
+    source.mkdir(parents=True)
+    for name in ("__init__.py", "system/__init__.py", "system/guest_words.py", f"system/{tests}"):
+        shutil.copy(ROOT / "tests" / name, root / "src/tests" / name)
+    unit = PROOF.format(tests=tests, environment=" ".join(f"{name}={text}" for name, text in environment.items()))
+    (root / "etc/systemd/system/v2g-proof.service").write_text(unit)
+    (root / "out").mkdir()
+    out.mkdir(parents=True, exist_ok=True)
+
+
+def boot(root: Path, out: Path, tests: str) -> str:
+    """Run the guest to its end in a container; what it has said on its console."""
+    nspawn = tool("systemd-nspawn")
+    add_tests(root, out, tests)
+    guest = subprocess.Popen(
+        [nspawn, "--quiet", "-D", root, "--register=no", "--keep-unit", "--private-network", "--console=pipe",
+         f"--machine=v2g-{secrets.token_hex(4)}", f"--bind={out}:/out", f"--bind-ro={LIBRARIES}:/{DEPENDENCIES}",
+         "--boot", "systemd.unit=v2g-proof.service"],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    try:
+        return guest.communicate(timeout=LONGEST_S)[0]
+    except subprocess.TimeoutExpired:
+        return f"the guest did not end within {LONGEST_S:g} s"
+    finally:
+        if guest.poll() is None:
+            guest.kill()
+            guest.wait()
+
+
+def boot_kernel(root: Path, out: Path, tests: str) -> str:
+    """The same with a kernel of its own, which grants what a container refuses."""
+    add_tests(root, out, tests)
+    init = root / "sbin/v2g-init"
+    init.write_text(INIT.format(out=out, libraries=LIBRARIES, dependencies=DEPENDENCIES))
+    init.chmod(0o755)
+    return uml.boot(out, root, "/sbin/v2g-init", "systemd.unit=v2g-proof.service")
