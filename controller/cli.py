@@ -30,6 +30,7 @@ COMMANDS = {
     "telemetry": "Send a controller's records to journal, outbox and MQTT.",
     "bridge": "Store what sites send over MQTT: InfluxDB or SQLite.",
     "check": "Check a site file: every setting with range and source; timing.",
+    "site": "Bring a site file of an older program up to date: shows what would change, writes only when told.",
     "scan": "Which known device answers on a serial line, at an address, in a network.",
     "compute": "Answer a table of grid values in virtual time: CSV in, CSV out.",
     "replay": "Compute a journal again and demand equal bits.",
