@@ -51,6 +51,9 @@ class House:
 
     def start_all(self) -> None:
         SITE_FILE.write_text(SITE)
+        self.start_devices()
+
+    def start_devices(self) -> None:
         self.start("grid", "--trace", str(self.folder / "grid.csv"), "--v-nom", "240")
         self.start("meter", "--port", "5020")
         self.start_inverter()

@@ -22,10 +22,12 @@ ROOT = Path(__file__).parents[2]
 CACHE = Path(os.environ.get("V2G_CACHE", Path.home() / ".cache/v2g"))
 SUITES = {(3, 11): "bookworm", (3, 13): "trixie"}  # the Debian with this Python: compiled modules fit its own
 PACKAGES = "systemd,systemd-sysv,dbus,udev,python3,python3-venv,iproute2,kmod,procps"
+COMPILER = "make,git,gcc,libc6-dev,python3-dev"
 LONGEST_S = 300.0
+PYTHON = "/opt/v2g/current/bin/python"
 RELEASE = "opt/v2g/under-test"
 PARTS = ("cython_core", "drivers", "controller", "config")
-DEPENDENCIES = "opt/v2g/dependencies"
+DEPENDENCIES = "srv/dependencies"
 LIBRARIES = sysconfig.get_path("purelib")
 INIT = """\
 #!/bin/sh
@@ -41,8 +43,8 @@ Description=tests in the guest
 
 [Service]
 Type=oneshot
-Environment=PYTHONPATH=/src PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 {environment}
-ExecStart=/opt/v2g/current/bin/python -m pytest -x -p no:cacheprovider --noconftest -c /dev/null --rootdir=/src \\
+Environment=PYTHONPATH=/src:/srv/dependencies PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 {environment}
+ExecStart={python} -m pytest -x -p no:cacheprovider --noconftest -c /dev/null --rootdir=/src \\
     --color=no --basetemp=/var/tmp/pytest --junitxml=/out/result.xml /src/tests/system/{tests}
 ExecStopPost=/bin/systemctl poweroff --no-block
 StandardOutput=append:/out/said
@@ -61,7 +63,7 @@ def base(packages: str = PACKAGES) -> Path:
     """The kept system with these packages; made at the first call (a minute, with network)."""
     need_root()
     suite = SUITES.get(sys.version_info[:2]) or missing(f"a Debian with Python {sys.version.split()[0]}", "use 3.11")
-    made = CACHE / f"{suite}-{abs(hash_of(packages)):08x}"
+    made = CACHE / f"{suite}-{hash_of(packages):08x}"
     if made.exists():
         return made
     CACHE.mkdir(parents=True, exist_ok=True)
@@ -72,6 +74,21 @@ def base(packages: str = PACKAGES) -> Path:
         shutil.rmtree(unfinished, ignore_errors=True)
         missing(f"a Debian {suite}", f"mmdebstrap could not make it: {done.stderr.strip()[-300:]}")
     unfinished.rename(made)
+    return made
+
+
+def wheels() -> Path:
+    """Every locked package as a file, so that a guest needs no network; fetched once."""
+    lock = ROOT / f"locks/{'py311' if sys.version_info < (3, 13) else 'py313'}.txt"
+    made = CACHE / f"wheels-{hash_of(lock.read_text()):08x}"
+    if not made.exists():
+        unfinished = CACHE / f"{made.name}.{os.getpid()}"
+        pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet", "--require-hashes"]
+        done = subprocess.run([*pip, "-r", lock, "-d", unfinished], capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            missing("the locked packages", f"pip could not fetch them: {done.stderr.strip()[-300:]}")
+        unfinished.rename(made)
     return made
 
 
@@ -101,25 +118,29 @@ def install_tree(root: Path) -> None:
     command.write_text(f"#!/{RELEASE}/bin/python\nimport sys\nfrom controller.cli import main\nsys.exit(main())\n")
     command.chmod(0o755)
     (root / "opt/v2g/current").symlink_to(Path(RELEASE).name)
-    (root / DEPENDENCIES).mkdir()
 
 
-def add_tests(root: Path, out: Path, tests: str, **environment: str) -> None:
+def add_tests(root: Path, out: Path, tests: str, python: str = PYTHON, **environment: str) -> None:
     """tests: a file of this folder, run by the unit v2g-proof as root; out: where it is heard of."""
+    (root / DEPENDENCIES).mkdir()
     source = root / "src/tests/system"
     source.mkdir(parents=True)
     for name in ("__init__.py", "system/__init__.py", "system/guest_words.py", f"system/{tests}"):
         shutil.copy(ROOT / "tests" / name, root / "src/tests" / name)
-    unit = PROOF.format(tests=tests, environment=" ".join(f"{name}={text}" for name, text in environment.items()))
+    unit = PROOF.format(
+        python=python, tests=tests, environment=" ".join(f"{name}={text}" for name, text in environment.items())
+    )
     (root / "etc/systemd/system/v2g-proof.service").write_text(unit)
     (root / "out").mkdir()
     out.mkdir(parents=True, exist_ok=True)
 
 
-def boot(root: Path, out: Path, tests: str) -> str:
+def boot(
+    root: Path, out: Path, tests: str, python: str = PYTHON, longest_s: float = LONGEST_S, **environment: str
+) -> str:
     """Run the guest to its end in a container; what it has said on its console."""
     nspawn = tool("systemd-nspawn")
-    add_tests(root, out, tests)
+    add_tests(root, out, tests, python, **environment)
     guest = subprocess.Popen(
         [nspawn, "--quiet", "-D", root, "--register=no", "--keep-unit", "--private-network", "--console=pipe",
          f"--machine=v2g-{secrets.token_hex(4)}", f"--bind={out}:/out", f"--bind-ro={LIBRARIES}:/{DEPENDENCIES}",
@@ -127,9 +148,9 @@ def boot(root: Path, out: Path, tests: str) -> str:
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     try:
-        return guest.communicate(timeout=LONGEST_S)[0]
+        return guest.communicate(timeout=longest_s)[0]
     except subprocess.TimeoutExpired:
-        return f"the guest did not end within {LONGEST_S:g} s"
+        return f"the guest did not end within {longest_s:g} s"
     finally:
         if guest.poll() is None:
             guest.kill()

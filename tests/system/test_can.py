@@ -13,7 +13,7 @@ import pytest
 
 from tests.need import tool
 from tests.system import uml
-from tests.system.guests import Results, assert_passed, results_of, names_of_tests
+from tests.system.guests import Results, assert_passed, names_of_tests, results_of
 
 ROOT = Path(__file__).parents[2]
 GUEST = Path(__file__).with_name("can_guest.py")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.system import roots
-from tests.system.guests import Results, assert_passed, results_of, names_of_tests
+from tests.system.guests import Results, assert_passed, names_of_tests, results_of
 
 HERE = Path(__file__).parent
 GUEST, RIGHTS = HERE / "systemd_guest.py", HERE / "rights_guest.py"
