@@ -104,6 +104,19 @@ def copy_of(root: Path, to: Path) -> Path:
     return to
 
 
+def git(*words: str) -> bytes:
+    """Of this tree; nothing where it is no clone."""
+    return subprocess.run(["git", "-C", ROOT, *words], capture_output=True, check=False).stdout
+
+
+def copy_sources(to: Path) -> None:
+    """This tree as it is now, without what was built."""
+    for file in git("ls-files", "-z", "--cached", "--others", "--exclude-standard").decode().split("\0"):
+        if file and (ROOT / file).is_file():
+            (to / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / file, to / file)
+
+
 def install_tree(root: Path) -> None:
     """The files of an installation, and this very build as its program: what `make install` makes, without pip."""
     env = {**os.environ, "DESTDIR": str(root)}

@@ -21,27 +21,18 @@ FIRST = "bfb2383"  # has systemd/install
 LONGEST_S = 3600.0
 
 
-def git(*words: str) -> bytes:
-    return subprocess.run(["git", "-C", roots.ROOT, *words], capture_output=True, check=False).stdout
-
-
 def older() -> str:
     """The last release, but not this very commit."""
-    tag = git("describe", "--tags", "--abbrev=0", "--match=v*", "HEAD^").decode().strip()
-    commit = git("rev-parse", "--verify", "--quiet", f"{tag or FIRST}^{{commit}}").decode().strip()
+    tag = roots.git("describe", "--tags", "--abbrev=0", "--match=v*", "HEAD^").decode().strip()
+    commit = roots.git("rev-parse", "--verify", "--quiet", f"{tag or FIRST}^{{commit}}").decode().strip()
     return commit or missing(f"the older commit {FIRST}", "a clone with its history")
 
 
 def add_trees(root: Path) -> None:
     """An older commit, and this tree as it is now."""
-    for name in ("old", "new"):
-        (root / "trees" / name).mkdir(parents=True)
-    subprocess.run(["tar", "-x", "-C", root / "trees/old"], input=git("archive", older()), check=True)
-    for file in git("ls-files", "-z", "--cached", "--others", "--exclude-standard").decode().split("\0"):
-        source, target = roots.ROOT / file, root / "trees/new" / file
-        if file and source.is_file():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(source, target)
+    (root / "trees/old").mkdir(parents=True)
+    subprocess.run(["tar", "-x", "-C", root / "trees/old"], input=roots.git("archive", older()), check=True)
+    roots.copy_sources(root / "trees/new")
 
 
 @pytest.fixture(scope="module")
