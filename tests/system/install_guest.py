@@ -26,8 +26,9 @@ Keys = set[tuple[int, int]]  # epoch, t_ms
 
 
 def make(tree: Path, target: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    ours = {name: text for name, text in os.environ.items() if name != "PYTHONPATH"}  # of these tests alone
     return subprocess.run(
-        ["make", "--no-print-directory", "-C", tree, target], env={**os.environ, **environment}, capture_output=True,
+        ["make", "--no-print-directory", "-C", tree, target], env={**ours, **environment}, capture_output=True,
         text=True, timeout=1800, check=False,
     )  # fmt: skip
 
