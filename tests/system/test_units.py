@@ -152,3 +152,34 @@ def test_a_prefix_that_is_no_folder_of_ours_is_left_alone(tmp_path: Path) -> Non
     (tmp_path / "usr/bin/true").touch()
     assert run(ROOT / "systemd/install", "uninstall", DESTDIR=str(tmp_path), PREFIX="/usr").returncode == 0
     assert (tmp_path / "usr/bin/true").exists()
+
+
+# fmt: off
+SWITCHES = [
+    # in use  new  left behind          why
+    ("",      "1", ["1"],               "the first of all: what was never in use goes"),
+    ("1",     "3", ["1", "3"],          "the one before is the way back"),
+    ("3",     "1", ["1", "3"],          "an older one again"),
+    ("2",     "2", ["1", "2", "3"],     "the same again: nothing is touched"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("before", "new", "left", "why"), SWITCHES, ids=[c[-1] for c in SWITCHES])
+def test_the_build_before_stays_and_older_ones_go(
+    before: str, new: str, left: list[str], why: str, tmp_path: Path
+) -> None:
+    """The switch alone, over builds laid out by hand; a folder that is no build of ours stays."""
+    home = tmp_path / "opt/v2g"
+    for build in ("1", "2", "3"):
+        (home / build).mkdir(parents=True)
+        (home / build / "complete").touch()
+    (home / "notes").mkdir()
+    if before:
+        (home / "current").symlink_to(before)
+    script = (ROOT / "systemd/install").read_text()
+    switch = script[script.index("switch() {") : script.index("install_all() {")]
+    done = run("sh", "-euc", f"DESTDIR={tmp_path} PREFIX=/opt/v2g name={new}\n{switch}\nswitch")
+    assert done.returncode == 0, done.stderr
+    assert (home / "current").readlink() == Path(new)
+    assert sorted(p.name for p in home.iterdir()) == [*left, "current", "notes"], why
