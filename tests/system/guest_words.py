@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from controller.processes import Family
@@ -58,15 +59,21 @@ class House:
         self.start("meter", "--port", "5020")
         self.start_inverter()
 
-    def stop_all(self) -> None:
-        systemctl("stop", "v2g", "v2g-telemetry")
-        self.family.stop()
-
     def charges(self, watts: float = CHARGE_W) -> bool:
         return abs(self.bar.get("p_w") + watts) < SMALL_W
 
     def rests(self) -> bool:
         return abs(self.bar.get("p_w")) < SMALL_W
+
+
+@contextmanager
+def simulated(folder: Path) -> Iterator[House]:
+    """Devices that run, and the site file that names them; at the end all services are stopped."""
+    house = House(folder)
+    house.start_all()
+    yield house
+    systemctl("stop", "v2g", "v2g-telemetry")
+    house.family.stop()
 
 
 # ---- words of systemd ----

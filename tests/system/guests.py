@@ -1,12 +1,32 @@
-"""Tests that run inside a booted guest: which there are, and what became of each, by its JUnit file."""
+"""Tests that run inside a booted guest: its life, which there are, and what became of each, by its JUnit file."""
 
 from __future__ import annotations
 
 import ast
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
 Results = dict[str, list[tuple[str, str]]]  # test -> [(its case, what went wrong or nothing)]
+
+
+def run_guest(command: Sequence[str | Path], longest_s: float, environment: Mapping[str, str] = os.environ) -> str:
+    """To its end, or to ours; what it has printed."""
+    guest = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        start_new_session=True, env=environment,
+    )  # fmt: skip
+    try:
+        return guest.communicate(timeout=longest_s)[0]
+    except subprocess.TimeoutExpired:
+        return f"the guest did not end within {longest_s:g} s"
+    finally:
+        if guest.poll() is None:
+            os.killpg(guest.pid, signal.SIGKILL)
+            guest.wait()
 
 
 def names_of_tests(guest: Path) -> list[str]:

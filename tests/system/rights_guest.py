@@ -12,17 +12,27 @@ from pathlib import Path
 import pytest
 
 from cython_core.realtime.ring import RingReader
-from tests.system.guest_words import CAN_DROP_IN, READY_S, RUN, House, active, pid, probed, said, systemctl, wait_for
+from tests.system.guest_words import (
+    CAN_DROP_IN,
+    READY_S,
+    RUN,
+    House,
+    active,
+    pid,
+    probed,
+    said,
+    simulated,
+    systemctl,
+    wait_for,
+)
 
 FIFO, POLICY, PRIORITY = 1, 38, 37  # SCHED_FIFO; fields of /proc/PID/stat behind the name, from 0
 
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    home = House(tmp_path_factory.mktemp("house"))
-    home.start_all()
-    yield home
-    home.stop_all()
+    with simulated(tmp_path_factory.mktemp("house")) as home:
+        yield home
 
 
 def test_real_time_without_a_capability(house: House) -> None:

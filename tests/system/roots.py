@@ -17,6 +17,7 @@ from pathlib import Path
 
 from tests.need import missing, tool
 from tests.system import uml
+from tests.system.guests import run_guest
 
 ROOT = Path(__file__).parents[2]
 CACHE = Path(os.environ.get("V2G_CACHE", Path.home() / ".cache/v2g"))
@@ -154,20 +155,10 @@ def boot(
     """Run the guest to its end in a container; what it has said on its console."""
     nspawn = tool("systemd-nspawn")
     add_tests(root, out, tests, python, **environment)
-    guest = subprocess.Popen(
-        [nspawn, "--quiet", "-D", root, "--register=no", "--keep-unit", "--private-network", "--console=pipe",
-         f"--machine=v2g-{secrets.token_hex(4)}", f"--bind={out}:/out", f"--bind-ro={LIBRARIES}:/{DEPENDENCIES}",
-         "--boot", "systemd.unit=v2g-proof.service"],
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
-    try:
-        return guest.communicate(timeout=longest_s)[0]
-    except subprocess.TimeoutExpired:
-        return f"the guest did not end within {longest_s:g} s"
-    finally:
-        if guest.poll() is None:
-            guest.kill()
-            guest.wait()
+    command: list[str | Path] = [nspawn, "--quiet", "-D", root, "--register=no", "--keep-unit", "--private-network", "--console=pipe",
+               f"--machine=v2g-{secrets.token_hex(4)}", f"--bind={out}:/out", f"--bind-ro={LIBRARIES}:/{DEPENDENCIES}",
+               "--boot", "systemd.unit=v2g-proof.service"]  # fmt: skip
+    return run_guest(command, longest_s)
 
 
 def boot_kernel(root: Path, out: Path, tests: str) -> str:

@@ -34,6 +34,7 @@ from tests.system.guest_words import (
     pid,
     probed,
     said,
+    simulated,
     systemctl,
     wait_for,
 )
@@ -43,10 +44,8 @@ BACK_S = 3.0  # a process killed is active again, on a processor of its own: the
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    home = House(tmp_path_factory.mktemp("house"))
-    home.start_all()
-    yield home
-    home.stop_all()
+    with simulated(tmp_path_factory.mktemp("house")) as home:
+        yield home
 
 
 def stretch() -> float:

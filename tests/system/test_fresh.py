@@ -20,7 +20,7 @@ from tests.system import roots
 pytestmark = pytest.mark.nightly
 LONGEST_S = 3600.0
 OF_THE_NETWORK = re.compile("(https?|no|all)_proxy|SSL_CERT_FILE|PIP_CERT", re.IGNORECASE)
-FILES = ("etc/resolv.conf", "etc/ssl/certs/ca-certificates.crt", "etc/apt/apt.conf.d")
+FILES = ("etc/resolv.conf", "etc/ssl/certs/ca-certificates.crt")
 
 
 @pytest.fixture(scope="module")

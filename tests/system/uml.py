@@ -6,11 +6,11 @@ Debian: user-mode-linux. It sees the host's files (hostfs) and nothing of its ne
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 from pathlib import Path
 
 from tests.need import tool
+from tests.system.guests import run_guest
 
 LONGEST_S = 300.0  # 20 to 60 on a machine with nothing else to do
 
@@ -26,17 +26,6 @@ def whole_registers(folder: Path) -> str:
 def boot(folder: Path, root: Path, init: str, *parameters: str) -> str:
     """Run the guest to its end; what it has printed. init: a path below root; parameters: more of the kernel's line."""
     kernel = tool("linux.uml", "apt-get install user-mode-linux")
-    guest = subprocess.Popen(
-        [kernel, "mem=512M", "rootfstype=hostfs", f"rootflags={root}", "rw", f"init={init}", "con=null",
-         "con0=null,fd:1", "ssl=null", "quiet", *parameters],
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
-        env={**os.environ, "TMPDIR": str(folder), "LD_PRELOAD": whole_registers(folder)},
-    )  # fmt: skip
-    try:
-        return guest.communicate(timeout=LONGEST_S)[0]
-    except subprocess.TimeoutExpired:
-        return f"the guest did not end within {LONGEST_S:g} s"
-    finally:
-        if guest.poll() is None:
-            os.killpg(guest.pid, signal.SIGKILL)
-            guest.wait()
+    command = [kernel, "mem=512M", "rootfstype=hostfs", f"rootflags={root}", "rw", f"init={init}", "con=null",
+               "con0=null,fd:1", "ssl=null", "quiet", *parameters]  # fmt: skip
+    return run_guest(command, LONGEST_S, {**os.environ, "TMPDIR": str(folder), "LD_PRELOAD": whole_registers(folder)})
