@@ -100,11 +100,11 @@ def said(unit: str = "v2g") -> str:
     ).stdout
 
 
-def wait_for(claim: Callable[[], bool], seconds: float, what: str) -> None:
+def wait_for(claim: Callable[[], bool], seconds: float, what: str, unit: str = "v2g") -> None:
     end = time.monotonic() + seconds
     while not claim():
         assert time.monotonic() < end, (
-            f"{what}: not within {seconds:g} s\n{systemctl('status', 'v2g').stdout}\n{said()}"
+            f"{what}: not within {seconds:g} s\n{systemctl('status', unit).stdout}{said(unit)}"
         )
         time.sleep(0.02)
 

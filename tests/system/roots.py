@@ -155,9 +155,10 @@ def boot(
     """Run the guest to its end in a container; what it has said on its console."""
     nspawn = tool("systemd-nspawn")
     add_tests(root, out, tests, python, **environment)
-    command: list[str | Path] = [nspawn, "--quiet", "-D", root, "--register=no", "--keep-unit", "--private-network", "--console=pipe",
-               f"--machine=v2g-{secrets.token_hex(4)}", f"--bind={out}:/out", f"--bind-ro={LIBRARIES}:/{DEPENDENCIES}",
-               "--boot", "systemd.unit=v2g-proof.service"]  # fmt: skip
+    folders = (f"--bind={out}:/out", f"--bind-ro={LIBRARIES}:/{DEPENDENCIES}")
+    command = [nspawn, "--quiet", f"--directory={root}", f"--machine=v2g-{secrets.token_hex(4)}", "--register=no",
+               "--keep-unit", "--private-network", "--console=pipe", *folders, "--boot",
+               "systemd.unit=v2g-proof.service"]  # fmt: skip
     return run_guest(command, longest_s)
 
 

@@ -1,7 +1,7 @@
 """Real systemd as process 1 with the installed units: a small Debian is booted, and tests run in it, each one here.
 
 Made once by mmdebstrap, then booted without a network: systemd_guest.py by systemd-nspawn; rights_guest.py, at night,
-with a kernel of its own, because a container grants neither real time nor locked memory.
+with a kernel of its own, because a container grants neither real time nor locked memory; demo_guest.py at night too.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from tests.system import roots
 from tests.system.guests import Results, assert_passed, names_of_tests, results_of
 
 HERE = Path(__file__).parent
-GUEST, RIGHTS = HERE / "systemd_guest.py", HERE / "rights_guest.py"
+GUEST, RIGHTS, DEMO = (HERE / f"{name}_guest.py" for name in ("systemd", "rights", "demo"))
 
 
 @pytest.fixture(scope="module")
@@ -25,10 +25,19 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+def in_container(installed: Path, guest: Path) -> Results:
+    root, out = roots.copy_of(installed, installed.with_name(guest.stem)), installed.with_name(f"{guest.stem}.out")
+    return results_of(out / "result.xml", roots.boot(root, out, guest.name))
+
+
 @pytest.fixture(scope="module")
 def results(installed: Path) -> Results:
-    root, out = roots.copy_of(installed, installed.with_name("container")), installed.with_name("container.out")
-    return results_of(out / "result.xml", roots.boot(root, out, GUEST.name))
+    return in_container(installed, GUEST)
+
+
+@pytest.fixture(scope="module")
+def of_demo(installed: Path) -> Results:
+    return in_container(installed, DEMO)
 
 
 @pytest.fixture(scope="module")
@@ -46,3 +55,9 @@ def test_in_the_container(name: str, results: Results) -> None:
 @pytest.mark.parametrize("name", names_of_tests(RIGHTS))
 def test_with_a_kernel_of_its_own(name: str, of_kernel: Results) -> None:
     assert_passed(of_kernel, name)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", names_of_tests(DEMO))
+def test_the_demonstration(name: str, of_demo: Results) -> None:
+    assert_passed(of_demo, name)
