@@ -17,7 +17,8 @@ PACKAGES := cython_core drivers controller config
 GATES   := tests/test_layers.py tests/test_records_mirror.py tests/test_hot_path.py tests/test_docs.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check system nightly arm64 mutants coverage bench unit build format deps-system lock clean
+.PHONY: help demo test check system nightly arm64 mutants coverage bench unit build format deps-system lock install
+.PHONY: uninstall release clean
 .DELETE_ON_ERROR:
 
 help:  ## this list
@@ -69,6 +70,15 @@ deps-system:  ## install the tools of `make system` and `make arm64` (lists, ask
 
 lock:  ## renew the lock files (PYTHONS="python3.11 python3.13"; needs the network)
 	@for python in $(or $(PYTHONS),python3.11 python3.13); do .ci/lock $$python || exit 1; done
+
+install:  ## as root: services on this machine, in shadow mode; again: an upgrade (PREFIX= DESTDIR= WHEEL=; systemd/README.md)
+	@systemd/install install
+
+uninstall:  ## as root: remove program and services; site files, journal and outbox stay
+	@systemd/install uninstall
+
+release: $(STAMPS)/dev $(STAMPS)/built  ## dist/: sdist, wheel, SBOM, changelog section, checksums; from a clean tree with its tag
+	@$(PY) .ci/release.py $(ARGS)
 
 clean:  ## remove what was built and installed here
 	rm -rf .venv .venv-* .stamps build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -13,7 +13,7 @@ import sys
 import textwrap
 from collections.abc import Sequence
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
+from typing import NoReturn
 
 from controller.errors import InputError
 from controller.logs import for_journal, log_line
@@ -31,6 +31,7 @@ COMMANDS = {
     "bridge": "Store what sites send over MQTT: InfluxDB, VictoriaMetrics or SQLite.",
     "export": "Copy stored telemetry out of SQLite: to a CSV file, or into a server.",
     "check": "Check a site file: every setting with range and source; timing.",
+    "site": "Bring a site file of an older program up to date: shows what would change, writes only when told.",
     "scan": "Which known device answers on a serial line, at an address, in a network, or speaks on a CAN interface.",
     "commission": "Measure a site's devices: in shadow, then with one small pulse each way; its plant card.",
     "compute": "Answer a table of grid values in virtual time: CSV in, CSV out.",
@@ -47,11 +48,14 @@ COMMANDS = {
 }
 
 
-def program_version() -> str:
-    try:
-        return version("v2g-controller")
-    except PackageNotFoundError:
-        return "unknown (not installed)"
+class Version(argparse.Action):
+    """--version. The compiled core is only looked at when somebody asks."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        from controller.build import about
+
+        print(f"v2g {about()}")
+        parser.exit()
 
 
 def module_of(command: str) -> str:
@@ -76,7 +80,7 @@ def parser_for(chosen: str | None) -> argparse.ArgumentParser:
         epilog=overview(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"v2g {program_version()}")
+    parser.add_argument("--version", action=Version, nargs=0, help="version, commit and compiled core; then stop")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, line in COMMANDS.items():
         command = commands.add_parser(name, description=line)

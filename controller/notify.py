@@ -1,7 +1,7 @@
 """systemd's sd_notify over a datagram socket.
 
 notify("READY=1", "STATUS=...") does nothing without NOTIFY_SOCKET. WATCHDOG=1 must come from the control loop's own
-progress, never from a timer. Source: sd_notify(3), sd_watchdog_enabled(3).
+progress, never from a timer. Source: sd_notify(3).
 """
 
 from __future__ import annotations
@@ -30,13 +30,3 @@ def notify(*states: str, environ: Mapping[str, str] = os.environ) -> bool:
     finally:
         channel.close()
     return True
-
-
-def watchdog_s(environ: Mapping[str, str] = os.environ) -> float | None:
-    """The time in which systemd wants WATCHDOG=1, or None: feed it at half of that."""
-    usec, pid = environ.get("WATCHDOG_USEC", ""), environ.get("WATCHDOG_PID", "")
-    if not (usec.isascii() and usec.isdigit() and int(usec) > 0):
-        return None
-    if pid and pid != str(os.getpid()):  # meant for another process of the unit
-        return None
-    return int(usec) / 1e6

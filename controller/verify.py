@@ -33,7 +33,7 @@ class Verdict:
     def holds(self) -> str:
         """For people."""
         if self.newest is None:
-            return "nothing of it holds"
+            return "holds nowhere"
         return f"holds up to n = {self.newest.n}, {utc(self.newest.t_ms)}, hash {self.newest.hash}"
 
 

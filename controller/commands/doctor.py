@@ -17,6 +17,7 @@ from controller.doctor import Subject, examine, refused
 from controller.doctor.answers import ask
 from controller.doctor.finding import SHORT, UNKNOWN, Finding, Host
 from controller.doctor.selftest import SelfTest, judge, length_s, measure
+from controller.doctor.service import SITE_FILE
 from controller.progress import Progress
 from controller.site import load_site
 from cython_core.realtime.host import IdleStates
@@ -38,11 +39,14 @@ exit codes:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """[SITE] [--json] [--no-self-test] [--seconds S]"""
+    """[SITE] [--system] [--json] [--no-self-test] [--seconds S]"""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EPILOG
     parser.add_argument(
         "site", type=Path, nargs="?", help="look at this site's step, folders and devices (a file, or a name)"
+    )
+    parser.add_argument(
+        "--system", action="store_true", help=f"look at the installed services too; SITE is {SITE_FILE} unless given"
     )
     parser.add_argument("--json", action="store_true", help="for programs: one JSON object on stdout")
     parser.add_argument("--no-self-test", action="store_true", help="do not measure how late steps are")
@@ -64,9 +68,10 @@ def duration(text: str) -> float:
 
 def run(args: argparse.Namespace) -> int:
     """0, or 3 when the site insists on a right that is refused."""
-    subject = Subject.of_site(load_site(args.site)) if args.site else Subject()
+    path = args.site or (Path(SITE_FILE) if args.system and Path(SITE_FILE).exists() else None)
+    subject = Subject.of_site(load_site(path)) if path else Subject()
     idle = IdleStates()
-    findings = examine(Host(), ask(idle), subject)
+    findings = examine(Host(), ask(idle), subject, args.system)
     tests = [] if args.no_self_test else self_test(subject, args.seconds)
     idle.close()
     findings += [judge(t, subject.where("period_ms")) for t in tests if t.period_ms == subject.period_ms]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from controller.doctor import board, processor, room
+from controller.doctor import board, processor, room, service
 from controller.doctor.answers import Answers
 from controller.doctor.finding import SHORT, Finding, Host
 from controller.site import Site
@@ -42,8 +42,8 @@ class Subject:
         return f"at {self.site.where(key)}" if key in self.site.origins else f"in {self.site.path}"
 
 
-def examine(host: Host, answers: Answers, subject: Subject) -> list[Finding]:
-    """Every check."""
+def examine(host: Host, answers: Answers, subject: Subject, system: bool = False) -> list[Finding]:
+    """Every check. system: those of services that start with the board, too."""
     return [
         processor.kernel(host, answers),
         processor.priority(host, answers),
@@ -61,6 +61,7 @@ def examine(host: Host, answers: Answers, subject: Subject) -> list[Finding]:
         room.swap(host, answers),
         *board.throttling(host, answers),
         board.watchdog(host),
+        *(service.services(host, answers, subject.site) if system else ()),
     ]
 
 

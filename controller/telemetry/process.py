@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from controller.buswatch import NAME as BUSES
+from controller.notify import notify
 from controller.seal import Seal
 from controller.telemetry.buses import Sets, read_told, sets_of
 from controller.telemetry.delivery import Delivery
@@ -97,6 +98,7 @@ class Telemetry:
         if now_ms - self._status_ms >= STATUS_MS:
             self._status_ms = now_ms
             self.write_status(now_ms)
+            notify("READY=1", "WATCHDOG=1")  # each second anew: by this turn, never by a timer
 
     def finish(self, now_ms: int, now: Reading | None = None) -> None:
         """Take what is left, close the open window, hand over once more."""

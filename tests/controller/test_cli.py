@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import ast
 import os
+import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +17,7 @@ import pytest
 
 import controller.commands
 from controller import cli
+from controller.build import VERSION
 from controller.errors import InputError
 from controller.site import SiteError
 from cython_core.settings import SettingError
@@ -59,7 +62,12 @@ def test_help_imports_no_command_and_nothing_heavy() -> None:
 def test_version() -> None:
     done = v2g("--version")
     assert done.returncode == 0
-    assert done.stdout.startswith("v2g ")
+    assert re.fullmatch(r"v2g \d+\.\d+\.\d+, commit ([0-9a-f]{12}(-dirty)?|unknown), core [0-9a-f]{12}\n", done.stdout)
+
+
+def test_the_version_stands_twice_and_is_the_same() -> None:
+    """pyproject.toml is read when it is built, controller.build when it runs, from a tree that is not installed too."""
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == VERSION
 
 
 # fmt: off

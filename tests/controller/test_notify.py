@@ -1,15 +1,14 @@
-"""sd_notify against a real datagram socket, and the watchdog's time."""
+"""sd_notify against a real datagram socket."""
 
 from __future__ import annotations
 
-import os
 import secrets
 import socket
 from pathlib import Path
 
 import pytest
 
-from controller.notify import notify, watchdog_s
+from controller.notify import notify
 
 
 def listening(address: str) -> socket.socket:
@@ -54,22 +53,3 @@ def test_a_listener_that_reads_nothing_does_not_block_us(tmp_path: Path) -> None
         sent = [notify("WATCHDOG=1", environ={"NOTIFY_SOCKET": str(tmp_path / "notify")}) for _ in range(2000)]
     assert sent[0]
     assert not sent[-1]
-
-
-# fmt: off
-WATCHDOGS = [
-    # environment                                                     seconds  why
-    ({"WATCHDOG_USEC": "2000000"},                                    2.0,     "WatchdogSec=2"),
-    ({"WATCHDOG_USEC": "2000000", "WATCHDOG_PID": str(os.getpid())},  2.0,     "meant for this process"),
-    ({"WATCHDOG_USEC": "2000000", "WATCHDOG_PID": "1"},               None,    "meant for another process"),
-    ({},                                                              None,    "no watchdog"),
-    ({"WATCHDOG_USEC": "0"},                                          None,    "switched off"),
-    ({"WATCHDOG_USEC": "2s"},                                         None,    "not a number"),
-    ({"WATCHDOG_USEC": "²"},                                          None,    "a digit that is no number"),
-]
-# fmt: on
-
-
-@pytest.mark.parametrize(("environ", "seconds", "why"), WATCHDOGS, ids=[c[-1] for c in WATCHDOGS])
-def test_watchdog_time(environ: dict[str, str], seconds: float | None, why: str) -> None:
-    assert watchdog_s(environ) == seconds, why
