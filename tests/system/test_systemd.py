@@ -13,6 +13,7 @@ import pytest
 from tests.system import roots
 from tests.system.guests import Results, assert_passed, names_of_tests, results_of
 
+pytestmark = pytest.mark.nightly  # a Debian is fetched and booted: minutes
 HERE = Path(__file__).parent
 GUEST, RIGHTS, DEMO = (HERE / f"{name}_guest.py" for name in ("systemd", "rights", "demo"))
 
@@ -51,13 +52,11 @@ def test_in_the_container(name: str, results: Results) -> None:
     assert_passed(results, name)
 
 
-@pytest.mark.nightly
 @pytest.mark.parametrize("name", names_of_tests(RIGHTS))
 def test_with_a_kernel_of_its_own(name: str, of_kernel: Results) -> None:
     assert_passed(of_kernel, name)
 
 
-@pytest.mark.nightly
 @pytest.mark.parametrize("name", names_of_tests(DEMO))
 def test_the_demonstration(name: str, of_demo: Results) -> None:
     assert_passed(of_demo, name)
