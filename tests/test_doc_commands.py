@@ -54,6 +54,8 @@ NOT_RUN = [
     ("python -m tests.fuzz *",           "takes half an hour; tests/system/test_fuzz.py is the short form"),
     ("v2g certs *",                      "tests/controller/test_certs.py"),
     ("v2g verify *",                     "wants a record that has grown; tests/controller/test_chain.py"),
+    ("v2g check /etc/v2g/site.yaml",     "the file of an installation; tests/system/test_install.py"),
+    ("v2g site migrate *",               "tests/controller/settings/test_migrate.py"),
     ("v2g export *",                     "tests/controller/telemetry/test_export.py"),
     ("python -m tests.system.losses*",   "takes 7 minutes; tests/system/test_loss.py is the short form"),
     ("python -m tests.performance *",    "takes minutes; tests/performance/test_performance.py is the short form"),
