@@ -1,6 +1,7 @@
 """Build of the compiled core. Flags and directives stand here, once; everything else is in pyproject.toml."""
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -49,8 +50,10 @@ def commit() -> str:
     """Of these sources: as whoever copied them says, as their source distribution says, or as git says."""
     if told := os.environ.get("V2G_COMMIT") or (COMMIT.read_text() if COMMIT.exists() else ""):
         return told
+    if not (Path(".git").exists() and shutil.which("git")):
+        return ""
     asked = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=False)
-    return asked.stdout.strip() if Path(".git").exists() else ""
+    return asked.stdout.strip()
 
 
 class BuildWithCommit(build_py):

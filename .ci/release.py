@@ -68,9 +68,8 @@ def no_section(version: str) -> Iterator[str]:
 
 def section(changelog: str, version: str) -> str | None:
     """The part of one version, without its heading; None: there is none."""
-    found = re.search(
-        rf"^## \[?{re.escape(version)}\]?(?: [^\n]*)?\n(.*?)(?=^## |\Z)", changelog, re.MULTILINE | re.DOTALL
-    )
+    heading = rf"^## \[?{re.escape(version)}\]?(?: [^\n]*)?\n"
+    found = re.search(heading + r"(.*?)(?=^## |\Z)", changelog, re.MULTILINE | re.DOTALL)
     return found[1].strip() + "\n" if found else None
 
 

@@ -7,7 +7,7 @@ Units    in the names; P and Q: + = out of the inverter into the grid. t_ms: sou
 P, Q     measured: the meter's when it sits at the inverter's terminals, else the inverter's own.
 Stale    what is older than "held" is null: a frozen number would pass for a measurement.
 Refresh  of the meter, measured: from one change of its readings to the next, no shorter than its poll.
-Events   start, end (every step up to it is in a frame), clock, settings, state, reasons, lost, frequency_begin/_end,
+Events   start, end (every step up to it is in a frame), clock, overrun, settings, state, reasons, lost, frequency_begin/_end,
          voltage_begin/_end, session_begin/_end, energy_reset (a device's counter has fallen), oscillography (names its
          file): each at its own step and time.
 Energy   e_*: counters (energy.py); energy_out_wh, energy_in_wh: of this window alone.
@@ -139,7 +139,7 @@ class FrameBuilder:
         records = np.concatenate(self._open)
         self._open = []
         drafts = [*self._start(records), *self._clock(records), *self._lost(records)]
-        drafts += [*self._changes(records), *self._states(records), *self._reasons(records)]
+        drafts += [*self._overrun(records), *self._changes(records), *self._states(records), *self._reasons(records)]
         for name, bit, column in SIGNALS:
             drafts += self._grid(records, name, bit, column)
         p_w = self._power(records, "p_w")
@@ -190,6 +190,14 @@ class FrameBuilder:
             return []
         step_ms = (self.offset_ns - self.carry.offset_ns) // 1_000_000
         return [self._event("clock", records[0], step_ms=step_ms, epoch_before=self.carry.epoch)]
+
+    def _overrun(self, records: Records) -> list[Draft]:
+        """Grid points that the loop had to skip, one event a window: at the first of them."""
+        late = records[records["k"] > 1]
+        if not len(late):
+            return []
+        skipped = late["k"] - 1
+        return [self._event("overrun", late[0], skipped=int(skipped.sum()), longest=int(skipped.max()))]
 
     def _changes(self, records: Records) -> list[Draft]:
         """Other settings: which, and from which step on."""

@@ -225,3 +225,11 @@ def test_lost_records_are_counted_and_named(
     lost = [(d.body["n_first"], d.body["n_last"]) for d in frames.flush() if d.name == "lost"]
     assert lost == expected, why
     assert frames.lost == sum(last - first + 1 for first, last in expected)
+
+
+def test_skipped_grid_points_are_an_event_each_window() -> None:
+    frames, rows = builder(Carry(n_last=-1)), records(0, 10)
+    rows["k"] = [1, 1, 3, 1, 2, 1, 1, 1, 1, 1]  # 2 and 1 grid points without a step
+    frames.add(rows)
+    (overrun,) = [d.body for d in frames.flush() if d.name == "overrun"]
+    assert (overrun["n"], overrun["skipped"], overrun["longest"]) == (2, 3, 2)
