@@ -7,9 +7,9 @@ Units    in the names; P and Q: + = out of the inverter into the grid. t_ms: sou
 P, Q     measured: the meter's when it sits at the inverter's terminals, else the inverter's own.
 Stale    what is older than "held" is null: a frozen number would pass for a measurement.
 Refresh  of the meter, measured: from one change of its readings to the next, no shorter than its poll.
-Events   start, end (every step up to it is in a frame), clock, overrun, settings, state, reasons, lost, frequency_begin/_end,
-         voltage_begin/_end, session_begin/_end, energy_reset (a device's counter has fallen), oscillography (names its
-         file): each at its own step and time.
+Events   start, end (every step up to it is in a frame), clock, overrun, settings, state, reasons, lost,
+         frequency_begin/_end, voltage_begin/_end, session_begin/_end, energy_reset (a device's counter has fallen),
+         oscillography (names its file): each at its own step and time.
 Energy   e_*: counters (energy.py); energy_out_wh, energy_in_wh: of this window alone.
 """
 
