@@ -133,6 +133,7 @@ def write_journal(path: Path) -> None:
     writer.close()
 
 
+@pytest.mark.nightly  # a hundred starts of the program
 @pytest.mark.parametrize(("document", "command"), RUN, ids=[f"{d}: {c}" for d, c in RUN])
 def test_it_runs(folder: Path, document: str, command: str) -> None:
     environment = os.environ | {"PATH": f"{folder}/bin:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}

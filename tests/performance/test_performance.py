@@ -13,9 +13,11 @@ from tests.performance.run import modules, pinned, run
 from tests.performance.table import table
 
 pytestmark = pytest.mark.system
+LONG = ("bridge_servers", "loop_telemetry")  # real databases, and processes that are killed again and again
+NAMES = [pytest.param(name, marks=[pytest.mark.nightly] if name in LONG else []) for name in modules()]
 
 
-@pytest.mark.parametrize("name", list(modules()))
+@pytest.mark.parametrize("name", NAMES)
 def test_every_gate_holds(name: str) -> None:
     with pinned():
         rows = list(run([name], quick=True))

@@ -51,9 +51,8 @@ def wait_for_a_frame(rig: Rig) -> None:
     rig.wait_for(lambda: rig.telemetry().get("sent", 0) > sent, READY_S, "a frame delivered")
 
 
-@pytest.mark.parametrize(
-    "cuts", [pytest.param(5, id="5"), pytest.param(100, marks=pytest.mark.nightly, id="100, at night")]
-)
+@pytest.mark.nightly
+@pytest.mark.parametrize("cuts", [pytest.param(5, id="5"), pytest.param(100, id="100")])
 def test_after_a_power_cut_everything_goes_on(tmp_path: Path, cuts: int) -> None:
     random = Random(7)
     state = tmp_path / "rig" / "state"
