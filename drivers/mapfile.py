@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from hashlib import sha256
 from importlib import resources
 from pathlib import Path
@@ -135,8 +136,17 @@ def read_map(name: str, problems: Problems) -> DeviceMap | None:
     for folder in FOLDERS.values():
         file = resources.files("drivers.maps").joinpath(folder, f"{name}.yaml")
         if file.is_file():
-            return _device(parse_yaml(file.read_text(encoding="utf-8"), problems), problems)
+            text = file.read_text(encoding="utf-8")
+            return _of_text(text, problems.file) or _device(parse_yaml(text, problems), problems)
     raise MapError(f"unknown map '{name}'; known: {', '.join(map_names())}, or the path of a .yaml file")
+
+
+@lru_cache(64)
+def _of_text(text: str, file: str) -> DeviceMap | None:
+    """A map without mistakes; read once, because YAML takes its time and a scan looks at all of them."""
+    problems = Problems(file)
+    found = _device(parse_yaml(text, problems), problems)
+    return None if problems else found
 
 
 def _right(found: DeviceMap | None, problems: Problems) -> DeviceMap:
