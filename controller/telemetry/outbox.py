@@ -58,6 +58,7 @@ class Outbox:
         self.tiers = Tiers(path, quick, site)
         self._pending: list[Kept] = []  # without a number yet
         self._added = self._acknowledged = 0
+        self._last: Counters | None = None  # of a closed one
 
     @property
     def id(self) -> str:
@@ -145,7 +146,9 @@ class Outbox:
         return gone
 
     def counters(self) -> Counters:
-        """For the status file and the frames."""
+        """For the status file and the frames; once it is closed, as they were then."""
+        if self._last is not None:
+            return self._last
         tiers = self.tiers
         waiting = sum(tier.rows for tier in tiers.all()) + len(self._pending)
         on_disk = tiers.disk.rows if tiers.disk is not None else 0
@@ -159,6 +162,7 @@ class Outbox:
         self.tiers.retry_ms = 0
         if self._pending and not self.add((), 0):
             log.error("V2G-OUTBOX-DISK %s: %d rows could not be written and are lost", self.path, len(self._pending))
+        self._last = self.counters()
         self.tiers.close()
 
     # ---- rows and their bounds ----
