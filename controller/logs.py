@@ -6,12 +6,14 @@ Source   sd-daemon(3); JOURNAL_STREAM in systemd.exec(5).
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import time
 
 PRIORITIES = {"CRITICAL": 2, "ERROR": 3, "WARNING": 4, "INFO": 6}
 DEBUG_PRIORITY = 7
+GONE = (errno.EIO, errno.EBADF, errno.EPIPE)  # a full disk is none of these: it may have room again
 
 
 def for_journal() -> bool:
@@ -32,5 +34,6 @@ def say(level: str, text: str) -> None:
     """Log without logging. A terminal that has gone away is no reason to stop."""
     try:
         print(log_line(level, text, time.time(), for_journal()), file=sys.stderr, flush=True)
-    except OSError:
-        return
+    except OSError as error:
+        if error.errno in GONE:  # what is still in the buffer would make the exit code 120
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 import sys
 
@@ -47,6 +48,9 @@ def test_a_traceback_stands_below_its_line() -> None:
 
 def test_a_closed_terminal_does_not_end_the_process() -> None:
     code = "import os; from controller.logs import say; say('INFO', '1'); os.close(2); say('INFO', '2'); print('on')"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    buffered = {name: text for name, text in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=buffered, capture_output=True, text=True, timeout=60, check=True
+    )
     assert done.stderr.endswith("Z INFO 1\n")
     assert done.stdout == "on\n"
