@@ -29,7 +29,7 @@ def bridge(path: Path, port: int) -> None:
 
 
 def publisher(path: Path, port: int, total: int) -> None:
-    """One frame each 20 ms, each tenth an event, until `total`; then until all are acknowledged."""
+    """One frame each 20 ms, each tenth an event, until `total`; then until all are acknowledged. Says how many are."""
     outbox, delivery, connection = Outbox(path, "home"), MqttDelivery("home", Access("127.0.0.1", port, 5)), 0
     pump = Pump(outbox, rate_per_s=500.0, silent_ms=700)
     delivery.start()
@@ -43,7 +43,8 @@ def publisher(path: Path, port: int, total: int) -> None:
             connection = delivery.connection
             pump.connected(now_ms)
         for outbox_id, ranges in delivery.acks():
-            pump.acknowledged(outbox_id, ranges, now_ms)
+            if pump.acknowledged(outbox_id, ranges, now_ms):
+                print(f"acknowledged {outbox.counters().acknowledged}", flush=True)
         if delivery.connected:
             delivery.send(pump.due(now_ms))
         time.sleep(EVERY_S)
