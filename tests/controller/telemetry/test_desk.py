@@ -29,6 +29,7 @@ from controller.telemetry.publisher import MqttDelivery
 from cython_core.records import WishSource
 from tests.controller.telemetry.halint import lint
 from tests.controller.telemetry.makers import WALL_MS, MemoryJournal, MemoryRing, records
+from tests.need import tool
 
 PATIENCE_S = 30.0
 
@@ -174,6 +175,7 @@ def test_each_command_has_its_answer_at_the_broker_and_only_right_ones_have_powe
 
 
 def test_what_the_broker_had_kept_is_refused_at_each_connection(rig: Rig) -> None:
+    tool("mosquitto")  # amqtt keeps too little for this
     rig.stop()
     rig.client.command("power", retain=True, p_w=2000)
     rig.start()
@@ -183,6 +185,7 @@ def test_what_the_broker_had_kept_is_refused_at_each_connection(rig: Rig) -> Non
 
 
 def test_a_restart_of_telemetry_lets_nothing_in_twice(rig: Rig) -> None:
+    tool("mosquitto")  # amqtt keeps too little for this
     payload = rig.client.command("power", p_w=1000)
     rig.wait_for(lambda: len(rig.answers()) == 1, "its answer")
     rig.stop()
@@ -200,6 +203,7 @@ def test_another_sites_commands_do_not_arrive(rig: Rig) -> None:
 
 
 def test_home_assistant_is_told_at_each_connection_and_at_its_birth(rig: Rig) -> None:
+    tool("mosquitto")  # amqtt keeps too little for this
     topic = "homeassistant/device/v2g_home/config"
     rig.wait_for(lambda: len(rig.client.at(topic)) == 1, "the announcement")
     late = Client(rig.broker.port)
