@@ -165,10 +165,14 @@ def test_a_second_process_of_the_same_site_is_refused_with_one_line(rig: Rig, tm
     assert announcement.startswith("DEMO: rig works against simulated devices")
     assert line == f"{rig.folder}/run: another controller of this site is running; stop it first"
     assert (second.returncode, second.stdout) == (2, "")
-    for command, name in (("telemetry", "telemetry process"), ("bridge", "bridge")):
+    others = {
+        "telemetry": "another telemetry process of this site is running",
+        "bridge": "another bridge with the name v2g-bridge is running; --name gives it another",
+    }
+    for command, said in others.items():
         again = v2g(command, rig.site, cwd=tmp_path)
         assert again.returncode == 2
-        assert again.stderr == f"{rig.folder}/state: another {name} of this site is running\n"
+        assert again.stderr == f"{rig.folder}/state: {said}\n"
     assert rig.is_calm(), "the first ones have not noticed"
 
 
