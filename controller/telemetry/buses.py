@@ -41,11 +41,6 @@ def sets_of(told: Mapping[str, Any]) -> Sets:
         return {}
 
 
-def read_buses(path: Path, info: Mapping[str, Any], t_ms: int) -> Sets:
-    """Both at once."""
-    return sets_of(read_told(path, info, t_ms))
-
-
 def facts(counts: Mapping[str, int], now_ns: int) -> dict[str, Any]:
     """One device's set as it is sent."""
     sent: dict[str, Any] = {name: count for name, count in counts.items() if name not in NOT_SENT}

@@ -43,7 +43,7 @@ class Heard:
         self.bridge.link.connected = True
         self.done: list[tuple[str, Any]] = []
         self.bridge.link.publish = self.published  # type: ignore[method-assign]  # nothing goes out
-        self.bridge.link.ack = self.released  # type: ignore[method-assign]
+        self.bridge.link.ack = self.released  # type: ignore[method-assign]  # the order is looked at
 
     def published(self, topic: str, payload: bytes) -> None:
         self.done.append((topic, json.loads(payload)))

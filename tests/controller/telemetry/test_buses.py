@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from controller.telemetry.buses import read_buses
+from controller.telemetry.buses import Sets, read_told, sets_of
 from controller.telemetry.points import flatten
 from drivers.can.statistics import CanStats
 from drivers.modbus.statistics import BusStats
@@ -22,6 +22,11 @@ MODBUS = {name: i + 1 for i, name in enumerate(BusStats.__dataclass_fields__)} |
     "last_turnaround_ns": 12_500_000, "min_turnaround_ns": 9_000_000, "mean_turnaround_ns": 11_250_000,
 }  # fmt: skip
 CAN = {name: i + 1 for i, name in enumerate(CanStats.__dataclass_fields__)} | {"connected": 0, "t_success_ns": 0}
+
+
+def read_buses(path: Path, facts: dict[str, Any], t_ms: int) -> Sets:
+    """As the telemetry process reads and sends them."""
+    return sets_of(read_told(path, facts, t_ms))
 
 
 def told(folder: Path, inverter: dict[str, int], **head: Any) -> Path:
