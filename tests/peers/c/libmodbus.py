@@ -34,7 +34,7 @@ class Server(Program):
     def react(self, times: int, period_us: int, periods: int, low: int, high: int) -> list[int]:
         """From each change of FREQUENCY to the SETPOINT that follows it; see the C file."""
         found = self.numbers(f"react {times} {period_us} {periods} {FREQUENCY} {low} {high} {SETPOINT}")
-        if min(found) < 0:
+        if -1 in found:
             raise CommandError(f"{found.count(-1)} of {times} changes were never followed by a set-point")
         return found
 

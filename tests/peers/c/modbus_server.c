@@ -42,8 +42,8 @@ static void look(const uint8_t *pdu, int64_t t_ns)
         return;
     int value = (int16_t) map->tab_registers[watched];
     if ((value - last) * wanted > 0) {
+        t_moved_ns = t_ns; /* before `wanted`: who waits for that reads this next */
         wanted = 0;
-        t_moved_ns = t_ns;
     }
     last = value;
 }
