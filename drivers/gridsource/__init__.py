@@ -1,0 +1,1 @@
+"""Grid simulators: the sources of voltage and frequency of a test bench."""
