@@ -14,7 +14,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
-from dataclasses import asdict, astuple, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from controller.bench.folder import CaseWriter, RunFolder
@@ -155,9 +155,10 @@ class CaseRun:
         clock.wait_until(t_ns)
 
     def sample(self) -> None:
-        p = self.point
-        reading = astuple(self.rig.meter.read())
-        self.writer.sample((*reading, p.v1_v, p.v2_v, p.v3_v, p.f_hz))
+        r, p = self.rig.meter.read(), self.point
+        self.writer.sample(
+            (r.t_ns, r.v1_v, r.v2_v, r.v3_v, r.f_hz, r.p_w, r.q_var, r.i_a, p.v1_v, p.v2_v, p.v3_v, p.f_hz)
+        )
 
     # ---- events ----
 

@@ -257,7 +257,7 @@ class VirtualMeter:
 
 
 def shown(name: str, value: float, gauss: Callable[[float, float], float]) -> float:
-    return value if value != value else round(value + gauss(0.0, NOISE[name]), DIGITS[name])
+    return value if value != value else round(value + gauss(0.0, NOISE[name]), DIGITS[name]) + 0.0  # no -0.0
 
 
 @dataclass(slots=True)
