@@ -225,8 +225,10 @@ def main(fd: int) -> int:
     try:
         watch: Watch = wire.recv()
         source = Fenced(watch.open_source(), watch.envelope)
+    except EOFError:
+        return 3  # the bench did not even say what to guard
     except Exception as error:
-        wire.send((False, error if isinstance(error, DriverError) else SourceError(f"guard: {error}")))
+        wire.send((False, error if isinstance(error, DriverError) else SourceError(f"the guard cannot start: {error}")))
         return 3
     guard = Guard(watch, source, wire)
     signal.signal(signal.SIGTERM, lambda *_: setattr(guard, "ended", "the guard was told to end (SIGTERM)"))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import sys
-from contextlib import suppress
 from dataclasses import astuple
 from math import nan
 from time import monotonic_ns
@@ -70,13 +69,15 @@ class ScpiSource:
         return GridPoint(v1_v, v2_v, v3_v, f_hz, nan, nan, nan)
 
     def safe(self) -> None:
-        """Twice, because the first failure may have been an old answer or a connection that had gone."""
-        try:
-            with suppress(SourceError):
+        """Twice, for the first failure may have been an old answer, an old error, or a connection that had gone."""
+        failure = ""
+        for _ in range(2):
+            try:
                 return self._go_safe()
-            self._go_safe()
-        except (SourceError, EnvelopeError) as error:
-            print(f"V2G-SOURCE-UNSAFE {error}: SWITCH THE GRID SIMULATOR OFF BY HAND", file=sys.stderr, flush=True)
+            except SourceError as error:
+                failure = str(error)
+        print(f"V2G-SOURCE-UNSAFE {failure}: SWITCH THE GRID SIMULATOR OFF BY HAND", file=sys.stderr, flush=True)
+        return None
 
     def close(self) -> None:
         self._prepared = False
@@ -114,9 +115,10 @@ class ScpiSource:
             self._prepared = True
 
     def _change(self, frame: str, lines: list[str]) -> int:
-        """Send the lines of a frame that differ from what the source has; 0: none did."""
-        before = self._sent.get(frame, [""] * len(lines))
-        acknowledged = self._send(tuple(line for line, old in zip(lines, before, strict=True) if line != old))
+        """Send a frame that differs from what the source has; 0: it does not. Whole, for lines may select a phase."""
+        if lines == self._sent.get(frame, []):
+            return 0
+        acknowledged = self._send(tuple(lines))
         self._sent[frame] = lines
         return acknowledged
 
@@ -133,10 +135,10 @@ class ScpiSource:
         return acknowledged
 
     def _go_safe(self) -> None:
+        self._sent.clear()
         if self._rest is None:
             self._send(self.profile.off)
         else:
-            self._sent.clear()
             self.set(self._rest)
 
     def _number(self, query: str) -> float:
