@@ -18,6 +18,7 @@ from drivers.yamlkeys import number
 
 SMALL = 1e-9  # of a volt, a hertz: sums of steps are not exact
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Envelope:
     """Of one rig. V phase to neutral. Its author answers for them: the weakest thing on the bench decides."""
@@ -117,7 +118,9 @@ class Fenced:
         e, now_ns = self.envelope, self._now_ns()
         for side, limit_s, what in (("low", e.low_s, e.v_normal_low_v), ("high", e.high_s, e.v_normal_high_v)):
             if side in self._since and (now_ns - self._since[side]) / 1e9 > limit_s:
-                return f"voltage has stood {'below' if side == 'low' else 'above'} {what:g} V for more than {limit_s:g} s"
+                return (
+                    f"voltage has stood {'below' if side == 'low' else 'above'} {what:g} V for more than {limit_s:g} s"
+                )
         return ""
 
     def _moved(self, point: GridPoint, send: Callable[[GridPoint], int]) -> int:

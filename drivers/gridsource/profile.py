@@ -103,7 +103,9 @@ def load_profile(name: str) -> SourceProfile:
         return built(read_yaml(Path(name), problems), problems)
     file = PROFILES.joinpath(f"{name}.yaml")
     if name == NOT_A_PROFILE or not file.is_file():
-        raise ProfileError(f"unknown profile '{name}'; known: {', '.join(profile_names())}, or the path of a .yaml file")
+        raise ProfileError(
+            f"unknown profile '{name}'; known: {', '.join(profile_names())}, or the path of a .yaml file"
+        )
     return parse_profile(file.read_text(encoding="utf-8"), f"{name}.yaml")
 
 
@@ -163,7 +165,9 @@ def fields_in(templates: Iterable[str]) -> set[str]:
 
 def check_claim(values: dict[str, Any], lines: dict[str, int], problems: Problems) -> None:
     if values.get("proven") == "document" and values.get("unproven"):
-        problems.add(lines["proven"], "proven: document, while `unproven` lists what is not from it; allowed: unverified")
+        problems.add(
+            lines["proven"], "proven: document, while `unproven` lists what is not from it; allowed: unverified"
+        )
 
 
 def refusal(profile: SourceProfile, accepted: str) -> str:

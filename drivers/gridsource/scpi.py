@@ -92,7 +92,9 @@ class ScpiSource:
             number = re.match(r"\s*([+-]?[0-9]+)", answer)
             if number is None:
                 self._wire.close()
-                raise SourceError(f"{self._wire.address}: '{self.profile.error}': '{answer}' is no entry of an error queue")
+                raise SourceError(
+                    f"{self._wire.address}: '{self.profile.error}': '{answer}' is no entry of an error queue"
+                )
             if int(number[1]) == 0:
                 return found
             found.append(answer)
