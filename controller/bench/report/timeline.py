@@ -1,0 +1,186 @@
+"""One case over time: what the source was told, what was measured, what was allowed and when.
+
+Shapes   times in seconds since the case's first event; a window of a check lies after the arrival of its step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from controller.bench.judgement import Check, Window
+from controller.bench.plan import Case, Criterion, Crosses, Inside, Quantity, Response, Steady, Step
+from controller.bench.record import CaseRecord
+from controller.report.chart import Panel, Span, chart, corners, span, thin
+from controller.response.formula import Floats
+
+TITLES = {
+    "v_v": "Voltage, V",
+    "f_hz": "Frequency, Hz",
+    "p_w": "Active power, W (+ = into the grid)",
+    "q_var": "Reactive power, var (+ = into the grid)",
+    "i_a": "Current, A",
+}
+LEAST_SEEN = {"v_v": 1.0, "f_hz": 0.02, "p_w": 20.0, "q_var": 20.0, "i_a": 0.1}  # of a constant
+UNITS_S = ((36_000.0, 3600.0, "h"), (1_800.0, 60.0, "min"), (0.0, 1.0, "s"))  # from so long on, in seconds, name
+
+
+@dataclass(frozen=True, slots=True)
+class Stay:
+    """One step as it was run. NaN: it never arrived, or never ended."""
+
+    begin_s: float
+    arrived_s: float
+    end_s: float
+
+
+def stays(record: CaseRecord) -> dict[str, Stay]:
+    """Every step that was begun, in order."""
+    times: dict[str, dict[str, float]] = {}
+    t0_ns = begin_ns(record)
+    for event in record.events:
+        if event.kind in ("step", "arrived", "end"):
+            times.setdefault(str(event.data["name"]), {})[event.kind] = (event.t_ns - t0_ns) / 1e9
+    nan = float("nan")
+    return {n: Stay(t.get("step", nan), t.get("arrived", nan), t.get("end", nan)) for n, t in times.items()}
+
+
+def begin_ns(record: CaseRecord) -> int:
+    """Of a case: its first event, else its first sample."""
+    return record.events[0].t_ns if record.events else int(record.samples["t_ns"][0])
+
+
+def length_s(record: CaseRecord) -> float:
+    """From the first to the last thing that was noted."""
+    last = [int(record.samples["t_ns"].max())] if len(record.samples) else []
+    return (max(last + [e.t_ns for e in record.events[-1:]]) - begin_ns(record)) / 1e9
+
+
+def judged(case: Case, checks: Sequence[Check]) -> Iterator[tuple[Step, Criterion, Check]]:
+    """Each check beside its criterion: the same step, kind and quantity, in the same order."""
+    waiting = list(checks)
+    for step in case.steps:
+        for criterion in step.criteria:
+            quantity = getattr(criterion, "y", "")
+            found = next(
+                (c for c in waiting if (c.step, c.kind, c.quantity) == (step.name, criterion.kind, quantity)), None
+            )
+            if found is not None:
+                waiting.remove(found)
+                yield step, criterion, found
+
+
+def timeline(case: Case, record: CaseRecord, checks: Sequence[Check], most_points: int) -> str:
+    """The chart as <svg> text; empty: nothing was measured."""
+    if not len(record.samples):
+        return ""
+    seconds = max(length_s(record), 1e-3)
+    per_unit_s, unit = next((per, name) for least, per, name in UNITS_S if seconds >= least)
+    run = Drawn(record, stays(record), seconds, per_unit_s, most_points)
+    rows = list(judged(case, checks))
+    panels = [run.panel(name, [r for r in rows if getattr(r[1], "y", "") == name]) for name in shown(record, rows)]
+    for name, stay in run.stays.items():
+        panels[0].above(*run.times(stay.begin_s, stay.end_s), name)
+    return chart(panels, f"time since the case began, {unit}", f"{case.title} over time")
+
+
+def shown(record: CaseRecord, rows: Iterable[tuple[Step, Criterion, Check]]) -> list[str]:
+    """What moves or is judged; voltage when the source does not move at all."""
+    s, wanted = record.samples, {getattr(criterion, "y", "") for _, criterion, _ in rows}
+    moves = {name for name, column in (("v_v", "set_v1_v"), ("f_hz", "set_f_hz")) if np.nanstd(s[column]) > 0.0}
+    wanted |= (moves or {"v_v"}) | {"p_w", "q_var"}
+    return [name for name in TITLES if name in wanted and _known(record, name)]
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A record on its way into panels."""
+
+    record: CaseRecord
+    stays: dict[str, Stay]
+    seconds: float
+    per_unit_s: float
+    most_points: int
+
+    def times(self, *t_s: float) -> list[float]:
+        """In the axis's unit."""
+        return [t / self.per_unit_s for t in t_s]
+
+    def panel(self, name: str, rows: Sequence[tuple[Step, Criterion, Check]]) -> Panel:
+        """One quantity: what was allowed below, what was measured above it."""
+        traces = self.traces(name)
+        windows = [w for _, _, c in rows for w in (c.standard,) if w and c.kind != "crosses"]
+        limits = [v for w in windows for v in (w.low, w.high) if v is not None]
+        y = span(*(v for _, v, _ in traces), limits, at_least=LEAST_SEEN[name])
+        panel = Panel(TITLES[name], (0.0, self.seconds / self.per_unit_s), y)
+        for stay in self.stays.values():
+            panel.bar(*self.times(stay.begin_s), None, None, "step")
+        for step, criterion, check in rows:
+            self.allowed(panel, self.stays.get(step.name), criterion, check)
+        for t, values, css in traces:
+            panel.line(t, values, css)
+        for step, criterion, check in rows:
+            self.marks(panel, self.stays.get(step.name), criterion, check)
+        return panel
+
+    def traces(self, name: str) -> list[tuple[Floats, Floats, str]]:
+        """(time, value, class) of what was told to the source and what was measured."""
+        s = self.record.samples
+        t = (s["t_ns"] - begin_ns(self.record)) / (1e9 * self.per_unit_s)
+        columns = ["v1_v", "v2_v", "v3_v"] if name == "v_v" else [name]
+        told = ["set_" + c for c in columns if "set_" + c in (s.dtype.names or ())]
+        lines = [(*corners(t, s[c]), "told") for c in told if _known(self.record, c)]
+        return lines + [(*thin(t, s[c], self.most_points), "measured") for c in columns if _known(self.record, c)]
+
+    def allowed(self, panel: Panel, stay: Stay | None, criterion: Criterion, check: Check) -> None:
+        """The windows of a criterion that has a beginning and an end, and its target."""
+        if stay is None or not isinstance(criterion, (Steady, Inside)):
+            return
+        begin, end = self.times(stay.arrived_s + criterion.from_s, stay.arrived_s + criterion.to_s)
+        for window, css in ((check.standard, "standard"), (check.engineering, "engineering")):
+            for low, high in _both_signs(criterion, window):
+                panel.band(begin, end, low, high, css)
+        if check.target is not None:
+            panel.line(self.times(stay.arrived_s, stay.end_s), [check.target] * 2, "target")
+
+    def marks(self, panel: Panel, stay: Stay | None, criterion: Criterion, check: Check) -> None:
+        """What is judged at one moment: T_r with its windows, a level that is to be passed."""
+        if stay is None:
+            return
+        verdict = check.verdict.value
+        if isinstance(criterion, Response) and check.y is not None:
+            (at,) = self.times(stay.arrived_s + criterion.t_r_s)
+            for window, css in ((check.standard, "bar"), (check.engineering, "bar thin")):
+                if window:
+                    panel.bar(at, window.low, window.high, css)
+            panel.dot(at, check.y, f"dot {verdict}", f"{check.step}, T_r: {check.reason}")
+        if isinstance(criterion, Crosses):
+            begin, end = self.times(stay.arrived_s + criterion.not_before_s, stay.arrived_s + criterion.not_after_s)
+            for level in {criterion.level, -criterion.level}:
+                panel.line(self.times(stay.arrived_s, stay.end_s), [level] * 2, "level")
+            panel.band(begin, end, None, None, "when")
+            if check.t_s is not None:
+                panel.bar(*self.times(stay.arrived_s + check.t_s), None, None, f"moment {verdict}")
+
+
+def _both_signs(criterion: Steady | Inside, window: Window | None) -> list[tuple[float | None, float | None]]:
+    """(low, high); a window of a magnitude stands on either side of 0."""
+    if window is None:
+        return []
+    if not (isinstance(criterion, Inside) and criterion.magnitude):
+        return [(window.low, window.high)]
+    if window.low is None or window.low <= 0.0:
+        return [(None if window.high is None else -window.high, window.high)]
+    return [(window.low, window.high), (None if window.high is None else -window.high, -window.low)]
+
+
+def _known(record: CaseRecord, name: str) -> bool:
+    column = "v1_v" if name == "v_v" else name
+    return bool(np.isfinite(record.samples[column]).any())
+
+
+def quantity_span(values: Iterable[float], name: Quantity) -> Span:
+    """The range of what is judged."""
+    return span(list(values), at_least=LEAST_SEEN[name])
