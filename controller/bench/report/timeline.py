@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from controller.bench.judgement import Check, Window
-from controller.bench.plan import Case, Criterion, Crosses, Inside, Quantity, Response, Steady, Step
+from controller.bench.plan import Case, Criterion, Crosses, Eut, Inside, Response, Steady, Step
 from controller.bench.record import CaseRecord
-from controller.report.chart import Panel, Span, chart, corners, span, thin
+from controller.report.chart import Panel, chart, corners, span, thin
 from controller.response.formula import Floats
 
 TITLES = {
@@ -23,7 +23,7 @@ TITLES = {
     "q_var": "Reactive power, var (+ = into the grid)",
     "i_a": "Current, A",
 }
-LEAST_SEEN = {"v_v": 1.0, "f_hz": 0.02, "p_w": 20.0, "q_var": 20.0, "i_a": 0.1}  # of a constant
+LEAST_SEEN_PU = {"v_v": 0.01, "f_hz": 0.001, "p_w": 0.1, "q_var": 0.1, "i_a": 0.1}  # of a constant, of its rating
 UNITS_S = ((36_000.0, 3600.0, "h"), (1_800.0, 60.0, "min"), (0.0, 1.0, "s"))  # from so long on, in seconds, name
 
 
@@ -72,13 +72,13 @@ def judged(case: Case, checks: Sequence[Check]) -> Iterator[tuple[Step, Criterio
                 yield step, criterion, found
 
 
-def timeline(case: Case, record: CaseRecord, checks: Sequence[Check], most_points: int) -> str:
+def timeline(eut: Eut, case: Case, record: CaseRecord, checks: Sequence[Check], most_points: int) -> str:
     """The chart as <svg> text; empty: nothing was measured."""
     if not len(record.samples):
         return ""
     seconds = max(length_s(record), 1e-3)
     per_unit_s, unit = next((per, name) for least, per, name in UNITS_S if seconds >= least)
-    run = Drawn(record, stays(record), seconds, per_unit_s, most_points)
+    run = Drawn(eut, record, stays(record), seconds, per_unit_s, most_points)
     rows = list(judged(case, checks))
     panels = [run.panel(name, [r for r in rows if getattr(r[1], "y", "") == name]) for name in shown(record, rows)]
     for name, stay in run.stays.items():
@@ -94,10 +94,17 @@ def shown(record: CaseRecord, rows: Iterable[tuple[Step, Criterion, Check]]) -> 
     return [name for name in TITLES if name in wanted and _known(record, name)]
 
 
+def least_seen(eut: Eut, name: str) -> float:
+    """How much of an axis a constant has: noise shall not look like an event."""
+    of = {"v_v": eut.v_nom_v, "f_hz": eut.f_nom_hz, "i_a": eut.s_rated_va / (eut.phases * eut.v_nom_v)}
+    return LEAST_SEEN_PU[name] * of.get(name, eut.s_rated_va)
+
+
 @dataclass(frozen=True, slots=True)
 class Drawn:
     """A record on its way into panels."""
 
+    eut: Eut
     record: CaseRecord
     stays: dict[str, Stay]
     seconds: float
@@ -113,7 +120,7 @@ class Drawn:
         traces = self.traces(name)
         windows = [w for _, _, c in rows for w in (c.standard,) if w and c.kind != "crosses"]
         limits = [v for w in windows for v in (w.low, w.high) if v is not None]
-        y = span(*(v for _, v, _ in traces), limits, at_least=LEAST_SEEN[name])
+        y = span(*(v for _, v, _ in traces), limits, at_least=least_seen(self.eut, name))
         panel = Panel(TITLES[name], (0.0, self.seconds / self.per_unit_s), y)
         for stay in self.stays.values():
             panel.bar(*self.times(stay.begin_s), None, None, "step")
@@ -180,7 +187,3 @@ def _known(record: CaseRecord, name: str) -> bool:
     column = "v1_v" if name == "v_v" else name
     return bool(np.isfinite(record.samples[column]).any())
 
-
-def quantity_span(values: Iterable[float], name: Quantity) -> Span:
-    """The range of what is judged."""
-    return span(list(values), at_least=LEAST_SEEN[name])
