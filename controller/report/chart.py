@@ -25,8 +25,9 @@ MOST_POINTS = 1200  # a plot is some 500 px wide
 class Panel:
     """One pair of axes; shapes are drawn in the order in which they are added, and end at the panel's edge."""
 
-    def __init__(self, title: str, x: Span, y: Span, width: int = 620, height: int = 104) -> None:
-        self.title, self.x, self.y, self.width, self.height = title, x, y, width, height
+    def __init__(self, title: str, x: Span, y: Span, width: int = 620, height: int = 104, head: int = 0) -> None:
+        """width of the whole chart, height of the panel alone, head: of it kept free for words, px."""
+        self.title, self.x, self.y, self.width, self.height, self.head = title, x, y, width, height, head
         self.shapes: list[str] = []
 
     def px(self, x: ArrayLike) -> Floats:
@@ -38,7 +39,8 @@ class Panel:
     def py(self, y: ArrayLike) -> Floats:
         """Data -> pixels from the panel's top, no further than the panel."""
         low, high = self.y
-        return np.asarray((1.0 - np.clip((np.asarray(y, dtype=float) - low) / (high - low), 0.0, 1.0)) * self.height)
+        share = np.clip((np.asarray(y, dtype=float) - low) / (high - low), 0.0, 1.0)
+        return np.asarray(self.height - share * (self.height - self.head))
 
     def line(self, x: ArrayLike, y: ArrayLike, css: str) -> None:
         """Through the finite points; a NaN is a gap."""

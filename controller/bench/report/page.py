@@ -44,7 +44,7 @@ NAMEPLATE = {  # field of Eut: what the page calls it, how it writes it
     "v_high_pu": ("Continuous operation to", "{:.10g} of nominal voltage"),
     "f_low_hz": ("Continuous operation from", "{:.10g} Hz"),
     "f_high_hz": ("Continuous operation to", "{:.10g} Hz"),
-    "dp_small_pu": ("Smallest step of power measured for response times", "{:.10g} of rated power"),
+    "dp_small_pu": ("Smallest measured step of power", "{:.10g} of rated power"),
     "dp_large_pu_min": ("Fastest change of power", "{:.10g} of rated power a minute"),
 }
 Records = Callable[[str], CaseRecord | None]

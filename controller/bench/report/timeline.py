@@ -24,6 +24,7 @@ TITLES = {
     "i_a": "Current, A",
 }
 LEAST_SEEN_PU = {"v_v": 0.01, "f_hz": 0.001, "p_w": 0.1, "q_var": 0.1, "i_a": 0.1}  # of a constant, of its rating
+HEIGHT, HEAD = 104, 14  # px of a panel, and of the names of the steps above the first
 UNITS_S = ((36_000.0, 3600.0, "h"), (1_800.0, 60.0, "min"), (0.0, 1.0, "s"))  # from so long on, in seconds, name
 
 
@@ -80,7 +81,8 @@ def timeline(eut: Eut, case: Case, record: CaseRecord, checks: Sequence[Check], 
     per_unit_s, unit = next((per, name) for least, per, name in UNITS_S if seconds >= least)
     run = Drawn(eut, record, stays(record), seconds, per_unit_s, most_points)
     rows = list(judged(case, checks))
-    panels = [run.panel(name, [r for r in rows if getattr(r[1], "y", "") == name]) for name in shown(record, rows)]
+    names = shown(record, rows)
+    panels = [run.panel(n, [r for r in rows if getattr(r[1], "y", "") == n], HEAD * (n == names[0])) for n in names]
     for name, stay in run.stays.items():
         panels[0].above(*run.times(stay.begin_s, stay.end_s), name)
     return chart(panels, f"time since the case began, {unit}", f"{case.title} over time")
@@ -115,13 +117,13 @@ class Drawn:
         """In the axis's unit."""
         return [t / self.per_unit_s for t in t_s]
 
-    def panel(self, name: str, rows: Sequence[tuple[Step, Criterion, Check]]) -> Panel:
+    def panel(self, name: str, rows: Sequence[tuple[Step, Criterion, Check]], head: int) -> Panel:
         """One quantity: what was allowed below, what was measured above it."""
         traces = self.traces(name)
         windows = [w for _, _, c in rows for w in (c.standard,) if w and c.kind != "crosses"]
         limits = [v for w in windows for v in (w.low, w.high) if v is not None]
         y = span(*(v for _, v, _ in traces), limits, at_least=least_seen(self.eut, name))
-        panel = Panel(TITLES[name], (0.0, self.seconds / self.per_unit_s), y)
+        panel = Panel(TITLES[name], (0.0, self.seconds / self.per_unit_s), y, height=HEIGHT + head, head=head)
         for stay in self.stays.values():
             panel.bar(*self.times(stay.begin_s), None, None, "step")
         for step, criterion, check in rows:
