@@ -151,9 +151,11 @@ def thin(t: ArrayLike, y: ArrayLike, most: int = MOST_POINTS) -> tuple[Floats, F
     t_s, values = np.asarray(t, dtype=float), np.asarray(y, dtype=float)
     if len(values) <= most:
         return t_s, values
-    buckets = np.array_split(np.arange(len(values)), most // 2)
+    size = -(-2 * len(values) // most)
     finite = np.where(np.isfinite(values), values, 0.0)
-    chosen = np.unique([b[pick(finite[b])] for b in buckets for pick in (np.argmin, np.argmax)])
+    buckets = np.pad(finite, (0, -len(values) % size), mode="edge").reshape(-1, size)
+    least, greatest = (pick(buckets, axis=1) + size * np.arange(len(buckets)) for pick in (np.argmin, np.argmax))
+    chosen = np.unique(np.minimum(np.concatenate((least, greatest)), len(values) - 1))
     return t_s[chosen], values[chosen]
 
 

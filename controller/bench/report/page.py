@@ -19,7 +19,7 @@ from controller.bench.report.characteristic import characteristics
 from controller.bench.report.latency import Latencies
 from controller.bench.report.results import Found, counts, found, warnings
 from controller.bench.report.timeline import length_s, timeline
-from controller.report.page import DASH, fill, number
+from controller.report.template import DASH, fill, number
 
 POINTS_OF_ALL = 90_000  # of a trace, over all cases
 MOST_POINTS, LEAST_POINTS = 800, 80  # of a trace in one case
@@ -86,8 +86,8 @@ def page(
     itself, {"Plan (SHA-256)": …}.
     """
     every, latencies = found(plan, judgements), Latencies()
-    points = points_of(every)
-    shown = [_shown(plan.eut, row, records(row[0].id), points(row[1]), len(every) <= OPEN_ALL, latencies) for row in every]
+    points, few = points_of(every), len(every) <= OPEN_ALL
+    shown = [_shown(plan.eut, row, records(row[0].id), points(row[1]), few, latencies) for row in every]
     numbers, verdict = counts(every), worst(j.verdict for _, j in every)
     return fill(
         "bench.html.j2",
@@ -106,7 +106,6 @@ def page(
         checks=sum(len(j.checks) for _, j in every),
         quantity=quantity,
         window=window_text,
-        lasting=lasting,
     )
 
 
@@ -122,9 +121,7 @@ def points_of(every: Sequence[Found]) -> Callable[[CaseJudgement], int]:
     return points
 
 
-def _shown(
-    eut: Eut, row: Found, record: CaseRecord | None, points: int, opened: bool, latencies: Latencies
-) -> Shown:
+def _shown(eut: Eut, row: Found, record: CaseRecord | None, points: int, opened: bool, latencies: Latencies) -> Shown:
     case, judgement = row
     if record is not None and len(record.samples):
         latencies.add(case, record)
@@ -191,11 +188,3 @@ def window_text(window: Window | None, unit: str) -> str:
     if window.high is None:
         return f"≥ {quantity(window.low, unit)}"
     return f"{quantity(window.low, unit).removesuffix(' ' + unit)} … {quantity(window.high, unit)}"
-
-
-def lasting(seconds: float) -> str:
-    """In the unit that a reader would choose."""
-    for least, per, unit in ((5400.0, 3600.0, "h"), (180.0, 60.0, "min")):
-        if seconds >= least:
-            return f"{seconds / per:.1f} {unit}"
-    return f"{seconds:.1f} s"

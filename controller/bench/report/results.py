@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from controller.bench.judgement import CaseJudgement, Check, Verdict, Window, worst
+from controller.bench.judgement import CaseJudgement, Check, Verdict, worst
 from controller.bench.plan import Case, Plan
 from controller.response.judge import plain
 

@@ -49,14 +49,19 @@ def stays(record: CaseRecord) -> dict[str, Stay]:
 
 
 def begin_ns(record: CaseRecord) -> int:
-    """Of a case: its first event, else its first sample."""
-    return record.events[0].t_ns if record.events else int(record.samples["t_ns"][0])
+    """The first thing that was noted; 0: nothing was."""
+    return min(_ends_ns(record), default=0)
 
 
 def length_s(record: CaseRecord) -> float:
     """From the first to the last thing that was noted."""
-    last = [int(record.samples["t_ns"].max())] if len(record.samples) else []
-    return (max(last + [e.t_ns for e in record.events[-1:]]) - begin_ns(record)) / 1e9
+    return (max(_ends_ns(record), default=0) - begin_ns(record)) / 1e9
+
+
+def _ends_ns(record: CaseRecord) -> list[int]:
+    """First and last of events and samples."""
+    events, t_ns = record.events, record.samples["t_ns"]
+    return [e.t_ns for e in events[:1] + events[-1:]] + [int(t) for t in (*t_ns[:1], *t_ns[-1:])]
 
 
 def judged(case: Case, checks: Sequence[Check]) -> Iterator[tuple[Step, Criterion, Check]]:
@@ -91,9 +96,10 @@ def timeline(eut: Eut, case: Case, record: CaseRecord, checks: Sequence[Check], 
 def shown(record: CaseRecord, rows: Iterable[tuple[Step, Criterion, Check]]) -> list[str]:
     """What moves or is judged; voltage when the source does not move at all."""
     s, wanted = record.samples, {getattr(criterion, "y", "") for _, criterion, _ in rows}
-    moves = {name for name, column in (("v_v", "set_v1_v"), ("f_hz", "set_f_hz")) if np.nanstd(s[column]) > 0.0}
+    told = {"v_v": s["set_v1_v"], "f_hz": s["set_f_hz"]}
+    moves = {name for name, values in told.items() if len(np.unique(values[np.isfinite(values)])) > 1}
     wanted |= (moves or {"v_v"}) | {"p_w", "q_var"}
-    return [name for name in TITLES if name in wanted and _known(record, name)]
+    return [name for name in TITLES if name in wanted]
 
 
 def least_seen(eut: Eut, name: str) -> float:
@@ -185,7 +191,5 @@ def _both_signs(criterion: Steady | Inside, window: Window | None) -> list[tuple
     return [(window.low, window.high), (None if window.high is None else -window.high, -window.low)]
 
 
-def _known(record: CaseRecord, name: str) -> bool:
-    column = "v1_v" if name == "v_v" else name
+def _known(record: CaseRecord, column: str) -> bool:
     return bool(np.isfinite(record.samples[column]).any())
-

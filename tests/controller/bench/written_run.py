@@ -1,4 +1,4 @@
-"""A small run as a bench would leave it: plan, records, judgements, written by hand from the reference's golden numbers.
+"""A small run as a bench would leave it: plan, records, judgements, by hand from the procedures' golden numbers.
 
 EUT      single phase, 240 V, 10 kVA, charges and discharges, Category B/III.
 Cases    volt-var (pass, one warning), the same with a unit of the wrong sign (fail), droop (pass), trip (fail: too
@@ -46,7 +46,9 @@ def step(name: str, at: GridPoint, *criteria: Criterion) -> Step:
 
 def case(name: str, procedure: str, clause: str, steps: list[Step]) -> Case:
     title = f"{procedure.replace('_', '-').capitalize()}, {name}"
-    return Case(f"{procedure}-{name}", procedure, title, clause, {"volt_var.v1_pu": 0.92}, step("start", point()), tuple(steps))
+    return Case(
+        f"{procedure}-{name}", procedure, title, clause, {"volt_var.v1_pu": 0.92}, step("start", point()), tuple(steps)
+    )
 
 
 def volt_var_case(name: str = "char_1-100") -> Case:
@@ -85,7 +87,9 @@ def record(of: Case, answers: list[tuple[float, float]], lag_s: float = T_R_S / 
     return CaseRecord(np.concatenate(rows), tuple(events))
 
 
-def steady(name: str, y: str, x: tuple[float, str], measured: float, target: float, allowed: Window, own: Window) -> Check:
+def steady(
+    name: str, y: str, x: tuple[float, str], measured: float, target: float, allowed: Window, own: Window
+) -> Check:
     unit = "W" if y == "p_w" else "var"
     verdict = Verdict.PASS if allowed.passed else Verdict.FAIL
     reason = f"{measured:.0f} {unit}, allowed {allowed.low:.0f} … {allowed.high:.0f} {unit}"
@@ -115,7 +119,9 @@ def volt_var_checks(sign: float) -> list[Check]:
 
 def droop_checks() -> list[Check]:
     return [
-        steady(n, "p_w", (f, "Hz"), target, target, window(low, high, target), window(target - 120, target + 120, target))
+        steady(
+            n, "p_w", (f, "Hz"), target, target, window(low, high, target), window(target - 120, target + 120, target)
+        )
         for n, f, target, low, high in HERTZ
     ]
 
@@ -123,10 +129,10 @@ def droop_checks() -> list[Check]:
 def run() -> tuple[Plan, dict[str, CaseRecord], list[CaseJudgement]]:
     """The whole of it."""
     good, bad = volt_var_case(), volt_var_case("char_1-wrong_sign")
-    droop = case("char_1-100", "freq_droop_above", "5.15.2",
-                 [step(n, point(f_hz=f), Steady("p_w", (DROOP,), "both", 10.0, HOLD_S)) for n, f, *_ in HERTZ])  # fmt: skip
-    trip = case("ov2", "voltage_trip", "5.4.2", [step("hold", point(280.0)),
-                                                 step("trip", point(292.8), Crosses("p_w", 750.0, True, 0.0, 0.16))])  # fmt: skip
+    falling = Steady("p_w", (DROOP,), "both", 10.0, HOLD_S)
+    droop = case("char_1-100", "freq_droop_above", "5.15.2", [step(n, point(f_hz=f), falling) for n, f, *_ in HERTZ])
+    ceases = Crosses("p_w", 750.0, falling=True, not_before_s=0.0, not_after_s=0.16)
+    trip = case("ov2", "voltage_trip", "5.4.2", [step("hold", point(280.0)), step("trip", point(292.8), ceases)])
     late = Check("trip", "crosses", "p_w", Verdict.FAIL, "below 750 W after 2.31 s, allowed 0 … 0.16 s", None, "", 2.31,
                  "s", None, 2.31, Window(0.0, 0.16, passed=False))  # fmt: skip
     frozen = case("char_1-100", "volt_watt", "5.14.9", [step("g", point(214.8))])
