@@ -144,10 +144,10 @@ class Drawn:
         """(time, value, class) of what was told to the source and what was measured."""
         s = self.record.samples
         t = (s["t_ns"] - begin_ns(self.record)) / (1e9 * self.per_unit_s)
-        columns = ["v1_v", "v2_v", "v3_v"] if name == "v_v" else [name]
+        columns = [c for c in ("v1_v", "v2_v", "v3_v") if _known(s[c])] if name == "v_v" else [name]
         told = ["set_" + c for c in columns if "set_" + c in (s.dtype.names or ())]
-        lines = [(*corners(t, s[c]), "told") for c in told if _known(self.record, c)]
-        return lines + [(*thin(t, s[c], self.most_points), "measured") for c in columns if _known(self.record, c)]
+        lines = [(*corners(t, s[c]), "told") for c in told]
+        return lines + [(*thin(t, s[c], self.most_points), "measured") for c in columns]
 
     def allowed(self, panel: Panel, stay: Stay | None, criterion: Criterion, check: Check) -> None:
         """The windows of a criterion that has a beginning and an end, and its target."""
@@ -191,5 +191,5 @@ def _both_signs(criterion: Steady | Inside, window: Window | None) -> list[tuple
     return [(window.low, window.high), (None if window.high is None else -window.high, -window.low)]
 
 
-def _known(record: CaseRecord, column: str) -> bool:
-    return bool(np.isfinite(record.samples[column]).any())
+def _known(values: Floats) -> bool:
+    return bool(np.isfinite(values).any())
