@@ -33,7 +33,7 @@ def as_junit(plan: Plan, judgements: Sequence[CaseJudgement], seconds: Mapping[s
 def _suite(procedure: str, rows: Sequence[Found], seconds: Mapping[str, float]) -> Element:
     numbers = {name: str(sum(j.verdict is v for _, j in rows)) for v, name in COUNTS.items()}
     total_s = sum(seconds.get(case.id, 0.0) for case, _ in rows)
-    suite = Element("testsuite", name=procedure, tests=str(len(rows)), time=f"{total_s:.3f}", **numbers)
+    suite = Element("testsuite", {"name": procedure, "tests": str(len(rows)), "time": f"{total_s:.3f}"} | numbers)
     for case, judgement in rows:
         element = SubElement(
             suite, "testcase", classname=procedure, name=_text(case.id), time=f"{seconds.get(case.id, 0.0):.3f}"

@@ -1,4 +1,4 @@
-"""Run folder -> report.html, results.csv, results.json, junit.xml beside the record. The only module here that has files.
+"""Run folder -> report.html, results.csv, results.json, junit.xml beside the record: the only module here with files.
 
 The judgement is read, not made: what the report says is what judgement.json says.
 """
@@ -10,15 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from controller.bench.folder import RunFolder, read_events
-from controller.bench.judge import read_judgement
 from controller.bench.judgement import CaseJudgement
+from controller.bench.judgementfile import read_judgement
 from controller.bench.report.junit import as_junit
 from controller.bench.report.page import page
 from controller.bench.report.results import as_csv, as_json
 from controller.build import about
 from controller.wholefile import write_whole
-
-NAMES = ("report.html", "results.csv", "results.json", "junit.xml")
 
 
 def write_report(folder: Path) -> Path:
@@ -50,9 +48,8 @@ def write_junit(folder: Path) -> Path:
 
 def made_of(folder: Path) -> dict[str, str]:
     """What the report rests on: the files' own digests, the program that wrote it."""
-    digests = {
-        f"{name} (SHA-256)": sha256((folder / name).read_bytes()).hexdigest() for name in ("plan.json", "judgement.json")
-    }
+    files = ("plan.json", "judgement.json")
+    digests = {f"{name} (SHA-256)": sha256((folder / name).read_bytes()).hexdigest() for name in files}
     return digests | {"Report made by": f"v2g {about()}"}
 
 
@@ -63,7 +60,7 @@ def lasted_s(run: RunFolder, case_id: str) -> float:
     return (times_ns[-1] - times_ns[0]) / 1e9 if times_ns else 0.0
 
 
-def _read(folder: Path) -> tuple[RunFolder, list[CaseJudgement]]:
+def _read(folder: Path) -> tuple[RunFolder, tuple[CaseJudgement, ...]]:
     return RunFolder(folder), read_judgement(folder / "judgement.json")
 
 

@@ -26,6 +26,7 @@ MOST_POINTS, LEAST_POINTS = 800, 80  # of a trace in one case
 FULL = 4  # times the points of a case in which all is well
 OPEN_ALL = 3  # so few cases are unfolded whatever they say
 DECIMALS = {"V": 2, "Hz": 3, "W": 0, "var": 0, "VA": 0, "A": 2, "s": 2}
+LETTERS = {"p_w": "P", "q_var": "Q", "i_a": "I"}
 NAMEPLATE = {  # field of Eut: what the page calls it, how it writes it
     "name": ("Name", "{}"),
     "phases": ("Phases", "{}"),
@@ -105,6 +106,7 @@ def page(
         cases=shown,
         checks=sum(len(j.checks) for _, j in every),
         quantity=quantity,
+        letters=LETTERS,
         window=window_text,
     )
 

@@ -89,7 +89,7 @@ def timeline(eut: Eut, case: Case, record: CaseRecord, checks: Sequence[Check], 
     names = shown(record, rows)
     panels = [run.panel(n, [r for r in rows if getattr(r[1], "y", "") == n], HEAD * (n == names[0])) for n in names]
     for name, stay in run.stays.items():
-        panels[0].above(*run.times(stay.begin_s, stay.end_s), name)
+        panels[0].above(run.at(stay.begin_s), run.at(stay.end_s), name)
     return chart(panels, f"time since the case began, {unit}", f"{case.title} over time")
 
 
@@ -100,6 +100,12 @@ def shown(record: CaseRecord, rows: Iterable[tuple[Step, Criterion, Check]]) -> 
     moves = {name for name, values in told.items() if len(np.unique(values[np.isfinite(values)])) > 1}
     wanted |= (moves or {"v_v"}) | {"p_w", "q_var"}
     return [name for name in TITLES if name in wanted]
+
+
+def limits(checks: Iterable[Check]) -> list[float]:
+    """What the standard's accuracies allow, for an axis to have room for it."""
+    windows = [c.standard for c in checks if c.standard is not None]
+    return [v for w in windows for v in (w.low, w.high) if v is not None]
 
 
 def least_seen(eut: Eut, name: str) -> float:
@@ -119,19 +125,22 @@ class Drawn:
     per_unit_s: float
     most_points: int
 
-    def times(self, *t_s: float) -> list[float]:
+    def at(self, t_s: float) -> float:
         """In the axis's unit."""
-        return [t / self.per_unit_s for t in t_s]
+        return t_s / self.per_unit_s
+
+    def hold(self, stay: Stay) -> tuple[float, float]:
+        """From arrival to end, in the axis's unit."""
+        return self.at(stay.arrived_s), self.at(stay.end_s)
 
     def panel(self, name: str, rows: Sequence[tuple[Step, Criterion, Check]], head: int) -> Panel:
         """One quantity: what was allowed below, what was measured above it."""
         traces = self.traces(name)
-        windows = [w for _, _, c in rows for w in (c.standard,) if w and c.kind != "crosses"]
-        limits = [v for w in windows for v in (w.low, w.high) if v is not None]
-        y = span(*(v for _, v, _ in traces), limits, at_least=least_seen(self.eut, name))
+        seen = [c for _, criterion, c in rows if isinstance(criterion, (Steady, Response, Inside))]
+        y = span(*(v for _, v, _ in traces), limits(seen), at_least=least_seen(self.eut, name))
         panel = Panel(TITLES[name], (0.0, self.seconds / self.per_unit_s), y, height=HEIGHT + head, head=head)
         for stay in self.stays.values():
-            panel.bar(*self.times(stay.begin_s), None, None, "step")
+            panel.bar(self.at(stay.begin_s), None, None, "step")
         for step, criterion, check in rows:
             self.allowed(panel, self.stays.get(step.name), criterion, check)
         for t, values, css in traces:
@@ -153,12 +162,12 @@ class Drawn:
         """The windows of a criterion that has a beginning and an end, and its target."""
         if stay is None or not isinstance(criterion, (Steady, Inside)):
             return
-        begin, end = self.times(stay.arrived_s + criterion.from_s, stay.arrived_s + criterion.to_s)
+        begin, end = (self.at(stay.arrived_s + t) for t in (criterion.from_s, criterion.to_s))
         for window, css in ((check.standard, "standard"), (check.engineering, "engineering")):
             for low, high in _both_signs(criterion, window):
                 panel.band(begin, end, low, high, css)
         if check.target is not None:
-            panel.line(self.times(stay.arrived_s, stay.end_s), [check.target] * 2, "target")
+            panel.line(self.hold(stay), [check.target] * 2, "target")
 
     def marks(self, panel: Panel, stay: Stay | None, criterion: Criterion, check: Check) -> None:
         """What is judged at one moment: T_r with its windows, a level that is to be passed."""
@@ -166,18 +175,18 @@ class Drawn:
             return
         verdict = check.verdict.value
         if isinstance(criterion, Response) and check.y is not None:
-            (at,) = self.times(stay.arrived_s + criterion.t_r_s)
+            at = self.at(stay.arrived_s + criterion.t_r_s)
             for window, css in ((check.standard, "bar"), (check.engineering, "bar thin")):
-                if window:
+                if window and (window.low, window.high) != (None, None):
                     panel.bar(at, window.low, window.high, css)
             panel.dot(at, check.y, f"dot {verdict}", f"{check.step}, T_r: {check.reason}")
         if isinstance(criterion, Crosses):
-            begin, end = self.times(stay.arrived_s + criterion.not_before_s, stay.arrived_s + criterion.not_after_s)
+            begin, end = (self.at(stay.arrived_s + t) for t in (criterion.not_before_s, criterion.not_after_s))
             for level in {criterion.level, -criterion.level}:
-                panel.line(self.times(stay.arrived_s, stay.end_s), [level] * 2, "level")
+                panel.line(self.hold(stay), [level] * 2, "level")
             panel.band(begin, end, None, None, "when")
             if check.t_s is not None:
-                panel.bar(*self.times(stay.arrived_s + check.t_s), None, None, f"moment {verdict}")
+                panel.bar(self.at(stay.arrived_s + check.t_s), None, None, f"moment {verdict}")
 
 
 def _both_signs(criterion: Steady | Inside, window: Window | None) -> list[tuple[float | None, float | None]]:

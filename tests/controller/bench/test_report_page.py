@@ -125,7 +125,7 @@ def test_the_same_run_gives_the_same_page(html: str) -> None:
 
 def test_a_case_that_nobody_judged_is_skipped_not_lost() -> None:
     plan, _, judgements = run()
-    text = page(plan, {}, {}.get, judgements[:1], {})
+    text = page(plan, {}, lambda _: None, judgements[:1])
     assert "no judgement of this case is in the run" in section(text, "voltage_trip-ov2")
     assert "Nothing was measured." in text
 
@@ -135,7 +135,7 @@ def test_a_record_of_nothing_but_gaps_is_shown_all_the_same() -> None:
     plan, records, judgements = run()
     record = records["voltage_trip-ov2"]
     dead = record.samples.copy()
-    for name in SAMPLE.names[1:]:
+    for name in (SAMPLE.names or ())[1:]:
         dead[name] = np.nan
     cut = CaseRecord(dead, tuple(e for e in record.events if e.kind not in ("arrived", "end")))
     for record in (cut, CaseRecord(dead[:0], ()), CaseRecord(dead[:1], ())):
