@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from controller.bench.accuracy import ENGINEERING, STANDARD, Accuracy
-from controller.bench.criteria import finding
+from controller.bench.findings import finding
 from controller.bench.judgement import Check, Window
 from controller.bench.plan import Crosses, Eut
 from controller.bench.seen import Seen, UnseenError, last_before, part

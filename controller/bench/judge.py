@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from controller.bench.criteria import inside, observed, response, smooth, steady
 from controller.bench.crossing import crosses
+from controller.bench.findings import inside, observed, response, smooth, steady
 from controller.bench.judgement import CaseJudgement, Check, Verdict, worst
 from controller.bench.plan import Case, Criterion, Crosses, Eut, Inside, Observed, Plan, Response, Smooth, Steady, Step
 from controller.bench.record import CaseRecord

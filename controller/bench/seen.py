@@ -99,9 +99,7 @@ def part(seen: Seen, eut: Eut, name: Axis | Quantity, from_s: float, to_s: float
     y = values(seen.rows[inside], eut, name)
     known = np.isfinite(y)
     if known.sum() < LEAST_READINGS:
-        raise UnseenError(
-            f"{known.sum()} new readings of {name} from {from_s:g} to {to_s:g} s, {LEAST_READINGS} are needed"
-        )
+        raise UnseenError(f"{known.sum()} new readings of {name} from {from_s:g} to {to_s:g} s, not {LEAST_READINGS}")
     return seen.t_s[inside][known], y[known]
 
 
@@ -130,7 +128,5 @@ def mean_before(all_seen: Mapping[str, Seen], name: str, eut: Eut, quantity: Qua
     y = np.abs(values(seen.before[seen.before["t_ns"] >= seen.begin_ns - round(BEFORE_S * 1e9)], eut, quantity))
     y = y[np.isfinite(y)]
     if len(y) < LEAST_READINGS:
-        raise UnseenError(
-            f"{len(y)} readings of {quantity} in the second before step {name}, {LEAST_READINGS} are needed"
-        )
+        raise UnseenError(f"{len(y)} readings of {quantity} in the second before step {name}, not {LEAST_READINGS}")
     return mean(y)

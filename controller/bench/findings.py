@@ -37,7 +37,8 @@ def steady(rule: Steady, seen: Seen, eut: Eut) -> Check:
         f"{against(sign_of(rule.y), y, unit, standard)} at {sign_of(axis)} {told(x, unit_of(axis))}: the curve says "
         f"{told(target, unit)}"
     )
-    return check(seen, rule, reason, standard, engineering, x=x, x_unit=unit_of(axis), y=y, y_unit=unit, target=target)
+    found = finding(seen, rule, reason, standard, engineering)
+    return replace(found, x=x, x_unit=unit_of(axis), y=y, y_unit=unit, target=target)
 
 
 def response(rule: Response, seen: Seen, eut: Eut) -> Check:
@@ -77,16 +78,16 @@ def inside(rule: Inside, seen: Seen, eut: Eut, every: Mapping[str, Seen]) -> Che
     share = mean_before(every, rule.before, eut, rule.y) if rule.before else 1.0
     low, high = (x * share if np.isfinite(x) else x for x in (rule.low, rule.high))
     worst = int(np.argmax(np.maximum(y - high, low - y)))
-    windows = []
+    at_worst, windows = float(y[worst]), []
     for exact in (STANDARD, ENGINEERING):
         give = exact.margin(eut, rule.y) if rule.accuracy else 0.0
-        windows.append(window(low - give, high + give, "both", float(y[worst])))
+        windows.append(window(low - give, high + give, "both", at_worst))
     standard, engineering = (open_ended(w) for w in windows)
     unit = unit_of(rule.y)
-    reason = f"{against(named(rule), float(y[worst]), unit, standard)} {told(t_s[worst], 's')} after arrival"
+    reason = f"{against(named(rule), at_worst, unit, standard)} {told(t_s[worst], 's')} after arrival"
     if rule.before:
         reason += f"; before step {rule.before} it was {told(share, unit)}"
-    return check(seen, rule, reason, standard, engineering, y=float(y[worst]), y_unit=unit, t_s=float(t_s[worst]))
+    return replace(finding(seen, rule, reason, standard, engineering), y=at_worst, y_unit=unit, t_s=float(t_s[worst]))
 
 
 def named(rule: Inside) -> str:
@@ -111,9 +112,8 @@ def smooth(rule: Smooth, seen: Seen, eut: Eut) -> Check:
     limits = [rule.most + exact.margin(eut, rule.y) for exact in (STANDARD, ENGINEERING)]
     standard, engineering = (Window(None, limit, bool(jumps[worst] <= limit)) for limit in limits)
     at_s, jump = float(t_s[worst + 1]), float(jumps[worst])
-    reason = (
-        f"{against(f'the largest change of {sign_of(rule.y)}', jump, unit, standard)}, {told(at_s, 's')} after arrival"
-    )
+    change = against(f"the largest change of {sign_of(rule.y)}", jump, unit, standard)
+    reason = f"{change}, {told(at_s, 's')} after arrival"
     return replace(finding(seen, rule, reason, standard, engineering), y=jump, y_unit=unit, t_s=at_s)
 
 
