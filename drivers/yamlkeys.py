@@ -62,6 +62,11 @@ def nested(clause: str, required: bool = True) -> Meta:
     return {"kind": "group", "clause": clause, "required": required}
 
 
+def anything(clause: str, required: bool = False) -> Meta:
+    """Metadata of a key whose entry is handed on as it stands, for whoever asked to read."""
+    return {"kind": "entry", "clause": clause, "required": required}
+
+
 def never(clause: str) -> Meta:
     """Metadata of a key that somebody may well try and must not: clause says what to do instead."""
     return {"kind": "never", "clause": clause}
@@ -147,6 +152,8 @@ def wrong(name: str, entry: Entry, meta: Meta) -> str:
         return f"{name} {meta['clause']}"
     if isinstance(entry, Leaf) and entry.kind == "wrong":
         return str(entry.value)
+    if kind == "entry":
+        return ""
     if kind == "group":
         return "" if isinstance(entry, Section) else f"{name} needs its keys below it, indented"
     if not isinstance(entry, Leaf):
@@ -198,6 +205,8 @@ def convert(entry: Entry, meta: Meta) -> Any:
     if not isinstance(entry, Leaf):
         return entry
     match kind_of(meta):
+        case "entry":
+            return entry
         case "float":
             assert isinstance(entry.value, (int, float))
             return float(entry.value)

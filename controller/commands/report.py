@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def lines(judged: Judged) -> list[str]:
     """The verdict for a terminal: each check with value and limit; the reason only where something is wrong."""
-    from controller.report.page import number, result, state
+    from controller.report.template import number, result, state
 
     rows = []
     for check in judged.verdict.checks:

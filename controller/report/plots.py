@@ -16,8 +16,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from numpy.typing import ArrayLike, NDArray
 
+from controller.report.chart import thin
 from controller.report.curves import Curves
 from controller.response.formula import Floats
 
@@ -57,7 +57,6 @@ STYLE: Any = {
     "grid.color": C["faint"],
 }
 SIZE_IN = (4.9, 3.1)
-MOST_POINTS = 1200  # a plot is some 500 px wide
 STRETCHES = 200
 THIN_SPAN, WORDS_APART = 0.004, 0.035  # of the width
 MOST_WORDS = 30  # characters along the height
@@ -232,14 +231,3 @@ def legend(ax: Axes) -> None:
     ax.figure.legend(
         *ax.get_legend_handles_labels(), loc="outside lower center", ncols=3, handlelength=1.4, columnspacing=1.2
     )
-
-
-def thin(t: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """At most MOST_POINTS points that keep every extreme: the smallest and largest value of each bucket."""
-    t_s, values = np.asarray(t, dtype=float), np.asarray(y, dtype=float)
-    if len(values) <= MOST_POINTS:
-        return t_s, values
-    buckets = np.array_split(np.arange(len(values)), MOST_POINTS // 2)
-    finite = np.where(np.isfinite(values), values, 0.0)
-    chosen = np.unique([b[pick(finite[b])] for b in buckets for pick in (np.argmin, np.argmax)])
-    return t_s[chosen], values[chosen]

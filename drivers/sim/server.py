@@ -4,6 +4,7 @@
     python -m drivers.sim.server grid     --bar BAR --trace FILE.csv --hold-s 5 --f-nom 60 --v-nom 240
     python -m drivers.sim.server grid     --bar BAR --swing --imbalance-pu -0.05 --imbalance-at-s 5
     python -m drivers.sim.server grid     --bar BAR --scenario NAME --phases 3 --share 1,0,0 --load-l2-w 2000
+    python -m drivers.sim.server source   --bar BAR --port-file SOURCE.port --phases 1
     python -m drivers.sim.server meter    --bar BAR --port 0 --port-file METER.port
     python -m drivers.sim.server meter    --bar BAR --port-file HOUSE.port --location connection --phases 3
     python -m drivers.sim.server inverter --bar BAR --port 0 --port-file INVERTER.port --v-nom 240
@@ -12,6 +13,7 @@
     python -m drivers.sim.server pair     --bar BAR --serial /dev/ttyUSB0 --unit 1 --inverter-unit 2
 
 Start    in any order. grid holds the scenario's first row until drivers.sim.bar.Bar(BAR).play(), or for --hold-s.
+         source takes the grid's place: a grid simulator that obeys SCPI over TCP on 127.0.0.1.
          meter and inverter serve Modbus TCP (--udp: UDP) on 127.0.0.1, or Modbus RTU on a --serial line; pair is both
          behind one endpoint. A port file appears, whole, once its process listens; of a serial line it holds the path.
 End      SIGTERM or SIGINT: exit 0 at once; the same when the parent (--parent PID, default whoever started it) is gone.
@@ -44,6 +46,7 @@ from drivers.sim.meter_process import MeterProcess  # noqa: E402
 from drivers.sim.plant import Session  # noqa: E402
 from drivers.sim.process import Tick, run, serve  # noqa: E402
 from drivers.sim.scenario import TraceError  # noqa: E402
+from drivers.sim.source_process import serve_source  # noqa: E402
 
 EXIT_OK, EXIT_USER = 0, 2
 
@@ -119,6 +122,16 @@ def add_grid(parser: argparse.ArgumentParser) -> None:
     swing.add_argument("--imbalance-at-s", type=SECONDS, default=5.0)
     swing.add_argument("--base-w", type=number(0, 1e12), default=0.0, help="system power; 0: too big to feel the unit")
     parser.set_defaults(main=main_grid)
+
+
+def add_source(parser: argparse.ArgumentParser) -> None:
+    add_common(parser, 0.005)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=0, help="SCPI over TCP; 0: any free one")
+    parser.add_argument("--port-file", type=Path, help="where the port in use is written")
+    parser.add_argument("--slew-v-s", type=number(0.001, 1e9), default=20000.0, help="of its output")
+    parser.add_argument("--slew-hz-s", type=number(0.001, 1e9), default=2000.0)
+    parser.set_defaults(main=lambda args: asyncio.run(serve_source(args)))
 
 
 def add_meter(parser: argparse.ArgumentParser) -> None:
@@ -220,8 +233,9 @@ def serving(args: argparse.Namespace, devices: list[SimDevice], tick: Tick) -> N
 
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m drivers.sim.server", description="Simulated grid, meter, inverter.")
-    parts = top.add_subparsers(required=True, metavar="grid | meter | inverter | pair")
+    parts = top.add_subparsers(required=True, metavar="grid | source | meter | inverter | pair")
     add_grid(parts.add_parser("grid", help="frequency, source voltage, feeder"))
+    add_source(parts.add_parser("source", help="a grid simulator behind SCPI, in the grid's place"))
     add_meter(parts.add_parser("meter", help="Eastron SDM630"))
     add_inverter(parts.add_parser("inverter", help="SunSpec 1, 701 to 715, and a car"))
     add_pair(parts.add_parser("pair", help="both of them behind one port or on one serial line"))

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from controller.report.chart import MOST_POINTS, thin
 from controller.report.curves import FaultSpan
-from controller.report.page import OVER_TIME, number, render, setting_rows, write_report
-from controller.report.plots import MOST_POINTS, thin
+from controller.report.page import OVER_TIME, render, setting_rows, write_report
+from controller.report.template import number
 from controller.response.judge import judge
 from cython_core.settings import Settings
 from tests.controller.response.synthetic import GB_LIKE, Fault, Plant, frames, info, run, step_to

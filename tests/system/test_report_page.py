@@ -49,6 +49,7 @@ addEventListener("load", () => {
     dark: matchMedia("(prefers-color-scheme: dark)").matches,
     text: verdict ? verdict.innerText : "", box: [box.width, box.height, box.top],
     ink: style.color, paper: ground(verdict),
+    plots: [...document.querySelectorAll("figure > svg")].filter(e => e.getBoundingClientRect().height > 50).length,
     requests: performance.getEntriesByType("resource").map(e => e.name), problems: problems,
   }, "*");
 });
@@ -94,8 +95,8 @@ def test_the_page(demos: Demos, tmp_path: Path, played: Play, word: str, width: 
     look_well(page, tmp_path, width, scheme, word)
 
 
-def look_well(page: str, folder: Path, width: int, scheme: str, word: str) -> None:
-    """What every page of ours must be."""
+def look_well(page: str, folder: Path, width: int, scheme: str, word: str) -> dict[str, Any]:
+    """What every page of ours must be, and what the probe saw of this one."""
     seen, console = look(page, folder, width, scheme)
     assert (seen["width"], seen["dark"]) == (width, scheme == "dark")
     assert seen["scroll"] <= seen["room"], "no scrolling sideways"
@@ -108,6 +109,7 @@ def look_well(page: str, folder: Path, width: int, scheme: str, word: str) -> No
     assert high > 0
     assert 0 <= top < 900, "on the first screen"
     assert contrast(seen["ink"], seen["paper"]) >= 4.5, "WCAG 2.1 AA: text against its ground"
+    return seen
 
 
 @pytest.fixture(scope="module")

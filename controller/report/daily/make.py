@@ -29,7 +29,7 @@ from controller.report.daily.pages import (
 from controller.report.daily.quality import SIGNALS, Quality
 from controller.report.daily.reconcile import reconcile
 from controller.report.daily.stream import DAY_NS, DayStream
-from controller.report.page import put
+from controller.report.template import put
 from controller.response.judge import plain
 
 MOST_PAGES = 500  # a day has some hundred events; what comes behind these is listed without a page

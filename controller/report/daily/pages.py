@@ -18,8 +18,9 @@ from controller.report.daily.quality import SIGNALS, Gap, Quality
 from controller.report.daily.reconcile import Reconciled
 from controller.report.daily.stored import Stored
 from controller.report.daily.stream import DAY_NS
-from controller.report.page import UNKNOWN, fill, watermark_of
+from controller.report.page import UNKNOWN, watermark_of
 from controller.report.plots import draw_all
+from controller.report.template import fill
 from controller.response.timing import Timing
 from cython_core.records import REASON_TEXT, Reason
 

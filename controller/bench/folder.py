@@ -1,0 +1,156 @@
+"""The folder of one bench run: what was planned, what the rig was, and the record of each case.
+
+    plan.json                       the plan, every number resolved (planfile.py)
+    rig.json                        the rig: its name, what it can do, instruments, unit, build
+    cases/<case id>/samples.csv     one line a reading, SAMPLE's columns; absent is empty
+    cases/<case id>/events.jsonl    one JSON object a line: t_ns, kind, data
+
+Killed   only whole lines count: a last line without its end is not read. A case counts when its last event is `done`.
+Errors   InputError: a folder is there already, or is none of a run; the text says which file.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from io import BytesIO
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from controller.bench.plan import Plan
+from controller.bench.planfile import read_plan, write_plan
+from controller.bench.record import SAMPLE, CaseRecord, Event
+from controller.errors import InputError
+from controller.wholefile import write_whole
+
+HEADER = ",".join(SAMPLE.names or ()) + "\n"
+FLUSH_S = 1.0  # of real time: what a killed bench may lose
+
+
+class RunFolder:
+    """Reader of a run, and where its writers come from."""
+
+    def __init__(self, path: Path) -> None:
+        if not (path / "plan.json").is_file():
+            raise InputError(f"{path}: no bench run: plan.json is missing")
+        self.path = path
+
+    @classmethod
+    def create(cls, path: Path, plan: Plan, rig: Mapping[str, Any]) -> RunFolder:
+        """A new run; a folder that holds anything is left alone."""
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise InputError(f"{path}: is there already: choose another --out, or `v2g bench resume {path}`")
+        (path / "cases").mkdir(parents=True, exist_ok=True)
+        write_whole(path / "rig.json", json.dumps(dict(rig), indent=1, sort_keys=True) + "\n")
+        write_plan(path / "plan.json", plan)
+        return cls(path)
+
+    def plan(self) -> Plan:
+        return read_plan(self.path / "plan.json")
+
+    def rig(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.path / "rig.json").read_text(encoding="utf-8"))
+        return found
+
+    def case(self, case_id: str) -> Path:
+        return self.path / "cases" / case_id
+
+    def record(self, case_id: str) -> CaseRecord | None:
+        """What is known of a case, however it ended; None: it was never begun."""
+        folder = self.case(case_id)
+        if not (folder / "events.jsonl").is_file():
+            return None
+        return CaseRecord(read_samples(folder / "samples.csv"), tuple(read_events(folder / "events.jsonl")))
+
+    def done(self, case_id: str) -> bool:
+        """It was run to its end; rig trouble and a killed bench leave it to be run again."""
+        events = self.case(case_id) / "events.jsonl"
+        last = None
+        for last in read_events(events) if events.is_file() else ():
+            pass
+        return last is not None and last.kind == "done"
+
+    def open_case(self, case_id: str) -> CaseWriter:
+        """An empty record; what an earlier try has left is thrown away."""
+        folder = self.case(case_id)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        return CaseWriter(folder)
+
+
+class CaseWriter:
+    """Appends to one case's record. Whole lines reach the files at least every FLUSH_S, and all of them in close()."""
+
+    def __init__(self, folder: Path) -> None:
+        self._samples = (folder / "samples.csv").open("ab", buffering=0)
+        self._events = (folder / "events.jsonl").open("ab", buffering=0)
+        self._waiting: list[str] = [HEADER]
+        self._flushed_s = time.monotonic()
+
+    def sample(self, row: Sequence[float]) -> None:
+        """One row of SAMPLE: t_ns as int, then floats, NaN for absent."""
+        self._waiting.append(",".join(["" if x != x else repr(x) for x in row]) + "\n")
+        if time.monotonic() - self._flushed_s > FLUSH_S:
+            self._flush()
+
+    def event(self, event: Event) -> None:
+        """At once in the file, behind the samples taken before it."""
+        self._flush()
+        line = json.dumps({"t_ns": event.t_ns, "kind": event.kind, "data": event.data}, sort_keys=True)
+        write_all(self._events, line + "\n")
+
+    def close(self) -> None:
+        try:
+            self._flush()
+        finally:
+            self._samples.close()
+            self._events.close()
+
+    def _flush(self) -> None:
+        text, self._waiting = "".join(self._waiting), []
+        self._flushed_s = time.monotonic()
+        write_all(self._samples, text)
+
+    def __enter__(self) -> CaseWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def write_all(file: BinaryIO, text: str) -> None:
+    """Without a buffer between: a killed process leaves what was written."""
+    rest = memoryview(text.encode("ascii"))
+    while rest:
+        rest = rest[file.write(rest) :]
+
+
+def whole_lines(path: Path) -> bytes:
+    """The file up to its last line end."""
+    text = path.read_bytes()
+    return text[: text.rfind(b"\n") + 1]
+
+
+def read_events(path: Path) -> Iterator[Event]:
+    for line in whole_lines(path).splitlines():
+        one = json.loads(line)
+        yield Event(one["t_ns"], one["kind"], one["data"])
+
+
+def read_samples(path: Path) -> np.ndarray[Any, np.dtype[Any]]:
+    """SAMPLE rows. InputError: the columns are others."""
+    header, _, rows = (whole_lines(path) if path.is_file() else b"").partition(b"\n")
+    if header and header.decode("ascii", "replace") != HEADER.strip():
+        raise InputError(f"{path}:1: the columns are {header.decode('ascii', 'replace')}; known: {HEADER.strip()}")
+    if not rows:
+        return np.zeros(0, SAMPLE)
+    # twice: the first pass leaves every second of several empty fields in a row
+    full = rows.replace(b",,", b",nan,").replace(b",,", b",nan,").replace(b",\n", b",nan\n")
+    return np.atleast_1d(np.loadtxt(BytesIO(full), SAMPLE, delimiter=","))
