@@ -31,9 +31,9 @@ from drivers.yamlfile import Items, Leaf, Problems, Section, read_yaml
 from drivers.yamlkeys import anything, choice, flag, integer, keys_of, nested, read_values, several, text, version
 
 FOLDER = "procedures"
-NOT_PROCEDURES = ("common", "accuracy")  # files of the same folder: what all procedures share
+NOT_PROCEDURES = ("common",)  # a file of the same folder: what all procedures share
 SCHEMA = 1
-NEEDS = ("faults", "three_phase", "angle", "permit")
+NEEDS = ("faults", "wires", "processes", "three_phase", "angle", "permit")
 # of every unit, from its nameplate (expand.eut_symbols)
 EUT_SYMBOLS = (
     *("V_N", "V_L", "V_H", "f_N", "f_L", "f_H", "P_rated", "P_charge", "P_min", "P_charge_min", "S", "Q_inj", "Q_abs"),
