@@ -6,7 +6,7 @@ The meter reads every sample_s, in steps of 10 mV, 1 mHz, 1 W, 1 var. A rig's fa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -36,7 +36,8 @@ def case(*steps: Step) -> Case:
 
 
 def on(curve: Curve, x: float) -> float:
-    return float(np.interp(x, *zip(*curve.points, strict=True)))
+    xs, ys = zip(*curve.points, strict=True)
+    return float(np.interp(x, xs, ys))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,11 @@ class Unit:
     def way(self, t_s: Floats) -> Floats:
         t_s = np.maximum(t_s - self.late_s, 0.0)
         return self.shape(t_s) if self.shape else 1.0 - 10.0 ** (-t_s / self.t_r_s)
+
+
+def at_once(after_s: float) -> Callable[[Floats], Floats]:
+    """A shape: nothing, then everything."""
+    return lambda t_s: np.where(t_s > after_s, 1.0, 0.0)
 
 
 def record(of: Case, unit: Unit, seed: int = 1, on_the_way: int = 0) -> CaseRecord:
@@ -85,7 +91,7 @@ def readings(s: Step, arrived_ns: int, t_s: Floats, p_q: Floats, noise: np.rando
     exact = {"v1_v": (s.point.v1_v, 0.01), "f_hz": (s.point.f_hz, 0.001), "p_w": (p_q[:, 0], 1.0),
              "q_var": (p_q[:, 1], 1.0)}  # fmt: skip
     for name, (value, resolution) in exact.items():
-        noisy = value + noise.normal(0.0, resolution, len(t_s))
+        noisy = np.asarray(value) + noise.normal(0.0, resolution, len(t_s))
         rows[name] = np.round(noisy / resolution) * resolution
     rows["set_v1_v"], rows["set_f_hz"] = s.point.v1_v, s.point.f_hz
     return rows
@@ -159,7 +165,7 @@ def slow_meter(every: int) -> Change:
     return change
 
 
-def read_back(**read: Value) -> Change:
+def read_back(**read: Value | None) -> Change:
     """group__key=value: what was read instead; None: nothing was."""
     changed = {name.replace("__", "."): value for name, value in read.items()}
 
@@ -177,12 +183,3 @@ def without(kind: EventKind, name: str | None = None) -> Change:
 
 def rig_says(text: str) -> Change:
     return lambda r: replace(r, events=(*r.events, Event(r.events[-1].t_ns, "rig", {"text": text})))
-
-
-def all_of(changes: Sequence[Change]) -> Change:
-    def change(r: CaseRecord) -> CaseRecord:
-        for one in changes:
-            r = one(r)
-        return r
-
-    return change

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from controller.bench.plan import Case, Criterion, Crosses, Curve, Inside, Response, Smooth, Steady
-from tests.controller.bench.records import Unit, case, on, step
+from tests.controller.bench.records import Unit, at_once, case, on, step
 
 VOLT_VAR = Curve("v_v", ((220.8, 4400.0), (235.2, 0.0), (244.8, 0.0), (259.2, -4400.0)))  # curve 1, Category B
 VOLT_WATT = Curve("v_v", ((254.4, 10_000.0), (264.0, 0.0)))  # curve 1, P'2 = 0
@@ -61,6 +61,12 @@ def trip() -> Case:
     hold = step("hold", Inside("p_w", 9000.0, 11_000.0, 0.0, 3.0), v_v=283.2, hold_s=3.0, sample_s=0.02)
     ceases = Crosses("p_w", 750.0, True, 0.0, 2.0)
     return case(hold, step("trip", ceases, v_v=292.8, hold_s=3.0, sample_s=0.02))
+
+
+def tripping(after_s: float, in_hold: bool = False) -> Unit:
+    """Its power is gone so long after the step, or already after that of the hold."""
+    gone = ("hold", "trip") if in_hold else ("trip",)
+    return Unit(lambda s: (0.0 if s.name in gone else 10_000.0, 0.0), shape=at_once(after_s))
 
 
 def enter_service() -> Case:

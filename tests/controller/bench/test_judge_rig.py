@@ -29,39 +29,38 @@ from tests.controller.bench.records import (
     within,
     without,
 )
-from tests.controller.bench.scenes import VOLT_VAR, droop, p_of, q_of, settled
+from tests.controller.bench.scenes import VOLT_VAR, droop, p_of, q_of, settled, tripping
 
 GHI = {n: scenes.VOLTS[n] for n in "ghi"}
 OF = scenes.volt_var(GHI)
 RIGHT, WRONG = q_of(VOLT_VAR), q_of(VOLT_VAR, -1.0)
 
-SOURCE_OFF, FROZEN = "step {}: the source is off: {} ", "the meter is frozen: {} equal readings "
-MISSING, SETTING = (
-    "step {}: samples are missing: {} s without one {} s ",
-    "setting {}: {} was written, {} was read back",
-)
+SOURCE = "step {}: the source is off: {} ".format
+FROZEN = "the meter is frozen: {} equal readings {}".format
+MISSING = "step {}: samples are missing: {} s without one {} s ".format
+SETTING = "setting {}: {} was written, {} was read back".format
 # fmt: off
 TROUBLE = [
-    # change                                  reason begins with                                    why
-    (source_scaled(1.02),                     SOURCE_OFF.format("g", "v1_v"),                       "2 % off"),
-    (off("v1_v", 2.6, "h", 5.0),              SOURCE_OFF.format("h", "v1_v"),                       "0.2 V beyond 1 %"),
-    (off("f_hz", 0.015, "i"),                 SOURCE_OFF.format("i", "f_hz"),                       "5 mHz beyond 10 mHz"),
-    (off("v1_v", 6.0, "h", 0.2, 0.9),         SOURCE_OFF.format("h", "v1_v"),                       "2.5 % off, only early"),
-    (frozen("g", 1.0, 30.0),                  FROZEN.format(580) + "although the source moved",     "V did not move"),
-    (frozen("h", 1.0, 30.0, own_time=False),  FROZEN.format(580) + "in 29.030 s",                   "its time stands too"),
-    (frozen("i", 5.0, 12.0),                  FROZEN.format(140) + "in 7.000 s",                    "7 s of the same bits"),
-    (dropped("h", 8.0, 8.2),                  MISSING.format("h", "0.250", "7.950"),                "four samples"),
-    (dropped("h", 0.0, 0.2),                  MISSING.format("h", "0.200", "0.000"),                "the first ones"),
-    (dropped("h", 19.0, 20.1),                MISSING.format("h", "0.550", "18.950"),               "last 1.05 s, 0.5 off"),
-    (read_back(volt_var__v1_pu=0.9201),       SETTING.format("volt_var.v1_pu", 0.92, 0.9201),       "a number differs"),
-    (read_back(reactive__mode="watt_var"),    SETTING.format("reactive.mode", "volt_var", "watt_var"), "a word"),
-    (read_back(volt_watt__enable=True),       SETTING.format("volt_watt.enable", False, True),      "a switch"),
-    (read_back(volt_watt__enable=0.0),        SETTING.format("volt_watt.enable", False, 0.0),       "a number for a switch"),
-    (read_back(volt_var__v1_pu=None),         SETTING.format("volt_var.v1_pu", 0.92, "nothing"),    "a number not there"),
-    (without("done"),                         "the case was not run to its end",                    "killed"),
-    (without("end", "i"),                     "step i was not run to its end",                      "killed in a step"),
-    (without("arrived", "h"),                 "step h was not run to its end",                      "source never arrived"),
-    (rig_says("the source is silent"),        "the rig: the source is silent",                      "the bench's own word"),
+    # change                                 reason begins with                                why
+    (source_scaled(1.02),                    SOURCE("g", "v1_v"),                              "2 % off"),
+    (off("v1_v", 2.6, "h", 5.0),             SOURCE("h", "v1_v"),                              "0.2 V beyond 1 %"),
+    (off("f_hz", 0.015, "i"),                SOURCE("i", "f_hz"),                              "5 mHz beyond 10 mHz"),
+    (off("v1_v", 6.0, "h", 0.2, 0.9),        SOURCE("h", "v1_v"),                              "2.5 % off, only early"),
+    (frozen("g", 1.0, 30.0),                 FROZEN(580, "although the source moved"),         "V did not move"),
+    (frozen("h", 1.0, 30.0, own_time=False), FROZEN(580, "in 29.030 s"),                       "its time stands too"),
+    (frozen("i", 5.0, 12.0),                 FROZEN(140, "in 7.000 s"),                        "7 s of the same bits"),
+    (dropped("h", 8.0, 8.2),                 MISSING("h", "0.250", "7.950"),                   "four samples"),
+    (dropped("h", 0.0, 0.2),                 MISSING("h", "0.200", "0.000"),                   "the first ones"),
+    (dropped("h", 19.0, 20.1),               MISSING("h", "0.550", "18.950"),                  "last 1.05 s, 0.5 off"),
+    (read_back(volt_var__v1_pu=0.9201),      SETTING("volt_var.v1_pu", 0.92, 0.9201),          "a number differs"),
+    (read_back(reactive__mode="watt_var"),   SETTING("reactive.mode", "volt_var", "watt_var"), "a word"),
+    (read_back(volt_watt__enable=True),      SETTING("volt_watt.enable", False, True),         "a switch"),
+    (read_back(volt_watt__enable=0.0),       SETTING("volt_watt.enable", False, 0.0),          "a number for a switch"),
+    (read_back(volt_var__v1_pu=None),        SETTING("volt_var.v1_pu", 0.92, "nothing"),       "a number not there"),
+    (without("done"),                        "the case was not run to its end",                "killed"),
+    (without("end", "i"),                    "step i was not run to its end",                  "killed in a step"),
+    (without("arrived", "h"),                "step h was not run to its end",                  "source never arrived"),
+    (rig_says("the source is silent"),       "the rig: the source is silent",                  "the bench's own word"),
 ]
 HARMLESS = [
     # change                                  why
@@ -175,10 +174,7 @@ def test_slow_meter_costs_what_it_cannot_show(one: Step, every: int, reason: str
 
 def test_slow_meter_leaves_a_limit_between_two_readings() -> None:
     """Gone after 1.9 s, seen after 2.4 s, 2 s are allowed: it may have been either."""
-    of, unit = (
-        scenes.trip(),
-        Unit(lambda s: (0.0 if s.name == "trip" else 1e4, 0.0), shape=lambda t_s: (t_s > 1.9) * 1.0),
-    )
+    of, unit = scenes.trip(), tripping(1.9)
     assert judged(of, unit, lambda r: r).verdict is Verdict.PASS
     found = judged(of, unit, slow_meter(40))
     assert found.verdict is Verdict.INVALID

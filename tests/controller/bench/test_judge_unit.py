@@ -16,8 +16,8 @@ from controller.bench.judgement import CaseJudgement, Verdict
 from controller.bench.plan import Case, Crosses, Curve, Response, Steady, Step
 from tests.controller.bench import scenes
 from tests.controller.bench.golden import EUT
-from tests.controller.bench.records import Unit, case, on, record, step
-from tests.controller.bench.scenes import VOLT_VAR, VOLT_WATT, droop, p_of, q_of
+from tests.controller.bench.records import Unit, at_once, case, on, record, step
+from tests.controller.bench.scenes import VOLT_VAR, VOLT_WATT, droop, p_of, q_of, tripping
 
 ABOVE_100, ABOVE_66 = droop(10_000.0), droop(6600.0)
 CHARGING, WIDE, CROSSING = droop(-5000.0), droop(5000.0, db_hz=0.6), droop(-5000.0, 0.017, 0.02)
@@ -36,11 +36,6 @@ def ramp(begin_s: float, last_s: float = 50.0, least: float = 0.0) -> Unit:
         return np.where(t_s > begin_s, np.maximum(share, least), 0.0)
 
     return Unit(lambda s: (10_000.0 if s.name == "j" else 0.0, 0.0), shape=way)
-
-
-def tripping(after_s: float, in_hold: bool = False) -> Unit:
-    gone = ("hold", "trip") if in_hold else ("trip",)
-    return Unit(lambda s: (0.0 if s.name in gone else 10_000.0, 0.0), shape=lambda t_s: (t_s > after_s) * 1.0)
 
 
 def keeping(share: float) -> Unit:
@@ -218,7 +213,7 @@ def test_small_change_says_nothing_of_a_response_time() -> None:
     of = case(step("a", Response("q_var", 5.0, "both", 10.0, 20.0)))
     found = judged(of, Unit(lambda s: (0.0, answer[s.name]), t_r_s=60.0)).checks[0]
     assert found.verdict is Verdict.SKIPPED  # it went 100 var in 20 s: nobody can tell
-    jump = judged(of, Unit(lambda s: (0.0, answer[s.name]), shape=lambda t_s: (t_s > 5.5) * 1.0)).checks[0]
+    jump = judged(of, Unit(lambda s: (0.0, answer[s.name]), shape=at_once(5.5))).checks[0]
     assert (jump.verdict, jump.warning) == (Verdict.PASS, True)
 
 
