@@ -103,9 +103,7 @@ def open_ended(w: Window) -> Window:
 def smooth(rule: Smooth, seen: Seen, eut: Eut) -> Check:
     every_s, most_s = seen.most_apart_s(), GAP_SAMPLES * seen.step.sample_s
     if every_s > most_s:
-        raise UnseenError(
-            f"{every_s:.3f} s without a new reading; a jump shows only in readings {most_s:g} s apart or less"
-        )
+        raise UnseenError(f"{every_s:.3f} s without a reading, in which a ramp looks like a jump: {most_s:g} s at most")
     t_s, y = part(seen, eut, rule.y, 0.0, seen.held_s)
     jumps = np.abs(np.diff(y))
     worst, unit = int(np.argmax(jumps)), unit_of(rule.y)

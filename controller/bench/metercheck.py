@@ -64,7 +64,7 @@ def frozen_meter(eut: Eut, record: CaseRecord) -> Iterator[str]:
     refresh_s = float(np.median(np.diff(new_ns))) / 1e9 if len(new_ns) > 1 else 0.0
     most_s = max(FROZEN_READINGS * refresh_s, FROZEN_S)
     ends_ns = np.append(rows["t_ns"], max(record.events[-1].t_ns, int(rows["t_ns"][-1])))
-    for begin, end in same_values(rows):
+    for begin, end in equal_runs(rows):
         run = rows[begin:end]
         lasts_s = (ends_ns[end] - ends_ns[begin]) / 1e9
         if not visible(run, eut).any():
@@ -75,11 +75,13 @@ def frozen_meter(eut: Eut, record: CaseRecord) -> Iterator[str]:
             yield f"the meter is frozen: {len(run)} equal readings in {lasts_s:.3f} s"
 
 
-def same_values(rows: Rows) -> Iterator[tuple[int, int]]:
-    """[begin, end) of each run of rows whose measured values are all the same bits."""
+def equal_runs(rows: Rows) -> Iterator[tuple[int, int]]:
+    """[begin, end) of each run of IN_A_ROW rows or more whose measured values are all the same bits."""
     values = np.stack([rows[n] for n in MEASURED], axis=1).view(np.int64)
     starts = np.flatnonzero(np.any(np.diff(values, axis=0, prepend=~values[:1]) != 0, axis=1))
-    yield from zip(starts.tolist(), [*starts[1:].tolist(), len(rows)], strict=True)
+    ends = np.append(starts[1:], len(rows))
+    long = ends - starts >= IN_A_ROW
+    yield from zip(starts[long].tolist(), ends[long].tolist(), strict=True)
 
 
 def moved_within(run: Rows, eut: Eut) -> bool:

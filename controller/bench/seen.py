@@ -63,9 +63,10 @@ def see(case: Case, record: CaseRecord) -> dict[str, Seen]:
         if not all(name in times for times in found.values()):
             continue
         begin, arrived, end = (found[kind][name] for kind in ("step", "arrived", "end"))
-        here = rows[(t_ns >= arrived) & (t_ns <= end)]
+        first, last = np.searchsorted(t_ns, arrived), np.searchsorted(t_ns, end, "right")
+        here, before = rows[first:last], rows[: np.searchsorted(t_ns, begin, "right")]
         t_s = (here["t_ns"] - arrived) / 1e9
-        seen[name] = Seen(step, begin, arrived, end, rows[t_ns <= begin], here, t_s)
+        seen[name] = Seen(step, begin, arrived, end, before, here, t_s)
     return seen
 
 

@@ -22,16 +22,16 @@ NOTHING_TO_SWITCH_OFF = (False, "off", "none")
 
 
 def rig_trouble(case: Case, eut: Eut, record: CaseRecord, seen: Mapping[str, Seen]) -> tuple[str, ...]:
-    """Every trouble of the rig in this case."""
+    """Every trouble of the rig in this case; causes before what they bring about."""
     return tuple(
         dict.fromkeys(
             [
                 *told_by_bench(case, record, seen),
                 *settings_differ(record),
                 *jumped(case, seen),
-                *source_off(eut, seen),
                 *frozen_meter(eut, record),
                 *missing_readings(record, seen),
+                *source_off(eut, seen),
             ]
         )
     )
