@@ -58,6 +58,15 @@ def q_gain(unit: Any, factor: float) -> None:
     unit.reactive.volt_var.points = [(v, q * factor) for v, q in points]
 
 
+def q_sign_while_charging(unit: Any) -> None:
+    turned = [-1.0, 1.0]
+
+    def wrap(ours: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda v_pu, k: ours(v_pu, k) * turned[unit.p_base_w >= 0.0]
+
+    instead(unit.reactive.volt_var, "answer", wrap)
+
+
 def no_dead_band(unit: Any) -> None:
     """Straight from point 1 to point 4."""
     first, _, _, last = unit.reactive.volt_var.points
@@ -334,16 +343,127 @@ def window_wider(unit: Any) -> None:
 
 
 def frozen_p(unit: Any) -> None:
-    """The command never changes after the first step in service."""
+    """The command never changes after 50 s."""
+    held: list[float] = []
 
     def wrap(ours: Callable[..., Any]) -> Callable[..., Any]:
-        held: list[float] = []
-
         def stage(p_w: float, hard: Any) -> None:
             ours(p_w, hard)
-            held[:] = held or [unit.p_cmd_w]
-            unit.p_cmd_w = held[0]
+            if unit.t_ns >= 50_000_000_000:
+                held[:] = held or [unit.p_cmd_w]
+                unit.p_cmd_w = held[0]
 
         return stage
 
     instead(unit, "stage_limits", wrap)
+
+
+def leaves_at_once(unit: Any, of: str, over: bool, level: float) -> None:
+    """One more element that trips without delay, and a unit that then waits as after any trip."""
+    unit.trip.elements = [*unit.trip.elements[:7], (True, of, over, level, 0)]
+    unit.enter_service.ours = True
+
+
+def leaves_on_rocof(unit: Any, most_hz_s: float) -> None:
+    """A protection of the rate of change of frequency that the standard does not know."""
+
+    def wrap(ours: Callable[..., Any]) -> Callable[..., Any]:
+        def step(signals: Any, *rest: Any) -> bool:
+            fast = abs(signals.rocof_hz_s) > most_hz_s
+            return bool(ours(signals, *rest)) or fast
+
+        return step
+
+    unit.enter_service.ours = True
+    instead(unit.trip, "step", wrap)
+
+
+T_R_S = {"volt_watt": 60.0}  # of the cases below
+PF_RESPONSE_S = 5.0
+
+# fmt: off
+MUTANTS = (
+    # name, spoil, case, step, kind, why
+    Mutant("volt-var at half gain", lambda u: q_gain(u, 0.5), "volt_var-char_1-discharge-100", "k", "steady",
+           "-2200 var where -4400 is the target and -2917 the least"),
+    Mutant("volt-var the wrong way round", lambda u: q_gain(u, -1.0), "volt_var-char_1-discharge-100", "h", "steady",
+           "+1100 var where +750 is the most"),
+    Mutant("volt-var the wrong way round, charging", q_sign_while_charging,
+           "volt_var-char_1-charge-66", "h", "steady", "the same, and only while charging"),
+    Mutant("volt-var without its dead band", no_dead_band, "volt_var-char_2-discharge-100", "g", "steady",
+           "one line from 0.88 to 1.10: -2600 var at 1.055, inside the plateau of +2200"),
+    Mutant("V_Ref not applied", lambda u: v_ref_moves(u, 0.0), "volt_var-char_2-discharge-100", "g", "steady",
+           "0.05 too far to the left: -4400 var where +2200 is the target"),
+    Mutant("V_Ref applied twice", lambda u: v_ref_moves(u, 2.0), "volt_var-char_3-discharge-100", "w", "steady",
+           "0.05 too far: still the plateau of -2200 var at 0.895, where at least +1450 is due"),
+    Mutant("V_Ref does not follow", v_ref_stays, "volt_var_vref-300", "high", "inside",
+           "-2200 var for ever, where 440 is the most after T_ref"),
+    Mutant("volt-var with hysteresis", hysteresis, "volt_var-char_1-discharge-100", "k", "steady",
+           "still the answer to 1.05: -2200 var where -2917 is the least"),
+    Mutant("constant Q at 70 %", lambda u: const_var_gain(u, 0.7), "constant_q-max_inject-discharge", "full", "steady",
+           "3080 var where 3650 is the least"),
+    Mutant("constant PF absorbs instead of injecting", power_factor_sign, "constant_pf-max_inject", "full", "steady",
+           "-4359 var instead of +4359"),
+    Mutant("constant PF keeps the Q of rated power", power_factor_keeps_q, "constant_pf-max_inject", "low", "steady",
+           "4359 var at 2 kW, where 969 is the target"),
+    Mutant("constant PF six times too slow", lambda u: slower(u, u.reactive.power_factor, PF_RESPONSE_S, 6.0),
+           "constant_pf-max_inject", "low", "response",
+           "46 % of the change of 3391 var are missing after 10 s; 10 % and 750 var may"),
+    Mutant("watt-var charges as it discharges", watt_var_of_charge_only_discharging, "watt_var-char_1-charge",
+           "p2_p3-1", "steady", "-2200 var half way between P'2 and P'3, where +2200 is the target"),
+    Mutant("volt-watt begins too late", volt_watt_late, "volt_watt-char_1-discharge-100", "j", "steady",
+           "10 kW at 259.2 V, where 9500 W is the most"),
+    Mutant("volt-watt with T_r x 1.6", lambda u: slower(u, u.volt_watt, T_R_S["volt_watt"], 1.6),
+           "volt_watt-char_2-discharge-100", "i", "response",
+           "76.3 % of 6 kW after T_r: 5423 W, where 4600 + 750 + 14 is the most"),
+    Mutant("active power limit too slow", limit_slow, "limit_active_power-33", "c", "inside",
+           "half of rated after 30 s, where a third and 750 W is the most"),
+    Mutant("active power limit not heard", limit_ignored, "limit_active_power-66", "c", "inside", "still 10 kW"),
+    Mutant("active power limit caps droop", limit_caps_droop, "limit_active_power-33", "d", "steady",
+           "3300 W, where 3300 + 3213 is the target"),
+    Mutant("frozen P", frozen_p, "limit_active_power-66", "c", "inside", "still 10 kW"),
+    Mutant("droop ignores volt-watt", droop_ignores_volt_watt, "volt_watt_above_droop", "low_f", "steady",
+           "6 kW at V2, where 4500 W is the most"),
+    Mutant("P_pre follows the demand", droop_follows_the_wish, "prioritisation-p2_0-volt_var", "6", "steady",
+           "from 10 kW instead of the 2.5 kW of step 5: 10 kW, where 4.5 is the target"),
+    Mutant("droop slope of P_pre", droop_slope_of_p_pre, "freq_droop_above-char_1-66", "k", "steady",
+           "6600 - 0.66 x 3880 = 4039 W, where 2720 + 800 is the most"),
+    Mutant("droop has the wrong sign in charging", droop_sign_while_charging, "freq_droop_below-char_1-charge_50",
+           "i", "steady", "-5500 W, where -4500 - 800 is the least"),
+    Mutant("droop frozen", droop_frozen, "freq_droop_above-char_1-100", "k", "steady", "10 kW, where 6120 is due"),
+    Mutant("droop never crosses zero", droop_never_crosses_zero, "freq_droop_above-char_1-20", "k", "steady",
+           "0 W, where 2000 - 3880 is the target"),
+    Mutant("droop answers to low frequency only", lambda u: one_sided(u, 1), "freq_droop_above-char_2-100", "k",
+           "steady", "10 kW at 60.077 Hz is still allowed (10375), 10 kW at 61.2 is not"),
+    Mutant("droop answers to high frequency only", lambda u: one_sided(u, -1), "freq_droop_below-char_1-discharge_50",
+           "j", "steady", "5 kW, where 8880 is the target"),
+    Mutant("trip 5 % late", lambda u: trip_time(u, 1.05), "voltage_trip-OV1-min-max-all", "beyond-1", "crosses",
+           "13.65 s instead of 13"),
+    Mutant("trip 5 % late, frequency", lambda u: trip_time(u, 1.05), "frequency_trip-OF1-min-min", "beyond-1",
+           "crosses", "189 s instead of 180"),
+    Mutant("over-voltage trip level 5 % too high", lambda u: trip_level(u, "v", True, 0.05),
+           "voltage_trip-OV1-min-min-all", "beyond-1", "crosses", "2 MRA beyond 1.10 is below 1.15"),
+    Mutant("over-voltage trip level 5 % too low", lambda u: trip_level(u, "v", True, -0.05),
+           "voltage_trip-OV1-min-min-all", "inside-1", "inside", "2 MRA inside 1.10 is above 1.05"),
+    Mutant("over-frequency trip level 0.7 Hz too high", lambda u: trip_level(u, "f", True, 0.7),
+           "frequency_trip-OF1-min-min", "beyond-1", "crosses", "61.61 Hz is below 61.7"),
+    Mutant("leaves at half voltage", lambda u: leaves_at_once(u, "v", False, 0.5), "lvrt_cat_iii-100", "D-1",
+           "inside", "it should be back at 0.5 pu and above"),
+    Mutant("no momentary cessation", no_cessation, "lvrt_cat_iii-100", "B-1", "inside", "goes on at 0.05 pu"),
+    Mutant("no momentary cessation, high", no_cessation, "hvrt_cat_iii-100", "B-1", "inside", "goes on at 1.19 pu"),
+    Mutant("restores in 5 s", restores_slowly, "lvrt_cat_iii-100", "D-1", "inside", "8 % after 0.4 s, where 80 % is due"),
+    Mutant("leaves above 61.2 Hz", lambda u: leaves_at_once(u, "f", True, 61.2), "freq_ride_through-high-discharge",
+           "hold-1", "inside", "61.8 Hz has to be ridden through for 299 s"),
+    Mutant("leaves on RoCoF", lambda u: leaves_on_rocof(u, 1.5), "rocof-discharge", "down-1", "inside",
+           "3 Hz/s has to be ridden through"),
+    Mutant("leaves on a phase jump", lambda u: leaves_at_once(u, "f", True, 61.5), "phase_jump-discharge", "B",
+           "inside", "60 degrees in a window of 0.1 s look like 61.67 Hz"),
+    Mutant("enters service 10 % early", enters_early, "enter_service-1", "j", "crosses", "270 s instead of 300"),
+    Mutant("the delay goes on over an excursion", delay_goes_on, "enter_service-1", "j", "crosses",
+           "a quarter of the delay has already passed"),
+    Mutant("enters in steps of 30 %", enters_in_steps, "enter_service-1", "j", "smooth", "20 % is the most"),
+    Mutant("enters with half the ramp", ramp_half, "enter_service-1", "j", "crosses", "rated power after 450 s"),
+    Mutant("permit service off is heard 4 s late", permit_slow, "enter_service-1", "k", "inside", "2 s is the most"),
+    Mutant("enters at 0.897 pu", window_wider, "enter_service-1", "h", "inside", "below ES_V_LOW of 0.917"),
+)
+# fmt: on
