@@ -43,8 +43,8 @@ class Panel:
         return np.asarray(self.height - share * (self.height - self.head))
 
     def line(self, x: ArrayLike, y: ArrayLike, css: str) -> None:
-        """Through the finite points; a NaN is a gap."""
-        xs, ys = self.px(x), self.py(y)
+        """Through the finite points; a NaN is a gap. Points that no pixel needs are left out."""
+        xs, ys = corners(np.round(self.px(x), 1), np.round(self.py(y), 1))
         known = np.isfinite(xs) & np.isfinite(ys)
         for part in np.split(np.arange(len(xs)), np.flatnonzero(~known)):
             inside = part[known[part]]

@@ -178,7 +178,9 @@ def quantity(value: float | None, unit: str = "") -> str:
     """A measured value with the digits that its instrument has."""
     if value is None or value != value:
         return DASH
-    return f"{value:.{DECIMALS[unit]}f} {unit}" if unit in DECIMALS else number(value, unit)
+    if unit not in DECIMALS:
+        return number(value, unit)
+    return f"{round(value, DECIMALS[unit]) + 0.0:.{DECIMALS[unit]}f} {unit}"  # + 0.0: no -0
 
 
 def window_text(window: Window | None, unit: str) -> str:

@@ -171,13 +171,13 @@ class Drawn:
 
     def marks(self, panel: Panel, stay: Stay | None, criterion: Criterion, check: Check) -> None:
         """What is judged at one moment: T_r with its windows, a level that is to be passed."""
-        if stay is None:
+        if stay is None or check.standard is None:
             return
         verdict = check.verdict.value
         if isinstance(criterion, Response) and check.y is not None:
             at = self.at(stay.arrived_s + criterion.t_r_s)
             for window, css in ((check.standard, "bar"), (check.engineering, "bar thin")):
-                if window and (window.low, window.high) != (None, None):
+                if window is not None and (window.low, window.high) != (None, None):
                     panel.bar(at, window.low, window.high, css)
             panel.dot(at, check.y, f"dot {verdict}", f"{check.step}, T_r: {check.reason}")
         if isinstance(criterion, Crosses):
