@@ -147,15 +147,15 @@ def labels(values: list[float]) -> list[str]:
 
 
 def thin(t: ArrayLike, y: ArrayLike, most: int = MOST_POINTS) -> tuple[Floats, Floats]:
-    """At most `most` points that keep every extreme: the smallest and largest value of each bucket."""
+    """At most `most` points that keep every extreme: the smallest and largest value of each stretch of time."""
     t_s, values = np.asarray(t, dtype=float), np.asarray(y, dtype=float)
     if len(values) <= most:
         return t_s, values
-    size = -(-2 * len(values) // most)
-    finite = np.where(np.isfinite(values), values, 0.0)
-    buckets = np.pad(finite, (0, -len(values) % size), mode="edge").reshape(-1, size)
-    least, greatest = (pick(buckets, axis=1) + size * np.arange(len(buckets)) for pick in (np.argmin, np.argmax))
-    chosen = np.unique(np.minimum(np.concatenate((least, greatest)), len(values) - 1))
+    shares = (t_s - t_s[0]) / max(t_s[-1] - t_s[0], 1e-9)
+    stretch = np.minimum(shares * (most // 2), most // 2 - 1).astype(int)
+    order = np.lexsort((np.where(np.isfinite(values), values, 0.0), stretch))
+    ends = np.flatnonzero(np.diff(stretch[order], prepend=-1, append=most))  # where the next stretch begins
+    chosen = np.unique(order[np.concatenate((ends[:-1], ends[1:] - 1))])
     return t_s[chosen], values[chosen]
 
 
