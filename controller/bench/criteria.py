@@ -5,7 +5,7 @@ Errors   ExpandError's words come from expand.py; here ExpressionError only, wit
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, get_args, get_type_hints
 
 from controller.bench.expression import ExpressionError
@@ -20,12 +20,15 @@ TIMES = ("to_s", "final_to_s", "not_after_s", "t_r_s")  # all of them must lie i
 def criteria_of(
     texts: Iterable[CriterionText],
     symbols: Mapping[str, float],
-    curves: Mapping[str, Curve],
+    curve: Callable[[str], Curve],
     latest: Mapping[str, str],
     where: str,
     hold_s: float,
 ) -> tuple[Criterion, ...]:
-    """Those that apply. latest: {step of the file: its name when it was last run}, for Inside.before."""
+    """Those that apply. latest: {step of the file: its name when it was last run}, for Inside.before.
+
+    A criterion that compares with what was before a step does not apply until that step has been run.
+    """
     found: list[Criterion] = []
     for text in texts:
         if text.when and not text.when.truth(symbols):
@@ -33,9 +36,11 @@ def criteria_of(
         values: dict[str, Any] = {name: round(e.value(symbols), 9) + 0.0 for name, e in text.numbers.items()}
         values |= text.words
         if text.kind == "steady":
-            values["lowest_of"] = tuple(curves[name] for name in values["lowest_of"])
+            values["lowest_of"] = tuple(curve(name) for name in values["lowest_of"])
         if values.get("before"):
-            values["before"] = latest.get(values["before"], values["before"])
+            if values["before"] not in latest:
+                continue
+            values["before"] = latest[values["before"]]
         late = {name: values[name] for name in TIMES if values.get(name, 0.0) > hold_s + 1e-9}
         for name, value in late.items():
             raise ExpressionError(f"{where}: {text.kind} {name} = {value:g} s is after the step's end, {hold_s:g} s")
@@ -56,8 +61,10 @@ def time_of(criterion: Criterion) -> float:
             return time
         case Crosses(not_before_s=early, not_after_s=late):
             return early if early > 0.0 else late
-        case Steady(from_s=begin, to_s=end) | Inside(from_s=begin, to_s=end):
+        case Steady(from_s=begin, to_s=end):
             return end - begin
+        case Inside(from_s=begin, to_s=end):
+            return min(begin, end - begin) if begin > 0.0 else end - begin
         case Observed(every_s=every):
             return every
         case Smooth():

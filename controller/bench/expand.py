@@ -14,7 +14,7 @@ from typing import TypeVar
 from controller.bench.criteria import criteria_of, sample_s
 from controller.bench.expression import Expression, ExpressionError
 from controller.bench.plan import Case, Curve, Eut, Plan, Step, Value
-from controller.bench.procedure import ByCategory, CurveText, Procedure, Setting, StepText, Trace
+from controller.bench.procedure import ByCategory, Procedure, Setting, StepText, Trace
 from controller.bench.tracesteps import trace_points
 from controller.errors import InputError
 from drivers.gridsource.point import GridPoint
@@ -99,7 +99,6 @@ class Expansion:
     rows: Mapping[str, str]
     symbols: Symbols = field(default_factory=dict)
     settings: dict[str, Setting] = field(default_factory=dict)
-    curves: dict[str, Curve] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     source: Source = field(default_factory=Source)
 
@@ -115,7 +114,6 @@ class Expansion:
         self.declare(procedure.symbols)
         if any(condition.truth(self.symbols) for condition in procedure.leave_out):
             return None
-        self.curves |= {name: self.curve(name, text) for name, text in procedure.curves.items()}
         self.source.f_hz = self.eut.f_nom_hz
         skipped = "; ".join(rule.why for rule in procedure.skip if rule.when.truth(self.symbols))
         start = self.step(procedure.start, "start", {})
@@ -158,8 +156,9 @@ class Expansion:
     def number(self, expression: Expression) -> float:
         return round(expression.value(self.symbols), DIGITS) + 0.0  # + 0.0: never -0
 
-    def curve(self, name: str, text: CurveText) -> Curve:
+    def curve(self, name: str) -> Curve:
         """Absolute; points that coincide (V2 = V3) become one."""
+        text = self.procedure.curves[name]
         scale = self.eut.v_nom_v if text.x == "v" else 1.0
         points = [(round(self.number(x) * scale, DIGITS), self.number(y)) for x, y in text.points]
         points = list(dict.fromkeys(points))
@@ -202,8 +201,8 @@ class Expansion:
         if hold is None:
             raise ExpandError(f"{text.place}: step {name} has no hold, and the procedure neither")
         hold_s = self.number(hold)
-        texts = self.procedure.judge if text.judge is None and name != "start" else text.judge or ()
-        criteria = criteria_of(texts, self.symbols, self.curves, latest, f"{text.place}: step {name}", hold_s)
+        texts = () if name == "start" else (*(self.procedure.judge if text.judge is None else text.judge), *text.also)
+        criteria = criteria_of(texts, self.symbols, self.curve, latest, f"{text.place}: step {name}", hold_s)
         ramp = text.ramp_f or self.procedure.ramp_f
         return Step(
             name=name,
@@ -256,7 +255,8 @@ class Expansion:
         """`V3 + a_V = 1.035 pu; f_H = 61.2 Hz`: from the file's own words."""
         told = [(one, "pu") for one in text.v]
         told += [(one, unit) for one, unit in ((text.f, "Hz"), (text.p, "W"), (text.limit, "pu limit")) if one]
-        words = [f"{e.text} = {self.number(e):g} {unit}" if e.names else f"{e.text} {unit}" for e, unit in told]
+        words = [f"{e.text} = {self.number(e):.6g} {unit}" if e.names else f"{e.text} {unit}" for e, unit in told]
+        words += [f"{self.number(text.v[0]) * self.eut.v_nom_v:.2f} V"] if len(text.v) == 1 else []
         words += ["no limit"] if text.no_limit else []
         words += [] if text.permit is None else [f"permit service {'on' if text.permit else 'off'}"]
         return "; ".join([*words, *text.faults]) or "hold"

@@ -80,6 +80,7 @@ class StepText:
     settings: Mapping[str, Setting] = field(default_factory=dict)
     faults: tuple[str, ...] = ()
     judge: tuple[CriterionText, ...] | None = None
+    also: tuple[CriterionText, ...] = ()
     skip: Expression | None = None
 
 

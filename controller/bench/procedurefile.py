@@ -96,7 +96,8 @@ STEP_KEYS = {
     "ramp_v": anything("slope of its change of voltage, pu/s"),
     "settings": nested("group: {key: value}", required=False),
     "faults": _meta(several(text("a line of the fault language: at 0s: meter.silent 3s", (), WORDS))),
-    "judge": anything("list of criteria"),
+    "judge": anything("list of criteria, instead of the procedure's"),
+    "also": anything("list of criteria, besides the procedure's"),
     "skip": anything("a condition: the step is listed and not run"),
 }
 NAMED_STEP_KEYS = {"step": _meta(text("a name without spaces")), **STEP_KEYS}
@@ -339,6 +340,7 @@ class Reader(CriteriaReader):
             settings=self.settings(section(values, "settings")),
             faults=plain.get("faults", ()),
             judge=self.criteria(plain.get("judge")),
+            also=self.criteria(plain.get("also")) or (),
             skip=self.optional(plain.get("skip"), "skip", condition=True),
             **numbers,
         )

@@ -20,7 +20,7 @@ from random import Random
 from typing import Any
 
 from controller.bench.brains import Brain, CompiledBrain, Given
-from controller.bench.virtualfaults import fault_of
+from controller.bench.virtualfaults import faults_of
 from controller.bench.plan import Case, Eut, Value
 from controller.bench.ports import NAN, Reading, Rig, RigError
 from cython_core.quantities import SettingError
@@ -41,8 +41,9 @@ LEAST_RATED_W = 100.0  # the least the core's settings know; the inverter behind
 
 
 def period_of(case: Case) -> float:
-    """The brain's step: as slow as the case's fastest samples allow."""
-    fastest_s = min(step.sample_s for step in (case.start, *case.steps))
+    """The brain's step: as slow as the fastest samples of what is judged allow."""
+    judged = [step.sample_s for step in case.steps if step.criteria and not step.skipped]
+    fastest_s = min(judged or [step.sample_s for step in (case.start, *case.steps)])
     return next((period_s for period_s in PERIODS_S if period_s <= fastest_s + 1e-9), PERIODS_S[-1])
 
 
@@ -72,7 +73,7 @@ class World:
         self.grid = DARK
         self.given = Given()
         self.blind = False  # the controller's meter shows nothing new
-        self.later: list[tuple[int, dict[str, Any]]] = []  # when, and how inputs will be from then on
+        self.later: list[tuple[int, Mapping[str, Any]]] = []  # when, and how inputs will be from then on
         self.steps = 0  # that have been lived through
         self.commands: list[tuple[float, float]] = []  # of the steps from self.first on
         self.first = 0
@@ -94,7 +95,8 @@ class World:
         self.grid = replace(grid, v1_v=grid.v1_v * gain, v2_v=grid.v2_v * gain, v3_v=grid.v3_v * gain)
         self.look()
         if jumped:
-            self.pass_by({"f_error_hz": turn_deg / 360.0 / ANGLE_WINDOW_S}, {"f_error_hz": 0.0}, ANGLE_WINDOW_S)
+            self.change(f_error_hz=turn_deg / 360.0 / ANGLE_WINDOW_S)
+            self.turn(self.now_ns + round(ANGLE_WINDOW_S * SECOND_NS), {"f_error_hz": 0.0})
 
     def look(self) -> None:
         """The controller's meter, unless it is blind: then it goes on showing what it has shown."""
@@ -102,20 +104,23 @@ class World:
             g = self.grid
             self.change(v1_v=g.v1_v, v2_v=g.v2_v, v3_v=g.v3_v, f_hz=g.f_hz, meter_ns=None)
 
-    def pass_by(self, begins: dict[str, Any], ends: dict[str, Any], seconds: float | None) -> None:
-        """Inputs that are so for some time (None: to the end), then otherwise again."""
-        self.change(**begins)
-        if seconds is not None:
-            self.later.append((self.now_ns + round(seconds * SECOND_NS), ends))
+    def turn(self, t_ns: int, values: Mapping[str, Any]) -> None:
+        """At that time inputs become so; `blind`: whether the controller's meter shows anything new."""
+        if t_ns > self.now_ns:
+            self.later.append((t_ns, values))
             self.later.sort(key=lambda one: one[0])
+            return
+        self.change(**{name: value for name, value in values.items() if name != "blind"})
+        if "blind" in values:
+            self.blind = bool(values["blind"])
+            self.look()
 
     def fault(self, line: str) -> None:
-        """A line of the fault language. RigError where a virtual unit has no such thing."""
-        fault = fault_of(line, self.now_ns)
-        if "blind" in fault.begins:
-            self.blind = True
-        begins = {name: value for name, value in fault.begins.items() if name != "blind"}
-        self.pass_by(begins, fault.ends, fault.for_s)
+        """A line of the fault language, its times from now on. RigError where a virtual unit has no such thing."""
+        for fault in faults_of(line, self.now_ns):
+            self.turn(fault.t_ns, fault.begins)
+            if fault.for_s is not None:
+                self.turn(fault.t_ns + round(fault.for_s * SECOND_NS), fault.ends)
 
     def take_back(self) -> None:
         """Forget what was computed ahead: the brain as it was after the last step that was lived through."""
@@ -128,12 +133,9 @@ class World:
 
     def advance(self, t_ns: int) -> None:
         while self.later and self.later[0][0] <= t_ns:
-            at_ns, ends = self.later.pop(0)
+            at_ns, values = self.later.pop(0)
             self.live(at_ns)
-            if "blind" in ends:
-                self.blind = False
-                self.look()
-            self.change(**{name: value for name, value in ends.items() if name != "blind"})
+            self.turn(at_ns, values)
         self.live(t_ns)
 
     def live(self, t_ns: int) -> None:

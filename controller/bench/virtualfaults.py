@@ -5,27 +5,28 @@ Errors   RigError: the line is none of the fault language, or there is no such p
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from controller.bench.brains import GOOD, Given
 from controller.bench.ports import RigError
 from cython_core.records import DeviceStatus, Session
-from drivers.sim.faultscript import Action, ScriptError, parse_action
+from drivers.sim.faultscript import Action, ScriptError, parse_line
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
     """begins, ends: fields of Given, and `blind`: the controller's meter shows nothing new. for_s None: to the end."""
 
+    t_ns: int
     begins: dict[str, Any]
     ends: dict[str, Any]
     for_s: float | None
 
 
 SHOWN: dict[str, Callable[[Action, int], dict[str, Any]]] = {
-    "meter.silent": lambda _, t_ns: {"blind": True, "meter_ns": t_ns},
+    "meter.silent": lambda _, t_ns: {"meter_ns": t_ns, "blind": True},
     "meter.freeze": lambda *_: {"blind": True},
     "inverter.silent": lambda _, t_ns: {"device_ns": t_ns},
     "inverter.fault": lambda *_: {"status": int(GOOD | DeviceStatus.FAULT)},
@@ -36,16 +37,17 @@ SHOWN: dict[str, Callable[[Action, int], dict[str, Any]]] = {
 }
 
 
-def fault_of(line: str, t_ns: int) -> Fault:
-    """t_ns: now."""
+def faults_of(line: str, now_ns: int) -> Iterator[Fault]:
+    """`at 2s: meter.silent 5s; ...`, its times from now on."""
     try:
-        action = parse_action(line, 0.0, "fault")
+        actions = parse_line(line, "fault")
     except ScriptError as error:
         raise RigError(str(error)) from None
-    begins = SHOWN.get(action.verb.name)
-    if begins is None or action.part:
-        raise RigError(f"fault '{line}': a rig in virtual time has no such part; it can show {', '.join(SHOWN)}")
-    shown = begins(action, t_ns)
     rest = Given()
-    ends = {name: None if name == "blind" else getattr(rest, name) for name in shown}
-    return Fault(shown, ends, action.for_s)
+    for action in actions:
+        begins = SHOWN.get(action.verb.name)
+        if begins is None or action.part:
+            raise RigError(f"'{action.text}': a rig in virtual time has no such part; it can show {', '.join(SHOWN)}")
+        t_ns = now_ns + round(max(action.at_s, 0.0) * 1e9)
+        shown = begins(action, t_ns)
+        yield Fault(t_ns, shown, {name: getattr(rest, name, False) for name in shown}, action.for_s)

@@ -231,7 +231,7 @@ def test_the_same_seed_gives_the_same_bytes_in_any_order(tmp_path: Path) -> None
 
 
 def long_plan() -> Plan:
-    return plan(*(volt_var(f"vv{i}", demand_w=1000.0 * i) for i in range(1, 3)))
+    return plan(*(replace(one, steps=one.steps[:8]) for one in (volt_var("vv1", 1000.0), volt_var("vv2", 2000.0))))
 
 
 def run_rest(path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from controller.bench.brains import Brain, StepBrain
 from controller.bench.folder import RunFolder
-from controller.bench.plan import Case
+from controller.bench.plan import Case, Observed
 from controller.bench.ports import RigError
 from controller.bench.record import CaseRecord
 from controller.bench.runner import run_cases
@@ -88,7 +88,7 @@ def busy() -> Case:
         step("volts", at(252.0), 1.37),
         step("demand", at(252.0), 0.613, demand_w=-2000.0),
         step("ramp", at(252.0, 60.4), 0.7, ramp_hz_s=1.0, settings={"freq_droop.enable": True}),
-        step("silent", at(228.0, 60.0), 2.0, faults=("meter.silent 1200ms",)),
+        step("silent", at(228.0, 60.0), 2.0, faults=("at 0s: meter.silent 1200ms",)),
         step("limit", at(228.0), 0.9, ap_limit_pu=0.2, demand_w=5000.0),
         step("turn", replace(at(), a1_deg=40.0), 0.5),
         step("off", at(), 0.4, permit=False),
@@ -126,7 +126,8 @@ PERIODS = [
 
 @pytest.mark.parametrize(("sample_s", "period_s", "why"), PERIODS, ids=[c[-1] for c in PERIODS])
 def test_period(sample_s: float, period_s: float, why: str) -> None:
-    assert period_of(case("c", OFF, 0.0, step("slow", at(), 1.0, 5.0), step("s", at(), 1.0, sample_s))) == period_s, why
+    judged, quick = step("s", at(), 1.0, sample_s, criteria=(Observed(1.0),)), step("not judged", at(), 1.0, 0.001)
+    assert period_of(case("c", OFF, 0.0, quick, judged)) == period_s, why
 
 
 # --- physics that a test of ours must not get wrong ---
@@ -174,10 +175,10 @@ def test_flaws_of_the_rig_show_in_the_record(tmp_path: Path) -> None:
 # fmt: off
 FAULTS = [
     # line                      least_w  most_w   why
-    ("meter.silent 6s",         -50.0,   4000.0,  "a meter that is silent for seconds: power is taken back"),
-    ("inverter.fault 3s",       -50.0,   50.0,    "a faulty inverter is not commanded"),
-    ("inverter.unplug",         -50.0,   50.0,    "no car, no power"),
-    ("inverter.soc_glitch 2%",  -50.0,   50.0,    "an empty battery gives nothing"),
+    ("at 0s: meter.silent 6s",         -50.0,   4000.0,  "a meter that is silent for seconds: power is taken back"),
+    ("at 2s: inverter.fault 3s",       -50.0,   50.0,    "a faulty inverter is not commanded"),
+    ("at 0s: inverter.unplug",         -50.0,   50.0,    "no car, no power"),
+    ("at 0s: inverter.soc_glitch 2%",  -50.0,   50.0,    "an empty battery gives nothing"),
 ]
 # fmt: on
 
@@ -190,7 +191,7 @@ def test_faults_reach_the_controller(line: str, least_w: float, most_w: float, w
     assert any(e.kind == "fault" and e.data == {"line": line} for e in record.events)
 
 
-WRONG = [("broker.down 5s", "no such part"), ("meter.off", "allowed"), ("inverter.silent reads", "no such part")]
+WRONG = [("at 0s: broker.down 5s", "no such part"), ("at 0s: meter.off", "allowed"), ("at 0s: inverter.silent reads", "no such part")]
 
 
 @pytest.mark.parametrize(("line", "text"), WRONG, ids=[line for line, _ in WRONG])

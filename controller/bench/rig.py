@@ -1,0 +1,209 @@
+"""Rig files: the unit's nameplate and what stands behind each port, in virtual time or on real wires.
+
+    schema: 1
+    name: bench-3
+    time: real                  # virtual: everything is simulated, nothing below but eut and unit
+    eut: {name: ..., ...}       # plan.Eut
+    unit: {kind: ..., ...}      # what is tested, and how it is reached
+    source: {kind: scpi, ...}   # drivers.gridsource.open.SourceSpec
+    meter: {map: ..., ...}      # the bench's own meter, by a map of drivers/maps
+    envelope: {v_max_v: ...}    # hard limits, drivers.gridsource.envelope.Envelope
+
+Errors   RigFileError: every mistake of the file, one line each. The rig's owner must act.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from controller.bench.plan import Eut
+from controller.errors import InputError
+from controller.site import USER_FILES, available
+from drivers.gridsource.envelope import Envelope, mistakes
+from drivers.gridsource.open import SourceSpec
+from drivers.yamlfile import Problems, Section, read_yaml
+from drivers.yamlkeys import Meta, choice, integer, keys_of, nested, number, read_values, text, version
+
+FOLDER = "rigs"
+ADDRESS = r"(tcp://[^\s:]+:[0-9]+|serial:/\S+)"
+WORDS = r".*\S.*"
+# what each key of plan.Eut may be; its defaults are those of the dataclass
+EUT_RANGES: dict[str, tuple[str, float, float, str]] = {
+    "v_nom_v": ("V", 100.0, 480.0, "phase to neutral"),
+    "f_nom_hz": ("Hz", 50.0, 60.0, "nominal frequency"),
+    "p_rated_w": ("W", 100.0, 1e6, "rated discharge power"),
+    "p_charge_rated_w": ("W", 0.0, 1e6, "rated charge power, a magnitude; 0: it cannot charge"),
+    "s_rated_va": ("VA", 100.0, 1e6, "rated apparent power"),
+    "q_inject_var": ("var", 0.0, 1e6, "nameplate Q, injected"),
+    "q_absorb_var": ("var", 0.0, 1e6, "nameplate Q, absorbed, a magnitude"),
+    "p_min_w": ("W", 0.0, 1e6, "smallest discharge it can hold"),
+    "p_charge_min_w": ("W", 0.0, 1e6, "smallest charging it can hold, a magnitude"),
+    "v_low_pu": ("pu", 0.5, 1.0, "lowest voltage of continuous operation"),
+    "v_high_pu": ("pu", 1.0, 1.5, "highest voltage of continuous operation"),
+    "f_low_hz": ("Hz", 40.0, 60.0, "lowest frequency of continuous operation"),
+    "f_high_hz": ("Hz", 50.0, 70.0, "highest frequency of continuous operation"),
+    "dp_small_pu": ("pu", 0.001, 1.0, "smallest step of power that is measured for response times"),
+    "dp_large_pu_min": ("pu/min", 0.01, 100.0, "largest change of power in a minute"),
+}
+EUT_WORDS: dict[str, Any] = {
+    "name": text("its name", pattern=WORDS),
+    "phases": integer("", 1, 3, "1, 2 or 3"),
+    "normal_category": choice(("A", "B"), "1547-2018 1.4"),
+    "abnormal_category": choice(("I", "II", "III"), "1547-2018 1.4"),
+}
+
+
+class RigFileError(InputError):
+    """A rig file is wrong: one mistake a line."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitSpec:
+    """`unit:` of a rig file. dead_s, lag_s: of the simulated inverter in virtual time."""
+
+    kind: str = choice(("core", "controller"), "core: the compiled step alone; controller: `v2g run` of a site")
+    site: str = text("path of the site file, for kind controller", "", r"\S+")
+    dead_s: float = number("s", 0.0, 10.0, "until the simulated inverter hears a set-point", 0.0)
+    lag_s: float = number("s", 0.0, 10.0, "time constant of the simulated inverter", 0.01)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeterSpec:
+    """`meter:` of a rig file."""
+
+    map: str = text("name of a meter map, see `v2g scan`")
+    address: str = text("tcp://HOST:PORT or serial:/dev/NAME", pattern=ADDRESS)
+    unit: int = integer("", 0, 247, "Modbus unit", 1)
+    timeout_ms: int = integer("ms", 10, 10000, "of one answer", 500)
+    baud: int = integer("baud", 1200, 1000000, "serial line", 9600)
+    parity: str = choice(("N", "E", "O"), "serial line", "N")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RigHead:
+    """The keys of a rig file beside its groups."""
+
+    schema: int = version(1, "version of this file's shape")
+    name: str = text("a word for the front page", pattern=r"[A-Za-z0-9_.-]+")
+    time: str = choice(("virtual", "real"), "virtual: all simulated, as fast as it goes; real: wires and wall clock")
+
+
+@dataclass(frozen=True, slots=True)
+class RigFile:
+    """One rig. source, meter, envelope: of a rig in real time, else None."""
+
+    path: Path
+    name: str
+    time: str
+    eut: Eut
+    unit: UnitSpec
+    source: SourceSpec | None = None
+    meter: MeterSpec | None = None
+    envelope: Envelope | None = None
+
+
+def eut_keys() -> dict[str, Meta]:
+    """A number has the default of plan.Eut; one without is required."""
+    keys: dict[str, Meta] = {}
+    for field in fields(Eut):
+        if field.name in EUT_WORDS:
+            keys[field.name] = EUT_WORDS[field.name].metadata
+        else:
+            unit, low, high, clause = EUT_RANGES[field.name]
+            required = field.default is MISSING
+            keys[field.name] = {
+                "kind": "float", "unit": unit, "low": low, "high": high, "clause": clause, "required": required,
+            }  # fmt: skip
+    return keys
+
+
+EUT_KEYS = eut_keys()
+GROUPS: dict[str, type[Any]] = {"unit": UnitSpec, "source": SourceSpec, "meter": MeterSpec, "envelope": Envelope}
+KEYS: dict[str, Meta] = {
+    **keys_of(RigHead),
+    "eut": nested("nameplate of the unit under test"),
+    "unit": nested("what is tested"),
+    **{name: nested(f"of a rig in real time: {name}", required=False) for name in ("source", "meter", "envelope")},
+}
+
+
+def load_rig(name: str) -> RigFile:
+    """A rig by its name, or the path of a file. RigFileError lists every mistake."""
+    known = available(FOLDER)
+    path = Path(name) if "/" in name or name.endswith((".yaml", ".yml")) else known.get(name)
+    if path is None:
+        raise RigFileError(
+            f"--rig {name}: no such rig, in the program or in {USER_FILES / FOLDER}; known: {', '.join(known)}, or a path"
+        )
+    problems = Problems(str(path))
+    tree = read_yaml(path, problems)
+    found = rig_of(path, tree, problems) if tree.entries else None
+    if problems or found is None:
+        raise RigFileError("\n".join(problems.lines()))
+    return found
+
+
+def load_eut(name: str) -> Eut:
+    """The `eut:` group of a rig file, or of a file that holds nothing else."""
+    path = available(FOLDER).get(name, Path(name))
+    problems = Problems(str(path))
+    entry = read_yaml(path, problems).entries.get("eut")
+    eut = read_eut(entry, problems) if isinstance(entry, Section) else None
+    if not problems and eut is None:
+        problems.add(0, "missing key 'eut': nameplate of the unit under test")
+    if problems or eut is None:
+        raise RigFileError("\n".join(problems.lines()))
+    return eut
+
+
+def rig_of(path: Path, tree: Section, problems: Problems) -> RigFile | None:
+    """None, or half a rig, when there are problems."""
+    top = read_values(KEYS, tree, problems)
+    eut = read_eut(top["eut"][0], problems) if "eut" in top else None
+    groups = {name: group_of(kind, name, top[name][0], problems) for name, kind in GROUPS.items() if name in top}
+    check_groups(top, groups, problems)
+    if problems or eut is None:
+        return None
+    return RigFile(path, top["name"][0], top["time"][0], eut, **groups)
+
+
+def group_of(kind: type[Any], name: str, section: Section, problems: Problems) -> Any:
+    before = len(problems)
+    values = {key: value for key, (value, _) in read_values(keys_of(kind), section, problems, name).items()}
+    return kind(**values) if len(problems) == before else None
+
+
+def read_eut(section: Section, problems: Problems) -> Eut | None:
+    before = len(problems)
+    values: Mapping[str, tuple[Any, int]] = read_values(EUT_KEYS, section, problems, "eut")
+    if len(problems) > before:
+        return None
+    eut = Eut(**{key: value for key, (value, _) in values.items()})
+    if eut.f_nom_hz not in (50.0, 60.0):
+        problems.add(values["f_nom_hz"][1], f"f_nom_hz = {eut.f_nom_hz:g} is neither 50 nor 60 Hz")
+    if not eut.f_low_hz < eut.f_nom_hz < eut.f_high_hz:
+        text_ = f"f_low_hz = {eut.f_low_hz:g} and f_high_hz = {eut.f_high_hz:g} do not lie around {eut.f_nom_hz:g} Hz"
+        problems.add(section.line, f"{text_}: at 50 Hz both must be given")
+    return eut
+
+
+def check_groups(top: Mapping[str, Any], groups: Mapping[str, Any], problems: Problems) -> None:
+    """A rig in real time has wires; one in virtual time has none."""
+    real = top.get("time", ("virtual", 0))[0] == "real"
+    for name in ("source", "meter", "envelope"):
+        if real and name not in top:
+            problems.add(0, f"time: real needs the group '{name}'")
+        elif not real and name in top:
+            problems.add(top[name][1], f"time: virtual has no {name}: everything is simulated")
+    envelope, unit = groups.get("envelope"), groups.get("unit")
+    if envelope is not None:
+        for mistake in mistakes(envelope):
+            problems.add(top["envelope"][1], f"envelope: {mistake}")
+    if unit is not None and real != (unit.kind == "controller"):
+        kind = "controller" if real else "core"
+        problems.add(top["unit"][1], f"unit: kind = {unit.kind}; allowed with time: {top['time'][0]}: {kind}")
+    if unit is not None and (unit.kind == "controller") != bool(unit.site):
+        problems.add(top["unit"][1], "unit: site belongs to kind: controller, and is needed there")

@@ -1,0 +1,324 @@
+"""Test a unit by IEEE 1547.1 procedures: plan, run, judge, report; in simulation or on a bench with a grid simulator."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from controller.bench.folder import RunFolder
+from controller.bench.plan import Case, Eut, Plan
+from controller.bench.rig import RigFile, load_eut, load_rig
+from controller.bench.runner import fit
+from controller.bench.tables import cases_table, duration_text, procedures_table, seconds_of, verdicts_text
+from controller.errors import InputError
+from controller.progress import Progress
+
+EXIT_OK, EXIT_FAIL, EXIT_USER, EXIT_DEVICE = 0, 1, 2, 3
+WORD = "energise"
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Stopped(BaseException):
+    """A signal has ended the run; by now all is safe. number: the signal. As KeyboardInterrupt, no Exception."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(number).name}")
+        self.number = number
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """list | plan | run | resume | judge | report | source-check"""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    for name, help_, function in ACTIONS:
+        action = actions.add_parser(name, help=help_, description=help_)
+        action.set_defaults(function=function)
+        if name in ("list", "plan", "run"):
+            asked(action)
+        if name in ("list", "plan", "run", "source-check"):
+            action.add_argument("--rig", default="virtual", help="name or file of a rig; default: virtual")
+            action.add_argument("--eut", default="", metavar="FILE", help="another unit's nameplate than the rig's")
+        if name in ("resume", "judge", "report"):
+            action.add_argument("folder", type=Path, help="folder of a run")
+        if name == "run":
+            action.add_argument("--out", type=Path, metavar="DIR", help="new folder of the run; default: bench-TIME")
+        if name in ("run", "resume"):
+            action.add_argument("--jobs", type=int, default=2, help="processes in virtual time; default 2")
+            action.add_argument(
+                "--yes-energise", action="store_true", help="switch a real source on without asking for the word"
+            )
+        if name != "source-check":
+            action.add_argument("--json", action="store_true", help="for programs: one JSON object on stdout")
+
+
+def asked(action: argparse.ArgumentParser) -> None:
+    """Which cases."""
+    action.add_argument("procedures", nargs="*", metavar="PROCEDURE", help="name or file; default: all")
+    action.add_argument(
+        "--only", action="append", default=[], metavar="CASE", help="only these cases, * and ? allowed; may come again"
+    )
+    action.add_argument("--seed", type=int, default=1, help="of everything random; default 1")
+
+
+def run(args: argparse.Namespace) -> int:
+    """0 nothing failed; 1 a case failed; 2 your input; 3 the rig: a case is invalid."""
+    try:
+        return int(args.function(args))
+    except Stopped as stopped:
+        print(f"v2g bench: {stopped}; the source is safe, permit service is off", file=sys.stderr)
+        return 128 + stopped.number
+
+
+# ---- what will be run ----
+
+
+def list_(args: argparse.Namespace) -> int:
+    """Every procedure, for this unit."""
+    from controller.bench.expand import expand, not_for
+
+    eut = rig_and_eut(args)[1]
+    rows = [(p, expand(p, eut), not_for(p, eut)) for p in chosen(args)]
+    if args.json:
+        found = [
+            {"name": p.name, "title": p.title, "clause": p.clause, "cases": [c.id for c in cases], "not_for_unit": why}
+            for p, cases, why in rows
+        ]
+        print(json.dumps({"unit": eut.name, "procedures": found}))
+    else:
+        print("\n".join(procedures_table(eut, [(p.name, p.title, p.clause, cases, why) for p, cases, why in rows])))
+    return EXIT_OK
+
+
+def plan(args: argparse.Namespace) -> int:
+    """Every case with its duration."""
+    rig, eut = rig_and_eut(args)
+    found = plan_of(args, rig, eut)
+    if args.json:
+        from controller.bench.planfile import plan_text
+
+        print(plan_text(found), end="")
+    else:
+        print("\n".join(cases_table(found, rig.name)))
+    return EXIT_OK
+
+
+def rig_and_eut(args: argparse.Namespace) -> tuple[RigFile, Eut]:
+    rig = load_rig(args.rig)
+    return rig, load_eut(args.eut) if args.eut else rig.eut
+
+
+def chosen(args: argparse.Namespace) -> Sequence[Any]:
+    from controller.bench.procedurefile import load_all, load_procedure
+
+    return [load_procedure(name) for name in args.procedures] or load_all()
+
+
+def plan_of(args: argparse.Namespace, rig: RigFile, eut: Eut) -> Plan:
+    """The cases that were asked for, skipped where the rig cannot do them."""
+    from controller.bench.expand import make_plan
+
+    found = make_plan(chosen(args), eut, args.seed)
+    known = [case.id for case in found.cases]
+    for pattern in args.only:
+        if not any(fnmatchcase(name, pattern) for name in known):
+            raise InputError(f"--only {pattern}: no such case; `v2g bench plan` shows all {len(known)}")
+    if args.only:
+        cases = tuple(c for c in found.cases if any(fnmatchcase(c.id, pattern) for pattern in args.only))
+        found = replace(found, cases=cases)
+    if not found.cases:
+        raise InputError("v2g bench: no case: none of these procedures is for this unit (`v2g bench list` says why)")
+    return fit(found, rig.name, can_of(rig))
+
+
+def can_of(rig: RigFile) -> frozenset[str]:
+    if rig.time == "virtual":
+        from controller.bench.virtual import CAN
+
+        return CAN
+    from controller.bench.wire import can_of_real
+
+    return can_of_real(rig)
+
+
+# ---- run, resume ----
+
+
+def run_(args: argparse.Namespace) -> int:
+    """Plan, confirm, run, judge, report."""
+    rig, eut = rig_and_eut(args)
+    found = plan_of(args, rig, eut)
+    out = args.out or Path(time.strftime("bench-%Y%m%dT%H%M%SZ", time.gmtime()))
+    say("\n".join(cases_table(found, rig.name)))
+    may_energise(args, rig)
+    facts = {
+        "name": rig.name, "file": str(rig.path), "time": rig.time, "text": rig.path.read_text(encoding="utf-8"),
+        "can": sorted(can_of(rig)), **made_by(),
+    }  # fmt: skip
+    folder = RunFolder.create(out, found, facts)
+    return carry_on(args, folder, rig, found)
+
+
+def resume(args: argparse.Namespace) -> int:
+    """Every case of a run that has not been run to its end, on the same rig with the same program."""
+    folder = RunFolder(args.folder)
+    facts = folder.rig()
+    rig = load_rig(str(facts["file"]))
+    if rig.path.read_text(encoding="utf-8") != facts["text"]:
+        raise InputError(f"{rig.path}: was changed since {args.folder} was begun; start a new run")
+    if made_by()["program"] != facts["program"]:
+        raise InputError(
+            f"{args.folder}: was begun by {facts['program']}, this is {made_by()['program']}; start a new run"
+        )
+    may_energise(args, rig)
+    return carry_on(args, folder, rig, folder.plan())
+
+
+def made_by() -> dict[str, str]:
+    from controller.build import about
+
+    return {"program": f"v2g {about()}"}
+
+
+def carry_on(args: argparse.Namespace, folder: RunFolder, rig: RigFile, found: Plan) -> int:
+    left = [case for case in found.cases if not case.skipped and not folder.done(case.id)]
+    with stoppable():
+        run_left(args, folder, rig, found, left)
+    return judged(folder, args.json)
+
+
+def run_left(args: argparse.Namespace, folder: RunFolder, rig: RigFile, found: Plan, left: Sequence[Case]) -> None:
+    total_s, done_s = round(sum(seconds_of(case) for case in left)), 0.0
+    with Progress("v2g bench run", sys.stderr) as progress:
+
+        def told(case: Case) -> None:
+            nonlocal done_s
+            done_s += seconds_of(case)
+            progress(round(done_s), total_s)
+
+        runner_of(rig, found, args.jobs)(left, folder, told)
+
+
+Runner = Callable[[Sequence[Case], RunFolder, Callable[[Case], None]], None]
+
+
+def runner_of(rig: RigFile, found: Plan, jobs: int) -> Runner:
+    if rig.time == "virtual":
+        from controller.bench.virtual import VirtualRig
+        from controller.bench.virtualrun import run_parallel
+
+        virtual = VirtualRig(found.eut, found.seed, rig.name, dead_s=rig.unit.dead_s, lag_s=rig.unit.lag_s)
+        return lambda cases, folder, told: run_parallel(virtual, cases, folder, told, jobs)
+    from controller.bench.wire import run_real
+
+    return lambda cases, folder, told: run_real(rig, found.eut, cases, folder, told)
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Inside, the first signal raises Stopped where the run is; the way to safety after it is not disturbed again."""
+
+    def stop(number: int, _frame: object) -> None:
+        for each in STOPS:
+            signal.signal(each, signal.SIG_IGN)
+        raise Stopped(number)
+
+    before = {number: signal.signal(number, stop) for number in STOPS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def may_energise(args: argparse.Namespace, rig: RigFile) -> None:
+    """The word, before a real source is switched on. InputError: it was not typed."""
+    if rig.time == "virtual" or args.yes_energise:
+        return
+    if not sys.stdin.isatty():
+        raise InputError(
+            "v2g bench: standard input is no terminal, so nobody can confirm: start it in a terminal, or with "
+            "--yes-energise; nothing was switched on"
+        )
+    assert rig.envelope is not None
+    e = rig.envelope
+    say(
+        f"\nNow the grid simulator of rig {rig.name} will be switched on: {e.v_min_v:g} ... {e.v_max_v:g} V, "
+        f"{e.f_min_hz:g} ... {e.f_max_hz:g} Hz,\nand the unit will give and take power up to its rating. At the end, "
+        "at Ctrl-C and at any fault the source goes to its\nsafe state and permit service off. Somebody should stand "
+        "beside it, with the emergency stop in reach."
+    )
+    print(f"Type `{WORD}` to go on: ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip() != WORD:
+        raise InputError(f"v2g bench: `{WORD}` was not typed; nothing was switched on")
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+# ---- judge, report ----
+
+
+def judge(args: argparse.Namespace) -> int:
+    """The verdict of a run, anew from its record."""
+    return judged(RunFolder(args.folder), args.json, with_report=False)
+
+
+def judged(folder: RunFolder, as_json: bool, with_report: bool = True) -> int:
+    from controller.bench.judge import judge_plan
+    from controller.bench.judgement import Verdict, worst
+    from controller.bench.judgementfile import as_text, write_judgement
+
+    found = folder.plan()
+    judgements = judge_plan(found, folder.record)
+    write_judgement(folder.path / "judgement.json", judgements)
+    if with_report:
+        for path in write_reports(folder.path):
+            say(f"{path}")
+    print(as_text(judgements) if as_json else "\n".join(verdicts_text(found, judgements)))
+    verdict = worst(j.verdict for j in judgements)
+    return {Verdict.FAIL: EXIT_FAIL, Verdict.INVALID: EXIT_DEVICE}.get(verdict, EXIT_OK)
+
+
+def report(args: argparse.Namespace) -> int:
+    """The report of a run that was judged."""
+    paths = [str(path) for path in write_reports(RunFolder(args.folder).path)]
+    print(json.dumps({"files": paths}) if args.json else "\n".join(paths))
+    return EXIT_OK
+
+
+def write_reports(folder: Path) -> list[Path]:
+    from controller.bench.report.make import write_csv, write_json, write_junit, write_report
+
+    return [write(folder) for write in (write_report, write_csv, write_json, write_junit)]
+
+
+def source_check(args: argparse.Namespace) -> int:
+    """Who the grid simulator is and what it puts out; it is not switched on."""
+    rig, eut = rig_and_eut(args)
+    if rig.time == "virtual":
+        raise InputError(f"--rig {args.rig}: has no source of its own: it is simulated in virtual time")
+    from controller.bench.wire import source_facts
+
+    for line in source_facts(rig, eut):
+        print(line)
+    return EXIT_OK
+
+
+ACTIONS: tuple[tuple[str, str, Callable[[argparse.Namespace], int]], ...] = (
+    ("list", "Procedures, and how many cases each has for this unit.", list_),
+    ("plan", "Every case with its duration; nothing is switched on.", plan),
+    ("run", "Plan, run, judge and report.", run_),
+    ("resume", "Go on with a run that was stopped.", resume),
+    ("judge", "Judge a run anew from its record.", judge),
+    ("report", "Write the report of a run that was judged.", report),
+    ("source-check", "Ask the grid simulator who it is; it is not switched on.", source_check),
+)
