@@ -58,7 +58,9 @@ class Panel:
         self.shapes.append(f'<polygon class="{css}" points="{_points(*around)}"/>')
 
     def band(self, x0: float, x1: float, low: float | None, high: float | None, css: str) -> None:
-        """A rectangle; None: to the panel's edge. Never too thin to be seen."""
+        """A rectangle; None: to the panel's edge. Never too thin to be seen; beside the panel: nothing."""
+        if not (x1 >= self.x[0] and x0 <= self.x[1]):  # nor for a NaN
+            return
         left, right = float(self.px(x0)), float(self.px(x1))
         bottom = self.height if low is None else float(self.py(low))
         top = 0.0 if high is None else float(self.py(high))
@@ -68,7 +70,9 @@ class Panel:
         )
 
     def bar(self, x: float, low: float | None, high: float | None, css: str) -> None:
-        """A vertical line; None: to the panel's edge."""
+        """A vertical line; None: to the panel's edge; beside the panel: nothing."""
+        if not self.x[0] <= x <= self.x[1]:
+            return
         at = float(self.px(x))
         bottom = self.height if low is None else float(self.py(low))
         top = 0.0 if high is None else float(self.py(high))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 from markupsafe import Markup
@@ -18,7 +19,8 @@ from controller.bench.record import CaseRecord
 from controller.bench.report.characteristic import characteristics
 from controller.bench.report.results import Found, counts, found, warnings
 from controller.bench.report.rigfacts import RigFacts
-from controller.bench.report.timeline import length_s, timeline
+from controller.bench.report.steps import length_s
+from controller.bench.report.timeline import moments, timeline
 from controller.report.template import DASH, fill, number
 
 POINTS_OF_ALL = 90_000  # of a trace, over all cases
@@ -70,6 +72,7 @@ class Shown:
     opened: bool
     seconds: float
     timeline: Markup
+    moments: tuple[Markup, ...]
     characteristics: tuple[Markup, ...]
     rows: tuple[Row, ...]
 
@@ -134,6 +137,7 @@ def _shown(eut: Eut, row: Found, record: CaseRecord | None, points: int, opened:
         opened=opened or judgement.verdict in (Verdict.FAIL, Verdict.INVALID),
         seconds=length_s(record) if record else 0.0,
         timeline=Markup(timeline(eut, case, record, judgement.checks, points) if record else ""),
+        moments=tuple(map(Markup, moments(eut, case, record, judgement.checks, points) if record else ())),
         characteristics=tuple(map(Markup, characteristics(eut, case, judgement.checks))),
         rows=tuple(rows(case, judgement)),
     )
@@ -163,11 +167,13 @@ def nameplate(eut: Eut) -> list[tuple[str, str]]:
 
 
 def facts(info: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
-    """Nested values as lines: {"source": {"identity": "…"}} -> ("source: identity", "…")."""
+    """Nested values as lines: {"source": {"identity": "…"}} -> ("source: identity", "…"); a whole file: its digest."""
     for key, value in info.items():
         name = f"{above}: {key}" if above else str(key)
         if isinstance(value, Mapping):
             yield from facts(value, name)
+        elif "\n" in str(value):
+            yield f"{name} (SHA-256)", sha256(str(value).encode()).hexdigest()
         elif isinstance(value, (list, tuple)):
             yield name, ", ".join(map(str, value)) or DASH
         else:

@@ -11,7 +11,7 @@ import numpy as np
 
 from controller.bench.plan import Case
 from controller.bench.record import CaseRecord
-from controller.bench.report.timeline import stays
+from controller.bench.report.steps import stays
 from controller.response.formula import Floats
 
 PERCENTS = (50, 99, 100)
