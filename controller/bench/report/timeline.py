@@ -5,6 +5,7 @@ Shapes   times in seconds since the case's first event; a window of a check lies
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -41,22 +42,30 @@ def timeline(eut: Eut, case: Case, record: CaseRecord, checks: Sequence[Check], 
 
 def moments(eut: Eut, case: Case, record: CaseRecord, checks: Sequence[Check], most_points: int) -> list[str]:
     """What has to happen quickly, seen closely: those that failed, else the first. As <svg> text."""
-    run, short_s, found = stays(record), SHORT * length_s(record), []
-    for row in judged(case, checks):
-        step, rule, check = row
-        if isinstance(rule, Crosses) and step.name in run and max(rule.not_after_s, check.t_s or 0.0) < short_s:
-            found.append(row)
-    failed = [row for row in found if row[2].verdict is not Verdict.PASS]
+    short_s = SHORT * length_s(record)
+    arrived_s = {name: stay.arrived_s for name, stay in stays(record).items() if math.isfinite(stay.arrived_s)}
+    found = [
+        (row, lasts_s)
+        for row in judged(case, checks)
+        if row[0].name in arrived_s and 0.0 < (lasts_s := may_last_s(row)) < short_s
+    ]
+    failed = [pair for pair in found if pair[0][2].verdict is not Verdict.PASS]
     pictures = []
-    for step, rule, check in (failed or found)[:MOST_MOMENTS]:
-        assert isinstance(rule, Crosses)
-        zero_s, may_s = run[step.name].arrived_s, max(rule.not_after_s, check.t_s or 0.0)
-        near = Drawn(eut, record, run, (zero_s - BEFORE * may_s, zero_s + AFTER * may_s), most_points, zero_s)
-        panel = near.panel(
-            rule.y, [(step, rule, check)], NARROW, title=f"Step {step.name}: {TITLES[rule.y].partition(' (')[0]}"
-        )
+    for row, lasts_s in (failed or found)[:MOST_MOMENTS]:
+        step, _, check = row
+        zero_s = arrived_s[step.name]
+        over_s = zero_s - BEFORE * lasts_s, zero_s + AFTER * lasts_s
+        near = Drawn(eut, record, stays(record), over_s, most_points, zero_s)
+        title = f"Step {step.name}: {TITLES[check.quantity].partition(' (')[0]}"
+        panel = near.panel(check.quantity, [row], NARROW, title=title)
         pictures.append(chart([panel], "time since the source arrived, s", f"{case.title}, step {step.name}"))
     return pictures
+
+
+def may_last_s(row: Judged) -> float:
+    """Until something has to have happened, or did; 0: it is no matter of a moment."""
+    _, rule, check = row
+    return max(rule.not_after_s, check.t_s or 0.0) if isinstance(rule, Crosses) else 0.0
 
 
 def of_quantity(rows: Iterable[Judged], name: str) -> list[Judged]:
