@@ -5,7 +5,8 @@ Time     passes only in wait_until. The brain steps on a grid of period_s from S
 Source   ideal: what is set is there at once. The unit's controller measures it without error, the bench's meter
          through resolution and noise. A jump of phase angle looks to a meter like a frequency error while it passes
          through its averaging window.
-Inverter drivers.sim.plant; its current is limited at once, whatever the voltage does.
+Inverter drivers.sim.plant; it has its rated power down to the lowest voltage of continuous operation, so its current
+         is limited to S / V_L, at once whatever the voltage does.
 Battery  never full or empty: the power that is demanded is available.
 """
 
@@ -20,9 +21,10 @@ from random import Random
 from typing import Any
 
 from controller.bench.brains import Brain, CompiledBrain, Given
-from controller.bench.virtualfaults import faults_of
 from controller.bench.plan import Case, Eut, Value
 from controller.bench.ports import NAN, Reading, Rig, RigError
+from controller.bench.unitsettings import grouped, rating_of
+from controller.bench.virtualfaults import faults_of
 from cython_core.quantities import SettingError
 from cython_core.settings import Settings, to_mapping
 from drivers.gridsource.point import GridPoint
@@ -37,7 +39,6 @@ MOST_AHEAD = 1024  # steps
 CAN = frozenset({"faults", "three_phase", "angle", "permit"})
 DARK = GridPoint(0.0, 0.0, 0.0, 0.0)
 DIGITS = {name: round(-log10(step)) for name, step in RESOLUTION.items()}
-LEAST_RATED_W = 100.0  # the least the core's settings know; the inverter behind it cannot charge at all
 
 
 def period_of(case: Case) -> float:
@@ -66,8 +67,9 @@ class Flaws:
 class World:
     """Time, grid and unit. `given`: what the brain sees from now on; changing it takes back what was computed ahead."""
 
-    def __init__(self, brain: Brain, inverter: Inverter, period_s: float, v_nom_v: float, flaws: Flaws) -> None:
-        self.brain, self.inverter, self.flaws, self.v_nom_v = brain, inverter, flaws, v_nom_v
+    def __init__(self, brain: Brain, inverter: Inverter, period_s: float, v_low_v: float, flaws: Flaws) -> None:
+        """v_low_v: the lowest voltage at which the inverter has its rated power."""
+        self.brain, self.inverter, self.flaws, self.v_low_v = brain, inverter, flaws, v_low_v
         self.period_s, self.period_ns = period_s, round(period_s * 1e9)
         self.now_ns = START_NS
         self.grid = DARK
@@ -143,7 +145,7 @@ class World:
         if t_ns <= self.now_ns:
             return
         target = -((START_NS - t_ns) // self.period_ns)  # steps 0 ... target - 1 lie before t_ns
-        v_pu = self.mean_v() / self.v_nom_v
+        v_pu = self.mean_v() / self.v_low_v
         step = self.inverter.step
         while self.steps < target:
             if self.steps - self.first >= len(self.commands):
@@ -168,7 +170,7 @@ class World:
         """What is true at the terminals now."""
         g, v_v, phases = self.grid, self.mean_v(), self.brain.phases
         p_w, q_var = self.inverter.p_w, self.inverter.q_var
-        s_va, most_va = hypot(p_w, q_var), self.inverter.s_max_va * min(v_v / self.v_nom_v, 1.0)
+        s_va, most_va = hypot(p_w, q_var), self.inverter.s_max_va * min(v_v / self.v_low_v, 1.0)
         if s_va > most_va:  # the current is limited within the cycle
             p_w, q_var, s_va = p_w * most_va / s_va, q_var * most_va / s_va, most_va
         i_a = s_va / (phases * v_v) if v_v > 0.0 else 0.0
@@ -297,30 +299,6 @@ class VirtualUnit:
         self.world.fault(line)
 
 
-def grouped(settings: Mapping[str, Value]) -> dict[str, dict[str, Value]]:
-    """{"volt_var.v1_pu": 0.92} -> {"volt_var": {"v1_pu": 0.92}}."""
-    groups: dict[str, dict[str, Value]] = {}
-    for name, value in settings.items():
-        group, _, key = name.partition(".")
-        groups.setdefault(group, {})[key] = value
-    return groups
-
-
-def rating_of(eut: Eut) -> dict[str, Value]:
-    """The nameplate as settings of the product."""
-    return {
-        "rating.f_nom_hz": eut.f_nom_hz,
-        "rating.v_nom_v": eut.v_nom_v,
-        "rating.p_rated_w": eut.p_rated_w,
-        "rating.p_charge_rated_w": max(eut.p_charge_rated_w, LEAST_RATED_W),
-        "rating.s_rated_va": eut.s_rated_va,
-        "rating.q_inject_pu": eut.q_inject_var / eut.s_rated_va,
-        "rating.q_absorb_pu": eut.q_absorb_var / eut.s_rated_va,
-        "rating.normal_category": eut.normal_category,
-        "rating.abnormal_category": eut.abnormal_category,
-    }
-
-
 @dataclass(frozen=True, slots=True)
 class VirtualRig:
     """Where the rigs of a run's cases come from: each case begins with a new world.
@@ -351,7 +329,7 @@ class VirtualRig:
             dead_s=self.dead_s,
             lag_s=self.lag_s,
         )
-        world = World(brain, inverter, period_s, eut.v_nom_v, self.flaws)
+        world = World(brain, inverter, period_s, eut.v_low_pu * eut.v_nom_v, self.flaws)
         unit = VirtualUnit(world, {**rating_of(eut), **self.settings})
         unit.write({})
         meter = VirtualMeter(world, seed_of(self.seed, case.id))

@@ -214,7 +214,10 @@ def runner_of(rig: RigFile, found: Plan, jobs: int) -> Runner:
         from controller.bench.virtual import VirtualRig
         from controller.bench.virtualrun import run_parallel
 
-        virtual = VirtualRig(found.eut, found.seed, rig.name, dead_s=rig.unit.dead_s, lag_s=rig.unit.lag_s)
+        unit = rig.unit
+        virtual = VirtualRig(
+            found.eut, found.seed, rig.name, settings=rig.settings, dead_s=unit.dead_s, lag_s=unit.lag_s
+        )
         return lambda cases, folder, told: run_parallel(virtual, cases, folder, told, jobs)
     from controller.bench.wire import run_real
 
