@@ -55,8 +55,8 @@ def virtual(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_written_run(tmp_path: Path, width: int, scheme: str) -> None:
     plan, records, judgements = run()
     seen = look_well(page(plan, {"name": "virtual"}, records.get, judgements), tmp_path, width, scheme, "fail")
-    # over time: volt-var twice, droop, trip, volt-watt; characteristic: volt-var twice, droop
-    assert seen["plots"] == 8
+    # over time: volt-var twice, droop, trip, volt-watt; characteristic: volt-var twice, droop; closely: trip
+    assert seen["plots"] == 9
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
