@@ -63,9 +63,7 @@ def source_facts(rig: RigFile, eut: Eut) -> list[str]:
     return [*filter(None, [banner(rig.source)]), *lines, f"puts out: {measured}"]
 
 
-def run_real(
-    rig: RigFile, eut: Eut, cases: Sequence[Case], folder: RunFolder, told: Callable[[Case], None]
-) -> None:
+def run_real(rig: RigFile, eut: Eut, cases: Sequence[Case], folder: RunFolder, told: Callable[[Case], None]) -> None:
     """All cases on one opening of the rig; source safe and everything closed at the end, however it ends."""
     if any(not case.skipped for case in cases):
         with opened(rig, eut, folder.path / "logs") as ports:

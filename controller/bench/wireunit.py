@@ -1,7 +1,7 @@
 """The unit of a rig in real time: `v2g run` of a site, reached as its operator reaches it.
 
-Settings  handed over as `v2g reload` does and in force between two steps; what is read back are those of the newest step.
-          Permit and power limit are settings as well (enter_service.permit, active_limit). The site file stays as it is.
+Settings  handed over as `v2g reload` does, in force between two steps; what is read back are those of the newest step.
+          Permit and power limit are settings too (enter_service.permit, active_limit). The site file stays as it is.
 Demand    a wish of the bench in the controller's mailbox, renewed long before it runs out.
 Errors    RigError, DriverError: the controller ended, refuses the settings or does not take them over.
 """
