@@ -142,7 +142,8 @@ def load_rig(name: str) -> RigFile:
     path = Path(name) if "/" in name or name.endswith((".yaml", ".yml")) else known.get(name)
     if path is None:
         raise RigFileError(
-            f"--rig {name}: no such rig, in the program or in {USER_FILES / FOLDER}; known: {', '.join(known)}, or a path"
+            f"--rig {name}: no such rig, in the program or in {USER_FILES / FOLDER}; known: {', '.join(known)}, "
+            "or a path"
         )
     problems = Problems(str(path))
     tree = read_yaml(path, problems)

@@ -18,12 +18,15 @@ eut: {name: a unit, phases: 1, v_nom_v: 230, f_nom_hz: 50, p_rated_w: 7000, p_ch
       q_inject_var: 3388, q_absorb_var: 1925, normal_category: A, abnormal_category: II, f_low_hz: 49, f_high_hz: 51}
 unit: {kind: core}
 """
-REAL = VIRTUAL.replace("virtual", "real").replace("{kind: core}", "{kind: controller, site: /etc/v2g/site.yaml}") + """\
+REAL = (
+    VIRTUAL.replace("virtual", "real").replace("{kind: core}", "{kind: controller, site: /etc/v2g/site.yaml}")
+    + """\
 source: {kind: manual, phases: 1}
 meter: {map: eastron-sdm630, address: "tcp://127.0.0.1:5020"}
 envelope: {v_min_v: 0, v_max_v: 280, f_min_hz: 45, f_max_hz: 55, v_step_v: 60, f_step_hz: 1, v_normal_low_v: 200,
            v_normal_high_v: 255}
 """
+)
 
 
 def written(text: str, path: Path) -> str:
@@ -42,7 +45,9 @@ def test_what_is_not_said_has_the_defaults_of_the_plan(tmp_path: Path) -> None:
         "a unit", 1, 230.0, 50.0, 7000.0, 0.0, 7700.0, 3388.0, 1925.0, "A", "II", f_low_hz=49.0, f_high_hz=51.0
     )
     assert load_rig(written(VIRTUAL, tmp_path)).eut == expected
-    assert load_eut(written(VIRTUAL.partition("unit:")[0].partition("eut:")[2].join(["eut:", ""]), tmp_path)) == expected
+    assert (
+        load_eut(written(VIRTUAL.partition("unit:")[0].partition("eut:")[2].join(["eut:", ""]), tmp_path)) == expected
+    )
 
 
 def test_a_rig_in_real_time(tmp_path: Path) -> None:
@@ -57,22 +62,22 @@ def test_a_rig_in_real_time(tmp_path: Path) -> None:
 
 # fmt: off
 WRONG = [
-    # text, what is put in its place           the line                                          why
-    (VIRTUAL, "schema: 1", "schema: 2",        "rig.yaml:1: schema = 2 is newer",                "a file of a newer program"),
-    (VIRTUAL, "phases: 1", "phases: 4",        "rig.yaml:4: phases = 4 is outside 1 ... 3",      "four phases"),
-    (VIRTUAL, "f_nom_hz: 50", "f_nom_hz: 55",  "f_nom_hz = 55 is neither 50 nor 60 Hz",          "no such grid"),
-    (VIRTUAL, ", f_low_hz: 49, f_high_hz: 51", "", "at 50 Hz both must be given",                 "the defaults are those of 60 Hz"),
-    (VIRTUAL, "s_rated_va: 7700,", "",         "missing key 's_rated_va'",                       "half a nameplate"),
-    (VIRTUAL, "p_rated_w: 7000", "p_rated: 7", "unknown key 'p_rated'; known:",                  "a slip of the pen"),
-    (VIRTUAL, "{kind: core}", "{kind: core, site: /x}", "site belongs to kind: controller",      "a site nobody reads"),
+    # text, what is put in its place         the line                                     why
+    (VIRTUAL, "schema: 1", "schema: 2",      "rig.yaml:1: schema = 2 is newer",           "a newer program's file"),
+    (VIRTUAL, "phases: 1", "phases: 4",      "rig.yaml:4: phases = 4 is outside 1 ... 3", "four phases"),
+    (VIRTUAL, "f_nom_hz: 50", "f_nom_hz: 55", "f_nom_hz = 55 is neither 50 nor 60 Hz",    "no such grid"),
+    (VIRTUAL, ", f_low_hz: 49, f_high_hz: 51", "", "at 50 Hz both must be given",          "defaults of 60 Hz"),
+    (VIRTUAL, "s_rated_va: 7700,", "",       "missing key 's_rated_va'",                  "half a nameplate"),
+    (VIRTUAL, "p_rated_w: 7000", "p_rated: 7", "unknown key 'p_rated'; known:",           "a slip of the pen"),
+    (VIRTUAL, "{kind: core}", "{kind: core, site: /x}", "site belongs to kind: controller", "a site nobody reads"),
     (VIRTUAL, "{kind: core}", "{kind: core}\nsettings: {limits: {ramp_pu_s: 99}}",
-     "rig.yaml:7: settings: ramp_pu_s = 99.0 is outside 0.01 ... 10",                             "a setting out of range"),
+     "rig.yaml:7: settings: ramp_pu_s = 99.0 is outside 0.01 ... 10",                     "a setting out of range"),
     (VIRTUAL, "{kind: core}", "{kind: core}\nmeter: {map: m, address: 'tcp://h:1'}",
-     "time: virtual has no meter",                                                               "a meter nobody asks"),
-    (REAL, "source: {kind: manual, phases: 1}\n", "", "time: real needs the group 'source'",      "no source"),
-    (REAL, "{kind: controller, site: /etc/v2g/site.yaml}", "{kind: core}", "allowed with time: real: controller",
-     "a core without devices"),
-    (REAL, "v_max_v: 280", "v_max_v: 210",     "v_normal_high_v = 255 is above v_max_v = 210",   "an envelope inside out"),
+     "time: virtual has no meter",                                                        "a meter nobody asks"),
+    (REAL, "source: {kind: manual, phases: 1}\n", "", "time: real needs the group 'source'", "no source"),
+    (REAL, "{kind: controller, site: /etc/v2g/site.yaml}", "{kind: core}",
+     "allowed with time: real: controller",                                               "a core without devices"),
+    (REAL, "v_max_v: 280", "v_max_v: 210",   "v_normal_high_v = 255 is above v_max_v = 210", "inside out"),
     (REAL, "tcp://127.0.0.1:5020", "127.0.0.1", "address = 127.0.0.1 is not tcp://HOST:PORT or serial:/dev/NAME",
      "no way to the meter"),
 ]

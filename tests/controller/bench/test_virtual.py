@@ -18,7 +18,8 @@ from controller.bench.plan import Case, Observed
 from controller.bench.ports import RigError
 from controller.bench.record import CaseRecord
 from controller.bench.runner import run_cases
-from controller.bench.virtual import Flaws, VirtualRig, period_of
+from controller.bench.virtual import VirtualRig, period_of
+from controller.bench.world import Flaws
 from cython_core.step import Core
 from tests.controller.bench.golden import EUT
 from tests.controller.bench.plans import OFF, VOLT_VAR_V, at, case, plan, step, volt_var
@@ -191,7 +192,11 @@ def test_faults_reach_the_controller(line: str, least_w: float, most_w: float, w
     assert any(e.kind == "fault" and e.data == {"line": line} for e in record.events)
 
 
-WRONG = [("at 0s: broker.down 5s", "no such part"), ("at 0s: meter.off", "allowed"), ("at 0s: inverter.silent reads", "no such part")]
+WRONG = [
+    ("at 0s: broker.down 5s", "no such part"),
+    ("at 0s: meter.off", "allowed"),
+    ("at 0s: inverter.silent reads", "no such part"),
+]
 
 
 @pytest.mark.parametrize(("line", "text"), WRONG, ids=[line for line, _ in WRONG])
