@@ -19,7 +19,8 @@ from controller.bench.procedurefile import load_procedure
 from controller.bench.report.make import write_report
 from controller.bench.report.page import page
 from controller.bench.runner import run_cases
-from controller.bench.virtual import Flaws, VirtualRig
+from controller.bench.virtual import VirtualRig
+from controller.bench.world import Flaws
 from tests.controller.bench.golden import EUT
 from tests.controller.bench.written_run import run
 from tests.system.test_report_page import SCHEMES, WIDTHS, look_well
