@@ -42,8 +42,7 @@ COMMANDS = {
     "report": "Make the report of a journal: plots, numbers, verdict.",
     "settings": "Show, change, compare, check, import, export, draw settings; push them into the inverter.",
     "explain": "What a setting, a reasons bit, a state or an EPRI name means.",
-    "bench": "Test a unit by IEEE 1547.1 procedures: plan, run, judge, report; in simulation or on a bench with a grid "
-    "simulator.",
+    "bench": "Test a unit by IEEE 1547.1 procedures: plan, run, judge, report; in simulation or with a grid simulator.",
     "drill": "Play every fault on simulated devices, or on a rig in shadow: is the unit safe in time, and calm again?",
     "doctor": "Is this host fit to run the controller? What is short, and what mends it.",
     "support-bundle": "Pack for support: checks, versions, counters, ten minutes of journal; no secrets.",

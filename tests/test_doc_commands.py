@@ -31,6 +31,7 @@ SAID = [d for d in DOCUMENTS if "evidence" not in d.parts and d.name != "CHANGEL
 OWN_TESTS = {
     "getting-started.md": "tests/system/test_getting_started.py",
     "adding-a-device.md": "tests/drivers/test_newcomer.py",
+    "bench.md": "tests/controller/bench/test_report_doc.py",
 }
 # fmt: off
 NOT_RUN = [
@@ -56,6 +57,8 @@ NOT_RUN = [
     ("v2g verify *",                     "wants a record that has grown; tests/controller/test_chain.py"),
     ("v2g check /etc/v2g/site.yaml",     "the file of an installation; tests/system/test_install.py"),
     ("v2g site migrate *",               "tests/controller/settings/test_migrate.py"),
+    ("v2g bench run *",                  "tests/controller/bench/test_command.py"),
+    ("v2g bench source-check *",         "tests/controller/bench/test_command.py"),
     ("v2g export *",                     "tests/controller/telemetry/test_export.py"),
     ("python -m tests.system.losses*",   "takes 7 minutes; tests/system/test_loss.py is the short form"),
     ("python -m tests.performance *",    "takes minutes; tests/performance/test_performance.py is the short form"),

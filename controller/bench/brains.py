@@ -86,8 +86,9 @@ class CompiledBrain:
         self.core: Core | None = None
         self.rows = np.zeros(most, STEP)
         self.rows["k"] = 1
-        self.rows["m_valid"], self.rows["d_valid"] = meter_bits(phases), int(
-            DeviceValid.SOC | DeviceValid.STATUS | DeviceValid.SESSION
+        self.rows["m_valid"], self.rows["d_valid"] = (
+            meter_bits(phases),
+            int(DeviceValid.SOC | DeviceValid.STATUS | DeviceValid.SESSION),
         )
         for name in ("m_p_w", "m_q_var", "i_q_var"):
             self.rows[name] = np.nan
@@ -118,11 +119,11 @@ class CompiledBrain:
         rows["m_f_hz"] = given.f_hz + given.f_error_hz
         rows["d_status"], rows["d_session"], rows["d_soc_pu"] = given.status, given.session, given.soc_pu
         rows["o_t_ns"], rows["o_permit"], rows["o_ap_limit_pu"] = times, given.permit, given.ap_limit_pu
-        self.wish(rows, given.demand_w, t_ns)
+        self.wish(rows, given.demand_w)
         out = np.frombuffer(core.replay(rows.data), STEP)
         return list(zip(out["p_cmd_w"].tolist(), out["q_cmd_var"].tolist(), strict=True))
 
-    def wish(self, rows: Any, demand_w: float, t_ns: int) -> None:
+    def wish(self, rows: Any, demand_w: float) -> None:
         """Anew in the first step of every call, and before the last one runs out."""
         assert self.core is not None
         life_ns = round(self.core.settings.default_wish.wish_lifetime_s * 1e9)

@@ -70,10 +70,8 @@ class RunFolder:
     def done(self, case_id: str) -> bool:
         """It was run to its end; rig trouble and a killed bench leave it to be run again."""
         events = self.case(case_id) / "events.jsonl"
-        last = None
-        for last in read_events(events) if events.is_file() else ():
-            pass
-        return last is not None and last.kind == "done"
+        found = list(read_events(events)) if events.is_file() else []
+        return bool(found) and found[-1].kind == "done"
 
     def open_case(self, case_id: str) -> CaseWriter:
         """An empty record; what an earlier try has left is thrown away."""

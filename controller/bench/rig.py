@@ -5,6 +5,7 @@
     time: real                  # virtual: everything is simulated, nothing below but eut and unit
     eut: {name: ..., ...}       # plan.Eut
     unit: {kind: ..., ...}      # what is tested, and how it is reached
+    settings: {limits: {...}}   # of the unit, beside its nameplate and what a case writes; optional
     source: {kind: scpi, ...}   # drivers.gridsource.open.SourceSpec
     meter: {map: ..., ...}      # the bench's own meter, by a map of drivers/maps
     envelope: {v_max_v: ...}    # hard limits, drivers.gridsource.envelope.Envelope
@@ -15,16 +16,19 @@ Errors   RigFileError: every mistake of the file, one line each. The rig's owner
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from controller.bench.plan import Eut
+from controller.bench.plan import Eut, Value
+from controller.bench.unitsettings import grouped, rating_of
 from controller.errors import InputError
 from controller.site import USER_FILES, available
+from cython_core.quantities import SettingError
+from cython_core.settings import Settings
 from drivers.gridsource.envelope import Envelope, mistakes
 from drivers.gridsource.open import SourceSpec
-from drivers.yamlfile import Problems, Section, read_yaml
+from drivers.yamlfile import Leaf, Problems, Section, read_yaml
 from drivers.yamlkeys import Meta, choice, integer, keys_of, nested, number, read_values, text, version
 
 FOLDER = "rigs"
@@ -100,6 +104,7 @@ class RigFile:
     time: str
     eut: Eut
     unit: UnitSpec
+    settings: Mapping[str, Value] = field(default_factory=dict)  # {"limits.ramp_pu_s": 10.0}
     source: SourceSpec | None = None
     meter: MeterSpec | None = None
     envelope: Envelope | None = None
@@ -108,13 +113,13 @@ class RigFile:
 def eut_keys() -> dict[str, Meta]:
     """A number has the default of plan.Eut; one without is required."""
     keys: dict[str, Meta] = {}
-    for field in fields(Eut):
-        if field.name in EUT_WORDS:
-            keys[field.name] = EUT_WORDS[field.name].metadata
+    for known in fields(Eut):
+        if known.name in EUT_WORDS:
+            keys[known.name] = EUT_WORDS[known.name].metadata
         else:
-            unit, low, high, clause = EUT_RANGES[field.name]
-            required = field.default is MISSING
-            keys[field.name] = {
+            unit, low, high, clause = EUT_RANGES[known.name]
+            required = known.default is MISSING
+            keys[known.name] = {
                 "kind": "float", "unit": unit, "low": low, "high": high, "clause": clause, "required": required,
             }  # fmt: skip
     return keys
@@ -126,6 +131,7 @@ KEYS: dict[str, Meta] = {
     **keys_of(RigHead),
     "eut": nested("nameplate of the unit under test"),
     "unit": nested("what is tested"),
+    "settings": nested("group: {key: value} of the unit", required=False),
     **{name: nested(f"of a rig in real time: {name}", required=False) for name in ("source", "meter", "envelope")},
 }
 
@@ -136,7 +142,8 @@ def load_rig(name: str) -> RigFile:
     path = Path(name) if "/" in name or name.endswith((".yaml", ".yml")) else known.get(name)
     if path is None:
         raise RigFileError(
-            f"--rig {name}: no such rig, in the program or in {USER_FILES / FOLDER}; known: {', '.join(known)}, or a path"
+            f"--rig {name}: no such rig, in the program or in {USER_FILES / FOLDER}; known: {', '.join(known)}, "
+            "or a path"
         )
     problems = Problems(str(path))
     tree = read_yaml(path, problems)
@@ -165,9 +172,29 @@ def rig_of(path: Path, tree: Section, problems: Problems) -> RigFile | None:
     eut = read_eut(top["eut"][0], problems) if "eut" in top else None
     groups = {name: group_of(kind, name, top[name][0], problems) for name, kind in GROUPS.items() if name in top}
     check_groups(top, groups, problems)
+    settings = read_settings(top["settings"][0], eut, problems) if "settings" in top and eut is not None else {}
     if problems or eut is None:
         return None
-    return RigFile(path, top["name"][0], top["time"][0], eut, **groups)
+    return RigFile(path, top["name"][0], top["time"][0], eut, settings=settings, **groups)
+
+
+def read_settings(section: Section, eut: Eut, problems: Problems) -> dict[str, Value]:
+    """Names and ranges are the core's own."""
+    found: dict[str, Value] = {}
+    for group, entry in section.entries.items():
+        if not isinstance(entry, Section):
+            problems.add(entry.line, f"settings: {group} needs its keys below it, indented")
+            continue
+        for key, leaf in entry.entries.items():
+            if isinstance(leaf, Leaf) and isinstance(leaf.value, (int, float, str)) and leaf.kind != "wrong":
+                found[f"{group}.{key}"] = leaf.value
+            else:
+                problems.add(leaf.line, f"settings: {group}.{key} takes one number, word, true or false")
+    try:
+        Settings.from_mapping(grouped({**rating_of(eut), **found}))
+    except SettingError as error:
+        problems.add(section.line, f"settings: {error}")
+    return found
 
 
 def group_of(kind: type[Any], name: str, section: Section, problems: Problems) -> Any:

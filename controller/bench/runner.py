@@ -182,9 +182,7 @@ def ramp_s(start: GridPoint, end: GridPoint, step: Step) -> float:
 
 def between(start: GridPoint, end: GridPoint, step: Step, t_s: float) -> GridPoint:
     """Where the source is after t_s of the ramp; what has no ramp is there at once."""
-    v1_v, v2_v, v3_v = (
-        towards(a, b, step.ramp_v_s, t_s) for a, b in zip(volts_of(start), volts_of(end), strict=True)
-    )
+    v1_v, v2_v, v3_v = (towards(a, b, step.ramp_v_s, t_s) for a, b in zip(volts_of(start), volts_of(end), strict=True))
     f_hz = towards(start.f_hz, end.f_hz, step.ramp_hz_s, t_s)
     return replace(end, v1_v=v1_v, v2_v=v2_v, v3_v=v3_v, f_hz=f_hz)
 

@@ -1,12 +1,9 @@
-"""A rig in virtual time: ideal source, unit (a brain and the simulated inverter), meter. Deterministic by seed.
+"""A rig in virtual time: the four ports of a world (world.py), a new one for each case. Deterministic by seed.
 
-Time     passes only in wait_until. The brain steps on a grid of period_s from START_NS; a step sees what the source has
-         put out until then, its command acts from there on. Between grid points the unit's power stands still.
-Source   ideal: what is set is there at once. The unit's controller measures it without error, the bench's meter
-         through resolution and noise. A jump of phase angle looks to a meter like a frequency error while it passes
-         through its averaging window.
-Inverter drivers.sim.plant; its current is limited at once, whatever the voltage does.
-Battery  never full or empty: the power that is demanded is available.
+Source   ideal: what is set is there at once.
+Meter    10 mV, 1 mHz, 1 W, 1 var, with noise beside it; the seed is the run's and the case's name, so that neither the
+         order of cases nor how many processes run them shows.
+Step     of the brain: 10 ... 100 ms, as slow as what is judged in the case allows; it stands in the record.
 """
 
 from __future__ import annotations
@@ -15,29 +12,24 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
-from math import hypot, inf, log10
+from math import log10
 from random import Random
-from typing import Any
 
-from controller.bench.brains import Brain, CompiledBrain, Given
-from controller.bench.virtualfaults import faults_of
+from controller.bench.brains import Brain, CompiledBrain
 from controller.bench.plan import Case, Eut, Value
-from controller.bench.ports import NAN, Reading, Rig, RigError
+from controller.bench.ports import Reading, Rig, RigError
+from controller.bench.unitsettings import grouped, rating_of
+from controller.bench.world import DARK, MOST_AHEAD, START_NS, Flaws, World
 from cython_core.quantities import SettingError
 from cython_core.settings import Settings, to_mapping
 from drivers.gridsource.point import GridPoint
 from drivers.sim.metering import NOISE, RESOLUTION
 from drivers.sim.plant import Inverter
 
-START_NS = 1_000_000_000  # 0 means "never"
-SECOND_NS = 1_000_000_000
 PERIODS_S = (0.1, 0.05, 0.02, 0.01)
-ANGLE_WINDOW_S = 0.1  # of the controller's meter: 5 cycles at 50 Hz, 6 at 60 Hz
-MOST_AHEAD = 1024  # steps
 CAN = frozenset({"faults", "three_phase", "angle", "permit"})
-DARK = GridPoint(0.0, 0.0, 0.0, 0.0)
+IDEAL = Flaws()
 DIGITS = {name: round(-log10(step)) for name, step in RESOLUTION.items()}
-LEAST_RATED_W = 100.0  # the least the core's settings know; the inverter behind it cannot charge at all
 
 
 def period_of(case: Case) -> float:
@@ -50,130 +42,6 @@ def period_of(case: Case) -> float:
 def seed_of(seed: int, case_id: str) -> int:
     """Each case its own noise, whichever cases were run before it."""
     return int.from_bytes(sha256(f"{seed} {case_id}".encode()).digest()[:8], "little")
-
-
-@dataclass(frozen=True, slots=True)
-class Flaws:
-    """What is wrong with a rig, for tests of the judge: an ideal rig has none."""
-
-    source_gain: float = 1.0  # of voltage: 1.02 puts out 2 % more than it says
-    meter_gain: float = 1.0  # of power
-    frozen_after_s: float = inf  # the meter repeats one answer
-    refresh_s: float = 0.0  # 0: a new value whenever it is asked
-    drop_every: int = 0  # each n-th reading comes from the one before it; 0: none
-
-
-class World:
-    """Time, grid and unit. `given`: what the brain sees from now on; changing it takes back what was computed ahead."""
-
-    def __init__(self, brain: Brain, inverter: Inverter, period_s: float, v_nom_v: float, flaws: Flaws) -> None:
-        self.brain, self.inverter, self.flaws, self.v_nom_v = brain, inverter, flaws, v_nom_v
-        self.period_s, self.period_ns = period_s, round(period_s * 1e9)
-        self.now_ns = START_NS
-        self.grid = DARK
-        self.given = Given()
-        self.blind = False  # the controller's meter shows nothing new
-        self.later: list[tuple[int, Mapping[str, Any]]] = []  # when, and how inputs will be from then on
-        self.steps = 0  # that have been lived through
-        self.commands: list[tuple[float, float]] = []  # of the steps from self.first on
-        self.first = 0
-        self.saved: bytes = b""  # the brain before self.first
-        self.ahead = 1
-
-    def change(self, **values: Any) -> None:
-        """Another input from the next step on."""
-        new = replace(self.given, **values)
-        if new != self.given:
-            self.take_back()
-            self.given = new
-
-    def put(self, grid: GridPoint) -> None:
-        """What the source puts out from now on."""
-        turn_deg = (grid.a1_deg - self.grid.a1_deg + 180.0) % 360.0 - 180.0
-        gain = self.flaws.source_gain
-        jumped = self.grid.f_hz > 0.0 and grid.f_hz > 0.0 and turn_deg != 0.0
-        self.grid = replace(grid, v1_v=grid.v1_v * gain, v2_v=grid.v2_v * gain, v3_v=grid.v3_v * gain)
-        self.look()
-        if jumped:
-            self.change(f_error_hz=turn_deg / 360.0 / ANGLE_WINDOW_S)
-            self.turn(self.now_ns + round(ANGLE_WINDOW_S * SECOND_NS), {"f_error_hz": 0.0})
-
-    def look(self) -> None:
-        """The controller's meter, unless it is blind: then it goes on showing what it has shown."""
-        if not self.blind:
-            g = self.grid
-            self.change(v1_v=g.v1_v, v2_v=g.v2_v, v3_v=g.v3_v, f_hz=g.f_hz, meter_ns=None)
-
-    def turn(self, t_ns: int, values: Mapping[str, Any]) -> None:
-        """At that time inputs become so; `blind`: whether the controller's meter shows anything new."""
-        if t_ns > self.now_ns:
-            self.later.append((t_ns, values))
-            self.later.sort(key=lambda one: one[0])
-            return
-        self.change(**{name: value for name, value in values.items() if name != "blind"})
-        if "blind" in values:
-            self.blind = bool(values["blind"])
-            self.look()
-
-    def fault(self, line: str) -> None:
-        """A line of the fault language, its times from now on. RigError where a virtual unit has no such thing."""
-        for fault in faults_of(line, self.now_ns):
-            self.turn(fault.t_ns, fault.begins)
-            if fault.for_s is not None:
-                self.turn(fault.t_ns + round(fault.for_s * SECOND_NS), fault.ends)
-
-    def take_back(self) -> None:
-        """Forget what was computed ahead: the brain as it was after the last step that was lived through."""
-        lived = self.steps - self.first
-        if lived < len(self.commands):
-            self.brain.load(self.saved)
-            if lived:
-                self.brain.run(self.given, START_NS + self.first * self.period_ns, lived)
-        self.commands, self.first, self.ahead = [], self.steps, 1
-
-    def advance(self, t_ns: int) -> None:
-        while self.later and self.later[0][0] <= t_ns:
-            at_ns, values = self.later.pop(0)
-            self.live(at_ns)
-            self.turn(at_ns, values)
-        self.live(t_ns)
-
-    def live(self, t_ns: int) -> None:
-        """Every step whose time has come before t_ns."""
-        if t_ns <= self.now_ns:
-            return
-        target = -((START_NS - t_ns) // self.period_ns)  # steps 0 ... target - 1 lie before t_ns
-        v_pu = self.mean_v() / self.v_nom_v
-        step = self.inverter.step
-        while self.steps < target:
-            if self.steps - self.first >= len(self.commands):
-                self.refill(target - self.steps)
-            for p_w, q_var in self.commands[self.steps - self.first : target - self.first]:
-                step(self.period_s, p_w, q_var, v_pu=v_pu)
-                self.steps += 1
-        self.now_ns = t_ns
-
-    def refill(self, wanted: int) -> None:
-        self.first = self.steps
-        self.saved = self.brain.save()
-        n = max(wanted, self.ahead) if self.saved else wanted  # without a saved state nothing can be taken back
-        self.ahead = min(2 * self.ahead, MOST_AHEAD)
-        self.commands = self.brain.run(self.given, START_NS + self.first * self.period_ns, min(n, MOST_AHEAD))
-
-    def mean_v(self) -> float:
-        volts = (self.grid.v1_v, self.grid.v2_v, self.grid.v3_v)[: self.brain.phases]
-        return sum(volts) / len(volts)
-
-    def truth(self) -> Reading:
-        """What is true at the terminals now."""
-        g, v_v, phases = self.grid, self.mean_v(), self.brain.phases
-        p_w, q_var = self.inverter.p_w, self.inverter.q_var
-        s_va, most_va = hypot(p_w, q_var), self.inverter.s_max_va * min(v_v / self.v_nom_v, 1.0)
-        if s_va > most_va:  # the current is limited within the cycle
-            p_w, q_var, s_va = p_w * most_va / s_va, q_var * most_va / s_va, most_va
-        i_a = s_va / (phases * v_v) if v_v > 0.0 else 0.0
-        v2_v, v3_v = (g.v2_v if phases > 1 else NAN), (g.v3_v if phases > 2 else NAN)
-        return Reading(self.now_ns, g.v1_v, v2_v, v3_v, g.f_hz, p_w, q_var, i_a)
 
 
 # ---- the ports ----
@@ -248,14 +116,10 @@ class VirtualMeter:
 
     def look(self, true: Reading) -> Reading:
         gauss, gain = self.random.gauss, self.world.flaws.meter_gain
-        return Reading(
-            true.t_ns,
-            *(shown("v1_v", v, gauss) for v in (true.v1_v, true.v2_v, true.v3_v)),
-            shown("f_hz", true.f_hz, gauss),
-            shown("p_w", true.p_w * gain, gauss),
-            shown("q_var", true.q_var * gain, gauss),
-            round(true.i_a, 2),
-        )
+        v1_v, v2_v, v3_v = (shown("v1_v", v, gauss) for v in (true.v1_v, true.v2_v, true.v3_v))
+        f_hz = shown("f_hz", true.f_hz, gauss)
+        p_w, q_var = shown("p_w", true.p_w * gain, gauss), shown("q_var", true.q_var * gain, gauss)
+        return Reading(true.t_ns, v1_v, v2_v, v3_v, f_hz, p_w, q_var, round(true.i_a, 2))
 
 
 def shown(name: str, value: float, gauss: Callable[[float, float], float]) -> float:
@@ -297,30 +161,6 @@ class VirtualUnit:
         self.world.fault(line)
 
 
-def grouped(settings: Mapping[str, Value]) -> dict[str, dict[str, Value]]:
-    """{"volt_var.v1_pu": 0.92} -> {"volt_var": {"v1_pu": 0.92}}."""
-    groups: dict[str, dict[str, Value]] = {}
-    for name, value in settings.items():
-        group, _, key = name.partition(".")
-        groups.setdefault(group, {})[key] = value
-    return groups
-
-
-def rating_of(eut: Eut) -> dict[str, Value]:
-    """The nameplate as settings of the product."""
-    return {
-        "rating.f_nom_hz": eut.f_nom_hz,
-        "rating.v_nom_v": eut.v_nom_v,
-        "rating.p_rated_w": eut.p_rated_w,
-        "rating.p_charge_rated_w": max(eut.p_charge_rated_w, LEAST_RATED_W),
-        "rating.s_rated_va": eut.s_rated_va,
-        "rating.q_inject_pu": eut.q_inject_var / eut.s_rated_va,
-        "rating.q_absorb_pu": eut.q_absorb_var / eut.s_rated_va,
-        "rating.normal_category": eut.normal_category,
-        "rating.abnormal_category": eut.abnormal_category,
-    }
-
-
 @dataclass(frozen=True, slots=True)
 class VirtualRig:
     """Where the rigs of a run's cases come from: each case begins with a new world.
@@ -336,7 +176,7 @@ class VirtualRig:
     settings: Mapping[str, Value] = field(default_factory=dict)
     dead_s: float = 0.0
     lag_s: float = 0.01
-    flaws: Flaws = Flaws()
+    flaws: Flaws = IDEAL
     can: frozenset[str] = CAN
 
     @contextmanager
@@ -351,7 +191,7 @@ class VirtualRig:
             dead_s=self.dead_s,
             lag_s=self.lag_s,
         )
-        world = World(brain, inverter, period_s, eut.v_nom_v, self.flaws)
+        world = World(brain, inverter, period_s, eut.v_low_pu * eut.v_nom_v, self.flaws)
         unit = VirtualUnit(world, {**rating_of(eut), **self.settings})
         unit.write({})
         meter = VirtualMeter(world, seed_of(self.seed, case.id))

@@ -1,4 +1,4 @@
-"""Test a unit by IEEE 1547.1 procedures: plan, run, judge, report; in simulation or on a bench with a grid simulator."""
+"""Test a unit by IEEE 1547.1 procedures: plan, run, judge, report; in simulation or with a grid simulator."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from controller.bench.folder import RunFolder
 from controller.bench.plan import Case, Eut, Plan
 from controller.bench.rig import RigFile, load_eut, load_rig
 from controller.bench.runner import fit
-from controller.bench.tables import cases_table, duration_text, procedures_table, seconds_of, verdicts_text
+from controller.bench.tables import cases_table, procedures_table, seconds_of, verdicts_text
 from controller.errors import InputError
 from controller.progress import Progress
 
@@ -214,7 +214,10 @@ def runner_of(rig: RigFile, found: Plan, jobs: int) -> Runner:
         from controller.bench.virtual import VirtualRig
         from controller.bench.virtualrun import run_parallel
 
-        virtual = VirtualRig(found.eut, found.seed, rig.name, dead_s=rig.unit.dead_s, lag_s=rig.unit.lag_s)
+        unit = rig.unit
+        virtual = VirtualRig(
+            found.eut, found.seed, rig.name, settings=rig.settings, dead_s=unit.dead_s, lag_s=unit.lag_s
+        )
         return lambda cases, folder, told: run_parallel(virtual, cases, folder, told, jobs)
     from controller.bench.wire import run_real
 

@@ -43,8 +43,8 @@ class Panel:
         return np.asarray(self.height - share * (self.height - self.head))
 
     def line(self, x: ArrayLike, y: ArrayLike, css: str) -> None:
-        """Through the finite points; a NaN is a gap."""
-        xs, ys = self.px(x), self.py(y)
+        """Through the finite points; a NaN is a gap. Points that no pixel needs are left out."""
+        xs, ys = corners(np.round(self.px(x), 1), np.round(self.py(y), 1))
         known = np.isfinite(xs) & np.isfinite(ys)
         for part in np.split(np.arange(len(xs)), np.flatnonzero(~known)):
             inside = part[known[part]]
@@ -58,7 +58,9 @@ class Panel:
         self.shapes.append(f'<polygon class="{css}" points="{_points(*around)}"/>')
 
     def band(self, x0: float, x1: float, low: float | None, high: float | None, css: str) -> None:
-        """A rectangle; None: to the panel's edge. Never too thin to be seen."""
+        """A rectangle; None: to the panel's edge. Never too thin to be seen; beside the panel: nothing."""
+        if not (x1 >= self.x[0] and x0 <= self.x[1]):  # nor for a NaN
+            return
         left, right = float(self.px(x0)), float(self.px(x1))
         bottom = self.height if low is None else float(self.py(low))
         top = 0.0 if high is None else float(self.py(high))
@@ -68,7 +70,9 @@ class Panel:
         )
 
     def bar(self, x: float, low: float | None, high: float | None, css: str) -> None:
-        """A vertical line; None: to the panel's edge."""
+        """A vertical line; None: to the panel's edge; beside the panel: nothing."""
+        if not self.x[0] <= x <= self.x[1]:
+            return
         at = float(self.px(x))
         bottom = self.height if low is None else float(self.py(low))
         top = 0.0 if high is None else float(self.py(high))
@@ -147,15 +151,15 @@ def labels(values: list[float]) -> list[str]:
 
 
 def thin(t: ArrayLike, y: ArrayLike, most: int = MOST_POINTS) -> tuple[Floats, Floats]:
-    """At most `most` points that keep every extreme: the smallest and largest value of each bucket."""
+    """At most `most` points that keep every extreme: the smallest and largest value of each stretch of time."""
     t_s, values = np.asarray(t, dtype=float), np.asarray(y, dtype=float)
     if len(values) <= most:
         return t_s, values
-    size = -(-2 * len(values) // most)
-    finite = np.where(np.isfinite(values), values, 0.0)
-    buckets = np.pad(finite, (0, -len(values) % size), mode="edge").reshape(-1, size)
-    least, greatest = (pick(buckets, axis=1) + size * np.arange(len(buckets)) for pick in (np.argmin, np.argmax))
-    chosen = np.unique(np.minimum(np.concatenate((least, greatest)), len(values) - 1))
+    shares = (t_s - t_s[0]) / max(t_s[-1] - t_s[0], 1e-9)
+    stretch = np.minimum(shares * (most // 2), most // 2 - 1).astype(int)
+    order = np.lexsort((np.where(np.isfinite(values), values, 0.0), stretch))
+    ends = np.flatnonzero(np.diff(stretch[order], prepend=-1, append=most))  # where the next stretch begins
+    chosen = np.unique(order[np.concatenate((ends[:-1], ends[1:] - 1))])
     return t_s[chosen], values[chosen]
 
 

@@ -53,6 +53,13 @@ def test_thinning_keeps_every_extreme_and_its_bound(count: int) -> None:
     assert np.all(np.diff(t_s) > 0)
 
 
+def test_a_slow_beginning_has_its_share_of_the_points() -> None:
+    """100 s at one reading a second, then 100 s at a hundred: half of the stretches for each."""
+    t_s = np.concatenate((np.arange(0.0, 100.0), np.arange(100.0, 200.0, 0.01)))
+    kept_s, _ = thin(t_s, np.sin(t_s), 200)
+    assert (kept_s < 100.0).sum() == 100
+
+
 def test_a_line_of_steps_is_its_corners() -> None:
     t_s, y = corners(np.arange(8), [1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 2.0, 2.0])
     assert list(zip(t_s, y, strict=True)) == [(0, 1), (2, 1), (3, 2), (7, 2)]

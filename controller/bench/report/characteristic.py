@@ -13,7 +13,8 @@ import numpy as np
 from controller.bench.accuracy import ENGINEERING, STANDARD, Accuracy
 from controller.bench.judgement import Check
 from controller.bench.plan import Axis, Case, Curve, Eut, Quantity, Steady
-from controller.bench.report.timeline import TITLES, judged, least_seen, limits
+from controller.bench.report.panels import TITLES, least_seen, limits
+from controller.bench.report.steps import judged
 from controller.bench.rule import allowed, value
 from controller.bench.wording import unit_of
 from controller.report.chart import Panel, Span, chart, span

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 from markupsafe import Markup
@@ -16,16 +17,17 @@ from controller.bench.judgement import CaseJudgement, Check, Verdict, Window, wo
 from controller.bench.plan import Case, Eut, Plan, Step
 from controller.bench.record import CaseRecord
 from controller.bench.report.characteristic import characteristics
-from controller.bench.report.latency import Latencies
 from controller.bench.report.results import Found, counts, found, warnings
-from controller.bench.report.timeline import length_s, timeline
+from controller.bench.report.rigfacts import RigFacts
+from controller.bench.report.steps import length_s
+from controller.bench.report.timeline import moments, timeline
 from controller.report.template import DASH, fill, number
 
 POINTS_OF_ALL = 90_000  # of a trace, over all cases
 MOST_POINTS, LEAST_POINTS = 800, 80  # of a trace in one case
 FULL = 4  # times the points of a case in which all is well
 OPEN_ALL = 3  # so few cases are unfolded whatever they say
-DECIMALS = {"V": 2, "Hz": 3, "W": 0, "var": 0, "VA": 0, "A": 2, "s": 2}
+DECIMALS = {"V": 2, "Hz": 3, "W": 0, "var": 0, "VA": 0, "A": 2, "s": 3}
 LETTERS = {"p_w": "P", "q_var": "Q", "i_a": "I"}
 NAMEPLATE = {  # field of Eut: what the page calls it, how it writes it
     "name": ("Name", "{}"),
@@ -70,6 +72,7 @@ class Shown:
     opened: bool
     seconds: float
     timeline: Markup
+    moments: tuple[Markup, ...]
     characteristics: tuple[Markup, ...]
     rows: tuple[Row, ...]
 
@@ -86,9 +89,9 @@ def page(
     rig_info: what rig.json has. records: a case's record by its id, None: it was not run. made: facts of the report
     itself, {"Plan (SHA-256)": …}.
     """
-    every, latencies = found(plan, judgements), Latencies()
+    every, seen = found(plan, judgements), RigFacts()
     points, few = points_of(every), len(every) <= OPEN_ALL
-    shown = [_shown(plan.eut, row, records(row[0].id), points(row[1]), few, latencies) for row in every]
+    shown = [_shown(plan.eut, row, records(row[0].id), points(row[1]), few, seen) for row in every]
     numbers, verdict = counts(every), worst(j.verdict for _, j in every)
     return fill(
         "bench.html.j2",
@@ -99,9 +102,9 @@ def page(
         warned=sum(s.warned for s in shown),
         plan=plan,
         nameplate=nameplate(plan.eut),
-        rig=list(facts(rig_info)),
+        rig=list(facts(seen.instruments | dict(rig_info))),
         made=dict(made or {}),
-        latencies=latencies.rows(),
+        latencies=seen.latencies(),
         procedures=procedures(shown),
         cases=shown,
         checks=sum(len(j.checks) for _, j in every),
@@ -123,10 +126,10 @@ def points_of(every: Sequence[Found]) -> Callable[[CaseJudgement], int]:
     return points
 
 
-def _shown(eut: Eut, row: Found, record: CaseRecord | None, points: int, opened: bool, latencies: Latencies) -> Shown:
+def _shown(eut: Eut, row: Found, record: CaseRecord | None, points: int, opened: bool, seen: RigFacts) -> Shown:
     case, judgement = row
     if record is not None and len(record.samples):
-        latencies.add(case, record)
+        seen.add(case, record)
     return Shown(
         case=case,
         judgement=judgement,
@@ -134,6 +137,7 @@ def _shown(eut: Eut, row: Found, record: CaseRecord | None, points: int, opened:
         opened=opened or judgement.verdict in (Verdict.FAIL, Verdict.INVALID),
         seconds=length_s(record) if record else 0.0,
         timeline=Markup(timeline(eut, case, record, judgement.checks, points) if record else ""),
+        moments=tuple(map(Markup, moments(eut, case, record, judgement.checks, points) if record else ())),
         characteristics=tuple(map(Markup, characteristics(eut, case, judgement.checks))),
         rows=tuple(rows(case, judgement)),
     )
@@ -163,11 +167,13 @@ def nameplate(eut: Eut) -> list[tuple[str, str]]:
 
 
 def facts(info: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
-    """Nested values as lines: {"source": {"identity": "…"}} -> ("source: identity", "…")."""
+    """Nested values as lines: {"source": {"identity": "…"}} -> ("source: identity", "…"); a whole file: its digest."""
     for key, value in info.items():
         name = f"{above}: {key}" if above else str(key)
         if isinstance(value, Mapping):
             yield from facts(value, name)
+        elif "\n" in str(value):
+            yield f"{name} (SHA-256)", sha256(str(value).encode()).hexdigest()
         elif isinstance(value, (list, tuple)):
             yield name, ", ".join(map(str, value)) or DASH
         else:
@@ -178,7 +184,9 @@ def quantity(value: float | None, unit: str = "") -> str:
     """A measured value with the digits that its instrument has."""
     if value is None or value != value:
         return DASH
-    return f"{value:.{DECIMALS[unit]}f} {unit}" if unit in DECIMALS else number(value, unit)
+    if unit not in DECIMALS:
+        return number(value, unit)
+    return f"{round(value, DECIMALS[unit]) + 0.0:.{DECIMALS[unit]}f} {unit}"  # + 0.0: no -0
 
 
 def window_text(window: Window | None, unit: str) -> str:

@@ -1,4 +1,4 @@
-"""Plans written by hand, so that the runner needs no procedure file: volt-var as 1547.1 5.14.4 holds it, and small ones.
+"""Plans written by hand, so that the runner needs no procedure file: volt-var of 1547.1 5.14.4, and small ones.
 
 Numbers from the reference unit: 240 V, 10 kVA, 60 Hz, Category B/III (golden.py).
 """
@@ -34,7 +34,9 @@ def step(name: str, point: GridPoint, hold_s: float, sample_s: float = 0.05, **m
     return Step(name, name, point, hold_s, sample_s, **more)
 
 
-def case(name: str, settings: dict[str, Value], demand_w: float, *steps: Step, start_s: float = 10.0, **more: Any) -> Case:
+def case(
+    name: str, settings: dict[str, Value], demand_w: float, *steps: Step, start_s: float = 10.0, **more: Any
+) -> Case:
     start = step("start", at(), start_s, min(s.sample_s for s in steps), demand_w=demand_w, permit=True)
     return Case(name, name, name, "", settings, start, steps, **more)
 

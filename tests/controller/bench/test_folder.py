@@ -1,4 +1,4 @@
-"""The run folder: what is written is read, and a bench that was killed in the middle of a line leaves what it measured."""
+"""The run folder: what is written is read, and a bench killed in the middle of a line leaves what it measured."""
 
 from __future__ import annotations
 

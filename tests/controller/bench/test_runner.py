@@ -118,7 +118,9 @@ def test_a_ramp_arrives_at_its_end(tmp_path: Path) -> None:
     hertz = [call[1].f_hz for call in spied.told if call[0] == "set"]
     assert hertz[-1] == 61.2
     assert np.diff(hertz[-40:]).max() <= 0.0301
-    on_the_way = [row for row in one.samples.tolist() if when(one, "step", "ramp") < row[0] < when(one, "arrived", "ramp")]
+    on_the_way = [
+        row for row in one.samples.tolist() if when(one, "step", "ramp") < row[0] < when(one, "arrived", "ramp")
+    ]
     assert [row[0] - when(one, "step", "ramp") for row in on_the_way] == [100_000_000, 200_000_000, 300_000_000]
     assert all(60.0 < row[-1] < 61.2 for row in on_the_way)  # set_f_hz: what the source was last told
 
@@ -168,7 +170,9 @@ RIG_TROUBLE = [
 
 
 @pytest.mark.parametrize(("port", "error", "why"), RIG_TROUBLE, ids=[c[-1] for c in RIG_TROUBLE])
-def test_rig_trouble_ends_the_case_and_the_next_one_is_run(port: str, error: Exception, why: str, tmp_path: Path) -> None:
+def test_rig_trouble_ends_the_case_and_the_next_one_is_run(
+    port: str, error: Exception, why: str, tmp_path: Path
+) -> None:
     spied = Spied(fail_at=(port, 1 if port == "write" else 7), error=error)
     folder = RunFolder.create(tmp_path / "run", plan(SMALL), {})
     run_cases([SMALL], spied.open, folder, lambda _: None)
@@ -246,7 +250,11 @@ def test_killed_in_the_middle_then_resumed_it_is_as_if_nothing_had_been(tmp_path
     for path in (killed, whole):
         RunFolder.create(path, long_plan(), {})
     child = subprocess.Popen(
-        [sys.executable, "-c", f"from pathlib import Path; from {__name__} import run_rest; run_rest(Path({str(killed)!r}))"],
+        [
+            sys.executable,
+            "-c",
+            f"from pathlib import Path; from {__name__} import run_rest; run_rest(Path({str(killed)!r}))",
+        ],
         cwd=Path(__file__).parents[3],
     )
     second = killed / "cases" / "vv2" / "samples.csv"

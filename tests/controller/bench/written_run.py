@@ -59,7 +59,7 @@ def volt_var_case(name: str = "char_1-100") -> Case:
 def record(of: Case, answers: list[tuple[float, float]], lag_s: float = T_R_S / 2.3, seed: int = 1) -> CaseRecord:
     """A unit that goes to (P, Q) of each step with a lag; a meter of 50 ms with noise."""
     noise, t_ns, p_w, q_var = np.random.default_rng(seed), 10**12, 10_000.0, 0.0
-    rows, events = [], [Event(t_ns, "case", {"id": of.id})]
+    rows, events = [], [Event(t_ns, "case", {"id": of.id, "source": "written source, serial 7"})]
 
     def note(kind: EventKind, name: str) -> None:
         events.append(Event(t_ns, kind, {"name": name}))

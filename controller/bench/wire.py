@@ -1,0 +1,165 @@
+"""A rig in real time: the wall's clock, a guarded grid simulator, a meter by its map, and a controller that we start.
+
+The controller is `v2g run` of the rig's site file, a process of ours for the time of the run: at the end it ramps to 0
+and hands back. The source is owned by the guard (drivers.gridsource.guard): it makes the source safe and withdraws the
+permission also when this process is killed. A source with knobs (manual) has the envelope alone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from math import hypot
+from pathlib import Path
+from typing import Any
+
+from controller.bench.folder import RunFolder
+from controller.bench.plan import Case, Eut
+from controller.bench.ports import NAN, Reading, Rig, RigError
+from controller.bench.rig import MeterSpec, RigFile
+from controller.bench.runner import run_cases
+from controller.bench.wireunit import ControllerUnit, withdraw
+from cython_core.records import Measurement
+from drivers.gridsource.envelope import Fenced
+from drivers.gridsource.guard import GuardedSource, Watch
+from drivers.gridsource.open import banner, open_source
+from drivers.gridsource.point import GridPoint, GridSource
+from drivers.gridsource.profile import load_profile
+from drivers.mapfile import load_map
+from drivers.modbus.codes import Fault
+from drivers.modbus.link import Link, SerialLink, TcpLink
+from drivers.modbus.wire import Wire
+from drivers.registermap import decode, meter_plan
+
+WAIT_S = 0.2  # longest sleep: the unit's wish is looked after in between
+PHASES = {1: "L1", 2: "split", 3: "L1L2L3"}
+
+
+def can_of_real(rig: RigFile) -> frozenset[str]:
+    """No faults: nothing stands between the devices."""
+    assert rig.source is not None
+    found = {"permit"} | ({"three_phase"} if rig.source.phases == 3 else set())
+    turns = rig.source.kind == "scpi" and load_profile(rig.source.profile).turns(rig.source.phases)
+    return frozenset(found | ({"angle"} if turns else set()))
+
+
+def nominal(eut: Eut) -> GridPoint:
+    return GridPoint(eut.v_nom_v, eut.v_nom_v, eut.v_nom_v, eut.f_nom_hz)
+
+
+def source_facts(rig: RigFile, eut: Eut) -> list[str]:
+    """Asks, and sets nothing."""
+    assert rig.source is not None
+    source = open_source(rig.source, nominal(eut))
+    try:
+        lines = [f"source: {source.identity()}"]
+        point = source.read()
+    finally:
+        source.close()
+    measured = "it has no meter" if point is None else f"{point.v1_v:.2f} V on L1, {point.f_hz:.3f} Hz"
+    return [*filter(None, [banner(rig.source)]), *lines, f"puts out: {measured}"]
+
+
+def run_real(rig: RigFile, eut: Eut, cases: Sequence[Case], folder: RunFolder, told: Callable[[Case], None]) -> None:
+    """All cases on one opening of the rig; source safe and everything closed at the end, however it ends."""
+    if any(not case.skipped for case in cases):
+        with opened(rig, eut, folder.path / "logs") as ports:
+
+            def open_rig(_case: Case) -> AbstractContextManager[Rig]:
+                return nullcontext(ports)
+
+            run_cases(cases, open_rig, folder, told)
+
+
+@contextmanager
+def opened(rig: RigFile, eut: Eut, logs: Path) -> Iterator[Rig]:
+    assert rig.meter is not None
+    meter = WireMeter(rig.meter, PHASES[eut.phases])
+    unit = ControllerUnit(Path(rig.unit.site), eut, logs)
+    try:
+        unit.start()
+        source = guarded(rig, eut)
+        try:
+            yield Rig(rig.name, RealClock(unit.keep), source, meter, unit, can_of_real(rig))
+        finally:
+            source.safe()
+            source.close()
+    finally:
+        unit.stop()
+        meter.close()
+
+
+def guarded(rig: RigFile, eut: Eut) -> GridSource:
+    assert rig.source is not None
+    assert rig.envelope is not None
+    opening = partial(open_source, rig.source, nominal(eut))
+    if rig.source.kind == "manual":
+        return Fenced(opening(), rig.envelope)
+    return GuardedSource(Watch(opening, rig.envelope, permit_off=partial(withdraw, rig.unit.site)))
+
+
+@dataclass(frozen=True, slots=True)
+class RealClock:
+    """keep: called at least every WAIT_S."""
+
+    keep: Callable[[], None]
+
+    def now_ns(self) -> int:
+        return time.monotonic_ns()
+
+    def wait_until(self, t_ns: int) -> None:
+        self.keep()
+        while (left_s := (t_ns - time.monotonic_ns()) / 1e9) > 0.0:
+            time.sleep(min(left_s, WAIT_S))
+            self.keep()
+
+
+class WireMeter:
+    """The bench's meter by one of the project's maps. t_ns: halfway between question and answer."""
+
+    def __init__(self, spec: MeterSpec, phases: str) -> None:
+        link = link_of(spec)
+        self._where = f"meter {spec.map} at {link} unit {spec.unit}"
+        layout = load_map(spec.map)
+        if layout.kind != "meter":
+            raise RigError(f"{self._where}: the map is one of kind {layout.kind}, not of a meter")
+        baud = link.baud if isinstance(link, SerialLink) else 0
+        self._plan = meter_plan(layout.as_if_found(), spec.unit, phases, spec.timeout_ms, baud=baud)
+        self._wire = Wire(link, spec.timeout_ms, layout.min_gap_ms)
+
+    def identity(self) -> str:
+        return self._where
+
+    def read(self) -> Reading:
+        begin_ns = time.monotonic_ns()
+        answers = [self._ask(r.unit or self._plan.unit, r.function, r.address, r.count) for r in self._asked()]
+        t_ns = (begin_ns + time.monotonic_ns()) // 2
+        rest: list[Any] = [None] * (len(self._plan.reads) - len(answers))
+        v = decode(self._plan, [*answers, *rest], Measurement)
+        volts = [x for x in (v["v1_v"], v["v2_v"], v["v3_v"]) if x == x]
+        i_a = hypot(v["p_w"], v["q_var"]) / sum(volts) if sum(volts) > 0.0 else NAN
+        return Reading(t_ns, v["v1_v"], v["v2_v"], v["v3_v"], v["f_hz"], v["p_w"], v["q_var"], i_a)
+
+    def close(self) -> None:
+        self._wire.close()
+
+    def _asked(self) -> list[Any]:
+        """Counters of energy stand last and are not asked."""
+        return [r for r in self._plan.reads if r.every]
+
+    def _ask(self, unit: int, function: int, address: int, count: int) -> tuple[int, ...]:
+        fault, words = self._wire.read(unit, function, address, count)
+        if fault is not Fault.OK:
+            raise RigError(f"{self._where}: {fault.name.lower().replace('_', ' ')} at register {address}")
+        return words
+
+
+def link_of(spec: MeterSpec) -> Link:
+    scheme, _, rest = spec.address.partition(":")
+    if scheme == "serial":
+        return SerialLink(rest, spec.baud, spec.parity)
+    host, _, port = rest.removeprefix("//").rpartition(":")
+    return TcpLink(host, int(port))

@@ -1,0 +1,118 @@
+"""The unit of a rig in real time: `v2g run` of a site, reached as its operator reaches it.
+
+Settings  handed over as `v2g reload` does, in force between two steps; what is read back are those of the newest step.
+          Permit and power limit are settings too (enter_service.permit, active_limit). The site file stays as it is.
+Demand    a wish of the bench in the controller's mailbox, renewed long before it runs out.
+Errors    RigError, DriverError: the controller ended, refuses the settings or does not take them over.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from controller.bench.plan import Eut, Value
+from controller.bench.ports import NAN, RigError
+from controller.bench.unitsettings import grouped
+from controller.build import build_id
+from controller.commands.reload import hand_over, in_force, ring_of
+from controller.errors import InputError
+from controller.processes import Family, ProcessError
+from controller.services.wishes import Wishes
+from controller.site import Site, load_site
+from cython_core.quantities import SettingError
+from cython_core.records import Wish, WishSource
+from cython_core.settings import Settings, digest, to_mapping
+
+START_S = 30.0
+LIFE_S = 10.0  # of a wish: a dead bench is forgotten soon
+
+
+class ControllerUnit:
+    """start() and stop() around everything else; keep() at least every few seconds."""
+
+    def __init__(self, site: Path, eut: Eut, logs: Path) -> None:
+        self.site = load_site(site)
+        self.family = Family(logs)
+        self.rating = self.site.settings.rating
+        if abs(self.rating.p_rated_w - eut.p_rated_w) > 1.0 or abs(self.rating.s_rated_va - eut.s_rated_va) > 1.0:
+            raise InputError(
+                f"{self.site.where('settings.rating', 'rating')}: p_rated_w = {self.rating.p_rated_w:g} and s_rated_va "
+                f"= {self.rating.s_rated_va:g} are not the rig's eut: {eut.p_rated_w:g} W and {eut.s_rated_va:g} VA"
+            )
+        self.given: dict[str, Value] = {}
+        self.demand_w: float | None = None
+        self.wished_s = 0.0
+
+    def start(self) -> None:
+        self.family.start("controller", "controller.cli", "run", str(self.site.path), "--parent-death")
+        try:
+            self.family.wait_until((self.site.runtime_dir / "ring").exists, "the controller's first step", START_S)
+        except ProcessError as error:
+            raise RigError(str(error)) from None
+
+    def stop(self) -> None:
+        self.family.stop()
+
+    def identity(self) -> str:
+        name = f"{digest(self.site.settings, self.site.period_ms * 1_000_000):016x}"
+        return f"v2g run {build_id()}, site {self.site.name}, settings {name}, step {self.site.period_ms} ms"
+
+    def write(self, settings: Mapping[str, Value]) -> Mapping[str, Value]:
+        wanted = {**self.given, **settings}
+        hand(self.site, wanted)
+        self.given = wanted
+        held = to_mapping(in_force(self.site, ring_of(self.site)))
+        return {name: held[name.partition(".")[0]][name.partition(".")[2]] for name in settings}
+
+    def demand(self, p_w: float) -> None:
+        self.demand_w = p_w
+        self.wish()
+
+    def permit(self, allowed: bool) -> None:
+        self.write({"enter_service.permit": allowed})
+
+    def limit(self, ap_limit_pu: float) -> None:
+        off = ap_limit_pu != ap_limit_pu
+        self.write({"active_limit.enable": not off, "active_limit.limit_pu": 1.0 if off else ap_limit_pu})
+
+    def fault(self, line: str) -> None:
+        raise RigError(f"'{line}': a rig in real time has nothing between its devices that could show it")
+
+    def keep(self) -> None:
+        """Alive, and the wish renewed."""
+        try:
+            self.family.check()
+        except ProcessError as error:
+            raise RigError(str(error)) from None
+        if self.demand_w is not None and time.monotonic() - self.wished_s > LIFE_S / 4:
+            self.wish()
+
+    def wish(self) -> None:
+        assert self.demand_w is not None
+        now_ns, self.wished_s = time.monotonic_ns(), time.monotonic()
+        Wishes(self.site.runtime_dir / "wishes").put(
+            Wish(
+                int(WishSource.BENCH), -self.rating.p_charge_rated_w, self.rating.p_rated_w, self.demand_w, NAN,
+                now_ns, now_ns + round(LIFE_S * 1e9),
+            )
+        )  # fmt: skip
+
+
+def hand(site: Site, values: Mapping[str, Value]) -> None:
+    """These settings beside the site's own, in force when it returns."""
+    own = {f"{group}.{key}": value for group, keys in to_mapping(site.settings).items() for key, value in keys.items()}
+    try:
+        settings = Settings.from_mapping(grouped({**own, **values}))
+        hand_over(replace(site, settings=settings), ring_of(site))
+    except (SettingError, InputError) as error:
+        raise RigError(f"the unit refuses the settings: {error}") from None
+
+
+def withdraw(site: str) -> None:
+    """Permit service off, by whoever can still do it: the guard of a bench that was killed."""
+    found = load_site(Path(site))
+    now = to_mapping(in_force(found, ring_of(found)))
+    hand(replace(found, settings=Settings.from_mapping(now)), {"enter_service.permit": False})

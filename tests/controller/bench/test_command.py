@@ -1,0 +1,169 @@
+"""`v2g bench` as a user meets it: tables, exit codes, a run from plan to report, resume, and a signal on the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from controller.bench.folder import RunFolder
+from controller.cli import main
+from tests.controller.bench.test_rig import REAL, written
+
+TINY = """\
+schema: 1
+title: Volt-var, two steps
+clause: 1547.1-2020 5.14.4
+criteria: 1547.1-2020 4.2
+cases:
+  direction:
+    columns: [P_full]
+    discharge: P_rated
+    charge: -P_charge
+settings:
+  reactive: {mode: volt_var}
+  volt_var: {olrt_s: 1}
+curves:
+  volt_var: {x: v, points: [[0.92, 0.44 * S], [0.98, 0], [1.02, 0], [1.08, -0.44 * S]]}
+start: {v: 1, f: f_N, p: 0.6 * P_full, hold: 8}
+hold: 4
+judge:
+  - steady: {y: q, lowest_of: volt_var, bound: both, from: 2, to: 4}
+  - response: {y: q, t_r: 1, bound: both, from: 2, to: 4}
+steps:
+  - {step: i, v: 1.05}
+  - {step: u, v: 0.95}
+"""
+IDS = ["tiny-discharge", "tiny-charge"]
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A procedure of somebody's own: two cases of two steps."""
+    file = tmp_path_factory.mktemp("procedures") / "tiny.yaml"
+    file.write_text(TINY, encoding="utf-8")
+    return str(file)
+
+
+def test_list_says_what_is_for_this_unit(capsys: pytest.CaptureFixture[str]) -> None:
+    some = ["volt_var", "volt_var_unbalanced"]
+    assert main(["bench", "list", *some]) == 0
+    text = capsys.readouterr().out
+    assert "Volt-var (1547.1-2020 5.14.4): 18 cases, 13:36:24" in text  # about 14 h of laboratory time
+    assert "not run: for units with phases = 3; this one has 1" in text
+    assert main(["bench", "list", *some, "--json"]) == 0
+    assert [len(p["cases"]) for p in json.loads(capsys.readouterr().out)["procedures"]] == [18, 0]
+
+
+def test_plan_shows_every_case_with_its_time(tiny: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "plan", tiny]) == 0
+    *rows, total = capsys.readouterr().out.splitlines()
+    assert [row.split()[0] for row in rows[1:]] == IDS
+    assert total.startswith("2 cases, 0:00:32")
+
+
+@pytest.fixture(scope="module")
+def ran(tiny: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of the two small cases, in two processes."""
+    out = tmp_path_factory.mktemp("ran") / "run"
+    assert main(["bench", "run", tiny, "--out", str(out), "--jobs", "2"]) == 0
+    return out
+
+
+def test_from_plan_to_report(tiny: str, ran: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = ran
+    files = {
+        "plan.json",
+        "rig.json",
+        "judgement.json",
+        "report.html",
+        "results.csv",
+        "results.json",
+        "junit.xml",
+        "cases",
+    }
+    assert {f.name for f in out.iterdir()} == files
+    first = (out / "judgement.json").read_bytes()
+    assert main(["bench", "judge", str(out)]) == 0
+    assert (out / "judgement.json").read_bytes() == first
+    assert capsys.readouterr().out.splitlines()[-1] == "2 cases: 2 pass"
+    assert main(["bench", "report", str(out), "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["files"]) == 4
+    assert main(["bench", "run", tiny, "--out", str(out)]) == 2
+    assert f"{out}: is there already" in capsys.readouterr().err
+
+
+def test_one_process_or_two_give_the_same_bytes(
+    tiny: str, ran: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    assert main(["bench", "run", tiny, "--out", str(out), "--jobs", "1"]) == 0
+    assert "2 cases, 0:00:32" in capsys.readouterr().err  # the plan stands before the run
+    names = [f.relative_to(ran) for f in sorted(ran.rglob("*")) if f.is_file()]
+    assert len(names) >= 11  # two cases of two files, and the rest
+    assert [(ran / n).read_bytes() for n in names] == [(out / n).read_bytes() for n in names]
+
+
+def test_a_unit_that_is_wrong_fails(tiny: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An inverter of 4 s beside T_r of 1 s: the same core, too slow."""
+    slow = Path("config/rigs/virtual.yaml").read_text().replace("kind: core", "kind: core\n  lag_s: 4")
+    one = [tiny, "--only", "tiny-charge"]
+    assert main(["bench", "run", *one, "--rig", written(slow, tmp_path), "--out", str(tmp_path / "run")]) == 1
+    assert "1 case: 1 fail" in capsys.readouterr().out
+
+
+# fmt: off
+WRONG = [
+    (["bench", "plan", "nothing"],                   "nothing: no such procedure",  "an unknown procedure"),
+    (["bench", "plan", "volt_var", "--only", "x*"],  "--only x*: no such case",     "a pattern that fits nothing"),
+    (["bench", "plan", "--rig", "nowhere"],          "--rig nowhere: no such rig",  "an unknown rig"),
+    (["bench", "judge", "."],                        "plan.json is missing",        "a folder that is no run"),
+    (["bench", "source-check"],                      "simulated in virtual time",   "a rig without a source"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("arguments", "line", "why"), WRONG, ids=[w[-1] for w in WRONG])
+def test_mistakes_have_one_line_and_exit_code_2(
+    arguments: list[str], line: str, why: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2, why
+    assert line in capsys.readouterr().err
+
+
+def test_real_hardware_is_not_switched_on_without_the_word(
+    tiny: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", open(os.devnull))  # noqa: PTH123, SIM115  # for the test's life: no terminal
+    rig = written(
+        REAL.replace("f_nom_hz: 50", "f_nom_hz: 60").replace("f_low_hz: 49, f_high_hz: 51", "p_min_w: 0"), tmp_path
+    )
+    out = tmp_path / "run"
+    assert main(["bench", "run", tiny, "--rig", rig, "--out", str(out)]) == 2
+    assert "nothing was switched on" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_a_signal_ends_the_run_and_resume_finishes_it(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    arguments = ["bench", "run", "volt_var", "--only", "volt_var-char_*-discharge-*", "--out", str(out), "--jobs", "1"]
+    child = subprocess.Popen(
+        [sys.executable, "-m", "controller.cli", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 60.0
+    while time.monotonic() < deadline and not list(out.glob("cases/*/samples.csv")):
+        time.sleep(0.01)
+    child.send_signal(signal.SIGTERM)
+    _, complaints = child.communicate(timeout=60.0)
+    assert child.returncode == 128 + signal.SIGTERM
+    assert "stopped by SIGTERM; the source is safe, permit service is off" in complaints
+    folder = RunFolder(out)
+    done = [case.id for case in folder.plan().cases if folder.done(case.id)]
+    assert len(done) < len(folder.plan().cases)
+    assert all(folder.record(path.name) is not None for path in (out / "cases").iterdir())
