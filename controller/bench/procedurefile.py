@@ -28,7 +28,7 @@ from controller.site import USER_FILES, available
 from drivers.sim.faultscript import ScriptError
 from drivers.sim.faultscript import parse as parse_faults
 from drivers.yamlfile import Items, Leaf, Problems, Section, read_yaml
-from drivers.yamlkeys import anything, choice, flag, integer, keys_of, nested, read_values, several, text, version
+from drivers.yamlkeys import anything, choice, flag, integer, nested, read_values, several, text, version
 
 FOLDER = "procedures"
 NOT_PROCEDURES = ("common",)  # a file of the same folder: what all procedures share
@@ -121,18 +121,20 @@ def names() -> dict[str, Path]:
     return {name: path for name, path in available(FOLDER).items() if name not in NOT_PROCEDURES}
 
 
-def load_procedure(name: str) -> Procedure:
-    """By its name, or the path of a file (ending in .yaml). ProcedureError lists every mistake."""
+def load_procedure(name: str, common: Common | None = None) -> Procedure:
+    """By its name, or the path of a file (ending in .yaml). ProcedureError lists every mistake.
+
+    common: what load_common() gave, for whoever loads many.
+    """
     known = names()
     path = Path(name) if name.endswith((".yaml", ".yml")) else known.get(name)
     if path is None:
         raise ProcedureError(
             f"{name}: no such procedure, in the program or in {USER_FILES / FOLDER}; known: {', '.join(known)}"
         )
-    common = load_common()
     problems = Problems(str(path))
     tree = read_yaml(path, problems)
-    procedure = Reader(problems, common).procedure(path, tree) if tree.entries else None
+    procedure = Reader(problems, common or load_common()).procedure(path, tree) if tree.entries else None
     if problems or procedure is None:
         raise ProcedureError("\n".join(problems.lines()))
     return procedure
@@ -142,9 +144,10 @@ def load_all() -> tuple[Procedure, ...]:
     """Every procedure, by name; mistakes of all files together."""
     loaded: list[Procedure] = []
     wrong: list[str] = []
+    common = load_common()
     for name in names():
         try:
-            loaded.append(load_procedure(name))
+            loaded.append(load_procedure(name, common))
         except ProcedureError as error:
             wrong.append(str(error))
     if wrong:

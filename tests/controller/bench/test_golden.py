@@ -44,13 +44,14 @@ VOLT_VAR = {  # curve: ((steps, V, Q, why), ...)
         ("w x y", 214.8, 4400, "V_L + a_V; w and y are clipped from 0.885"),
     ),
 }
-WRITTEN = {  # a unit's points are those for V_ref = 1
-    "char_1": {"v_ref": 1.00, "v1": 0.92, "v2": 0.98, "v3": 1.02, "v4": 1.08, "q1": 0.44, "q2": 0, "q3": 0, "q4": -0.44},
-    "char_2": {"v_ref": 1.05, "v1": 0.83, "v2": 0.99, "v3": 1.02, "v4": 1.05, "q1": 0.44, "q2": 0.22, "q3": 0.22, "q4": -0.44},
-    "char_3": {"v_ref": 0.95, "v1": 0.95, "v2": 0.98, "v3": 1.01, "v4": 1.15, "q1": 0.44, "q2": -0.22, "q3": -0.22, "q4": -0.44},
+WRITTEN = {  # V_ref, V1 ... V4, Q1 ... Q4 in pu: a unit's points are those for V_ref = 1
+    "char_1": (1.00, 0.92, 0.98, 1.02, 1.08, 0.44, 0, 0, -0.44),
+    "char_2": (1.05, 0.83, 0.99, 1.02, 1.05, 0.44, 0.22, 0.22, -0.44),
+    "char_3": (0.95, 0.95, 0.98, 1.01, 1.15, 0.44, -0.22, -0.22, -0.44),
 }
-ORDER = "g h i j k l m n o p q r s t u v w x y z aa bb cc dd".split()
-TIMES = {"char_1": (5, 20, 0.05), "char_2": (1, 4, 0.01), "char_3": (90, 360, 0.9)}  # T_r, hold 4 T_r, sample 1 % of T_r
+POINTS = ("v_ref", "v1", "v2", "v3", "v4", "q1", "q2", "q3", "q4")
+ORDER = [*"ghijklmnopqrstuvwxyz", "aa", "bb", "cc", "dd"]
+TIMES = {"char_1": (5, 20, 0.05), "char_2": (1, 4, 0.01), "char_3": (90, 360, 0.9)}  # T_r, 4 T_r, 1 % of it
 
 VOLT_WATT = {  # case: {step: (V, P)}
     "char_1-discharge-100": {"g": (214.8, 10000), "h": (250.8, 10000), "i": (258.0, 6250), "j": (259.2, 5000),
@@ -62,12 +63,13 @@ VOLT_WATT = {  # case: {step: (V, P)}
     "char_3-discharge-100": {"h": (258.0, 10000), "i": (264.0, -10000), "j": (262.8, 0), "k": (260.4, 10000)},
 }
 ABOVE = {  # case: {step: (Hz, P)}; slope P_rated / (60 k): 3333.3 W/Hz at 0.05, 8333.3 at 0.02
-    "char_1-100": {"h": (60.021, 10000), "i": (60.051, 9950), "j": (60.186, 9500), "k": (61.2, 6120), "l": (61.05, 6620),
-                   "m": (60.051, 9950), "n": (60.021, 10000), "o": (60.0, 10000)},
+    "char_1-100": {"h": (60.021, 10000), "i": (60.051, 9950), "j": (60.186, 9500), "k": (61.2, 6120),
+                   "l": (61.05, 6620), "m": (60.051, 9950), "n": (60.021, 10000), "o": (60.0, 10000)},
     "char_1-66": {"j": (60.186, 6100), "k": (61.2, 2720)},
     "char_1-20": {"k": (61.2, -1880), "l": (61.05, -1380)},  # crosses into charging
     "char_1-charge_50": {"k": (61.2, -8880)},
-    "char_2-100": {"h": (60.002, 10000), "i": (60.032, 9875), "j": (60.077, 9500), "k": (61.2, 141.667), "l": (61.14, 641.667)},
+    "char_2-100": {"h": (60.002, 10000), "i": (60.032, 9875), "j": (60.077, 9500), "k": (61.2, 141.667),
+                   "l": (61.14, 641.667)},
     "char_2-charge_50": {"k": (61.2, -10000)},  # the floor: full charging power
 }
 BELOW = {
@@ -78,7 +80,8 @@ BELOW = {
     "char_2-charge_50": {"j": (58.8, 4858.333)},  # crosses zero
 }
 LIMIT = {  # 66: 6600 W; droop adds and takes 0.964 Hz x 3333.3 W/Hz = 3213.3 W; volt-watt leaves 5000 W at 1.08
-    "66": {"b": 10000, "c": 6600, "d": 9813.333, "d_back": 6600, "e": 3386.667, "e_back": 6600, "f": 5000, "f_back": 6600},
+    "66": {"b": 10000, "c": 6600, "d": 9813.333, "d_back": 6600, "e": 3386.667, "e_back": 6600, "f": 5000,
+           "f_back": 6600},
     "33": {"c": 3300, "d": 6513.333, "e": 86.667, "f": 3300},
     "0": {"c": 0, "d": 3213.333, "e": -3213.333, "f": 0},  # a unit that can charge does
 }
@@ -107,8 +110,7 @@ def test_volt_var(curve: str, power: str) -> None:
             assert (step.hold_s, step.sample_s) == (hold, sample)
             (response,) = (c for c in step.criteria if isinstance(c, Response))
             assert (response.t_r_s, response.final_from_s, response.final_to_s) == (t_r, 2 * t_r, 4 * t_r)
-    written = {name.removesuffix("_pu"): case.settings[f"volt_var.{name}_pu"] for name in WRITTEN[curve]}
-    assert written == WRITTEN[curve]
+    assert tuple(case.settings[f"volt_var.{name}_pu"] for name in POINTS) == WRITTEN[curve]
     assert (case.settings["reactive.mode"], case.settings["volt_var.olrt_s"]) == ("volt_var", t_r)
 
 
