@@ -103,8 +103,8 @@ def check(node: ast.expr, condition: bool, depth: int) -> None:
         raise ValueError("has too many brackets inside brackets")
     match node:
         case ast.Constant(value=bool()):
-            raise ValueError(f"holds the word {node.value}")
-        case ast.Constant(value=int() | float()) if math.isfinite(node.value):
+            raise ValueError(f"holds the word {node.value!r}")
+        case ast.Constant(value=int() | float() as number) if math.isfinite(number):
             parts: list[ast.expr] = []
         case ast.Name():
             parts = []

@@ -34,7 +34,11 @@ def targets(step: Step, y: str, x: dict[str, float]) -> float:
     (rule,) = (c for c in step.criteria if isinstance(c, Steady) and c.y == y)
     point = step.point
     at = {"v_v": (point.v1_v + point.v2_v + point.v3_v) / 3.0, "f_hz": point.f_hz, **x}
-    return float(min(np.interp(at[curve.x], *zip(*curve.points, strict=True)) for curve in rule.lowest_of))
+    found = []
+    for curve in rule.lowest_of:
+        xs, ys = ([point[n] for point in curve.points] for n in (0, 1))
+        found.append(float(np.interp(at[curve.x], xs, ys)))
+    return min(found)
 
 
 def rows(case: Case, y: str, **x: float) -> list[tuple[str, float, float, float]]:
