@@ -11,6 +11,8 @@ from typing import Any
 
 from controller.bench.criteriafile import CriteriaReader
 from controller.bench.procedure import (
+    ABNORMAL,
+    NORMAL,
     Axis,
     ByCategory,
     Common,
