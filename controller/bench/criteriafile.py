@@ -133,7 +133,7 @@ class CriteriaReader:
 
     def setting_meta(self, name: str, line: int) -> Mapping[str, Any] | None:
         """What the product knows of a setting; None, and a problem, when it has none of this name."""
-        group, _, key = name.partition(".")
+        group = name.partition(".")[0]
         if group in NOT_OF_A_TEST:
             self.problems.add(line, f"{name}: a procedure sets no {group}, that is the unit's own")
         elif name not in SETTINGS:

@@ -92,7 +92,7 @@ def parse(text: str, place: str, condition: bool = False) -> Expression:
         tree = ast.parse(text.strip(), mode="eval").body
         check(tree, condition, 0)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        what = "is not an expression" if not type(error) is ValueError else str(error)  # SyntaxError tells in Python's words
+        what = str(error) if type(error) is ValueError else "is not an expression"  # Python's own words would not help
         raise ExpressionError(f"{place}: '{text[:LONGEST]}' {what}; {allowed}") from None
     return Expression(text, place, tree, condition)
 
@@ -103,8 +103,8 @@ def check(node: ast.expr, condition: bool, depth: int) -> None:
         raise ValueError("has too many brackets inside brackets")
     match node:
         case ast.Constant(value=bool()):
-            raise ValueError(f"holds the word {node.value}")
-        case ast.Constant(value=int() | float()) if math.isfinite(node.value):
+            raise ValueError(f"holds the word {node.value!r}")
+        case ast.Constant(value=int() | float() as number) if math.isfinite(number):
             parts: list[ast.expr] = []
         case ast.Name():
             parts = []

@@ -27,7 +27,7 @@ class ProcedureError(InputError):
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """One thing in which the cases differ: {row: {category or "": {column: value}}}; a column is a symbol or setting."""
+    """What the cases differ in: {row: {category or "": {column: value}}}. A column: a symbol or a setting."""
 
     name: str
     rows: Mapping[str, Mapping[str, Mapping[str, Setting]]]

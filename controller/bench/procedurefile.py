@@ -24,96 +24,25 @@ from controller.bench.procedure import (
     StepText,
     Trace,
 )
+from controller.bench.procedurekeys import (
+    COMMON_KEYS,
+    CURVE_KEYS,
+    EUT_SYMBOLS,
+    FOR_KEYS,
+    NAMED_STEP_KEYS,
+    RULE_KEYS,
+    STEP_KEYS,
+    TOP_KEYS,
+    TRACE_KEYS,
+)
 from controller.site import USER_FILES, available
 from drivers.sim.faultscript import ScriptError
 from drivers.sim.faultscript import parse as parse_faults
 from drivers.yamlfile import Items, Leaf, Problems, Section, read_yaml
-from drivers.yamlkeys import anything, choice, flag, integer, keys_of, nested, read_values, several, text, version
+from drivers.yamlkeys import read_values
 
 FOLDER = "procedures"
 NOT_PROCEDURES = ("common",)  # a file of the same folder: what all procedures share
-SCHEMA = 1
-NEEDS = ("faults", "wires", "processes", "three_phase", "angle", "permit")
-# of every unit, from its nameplate (expand.eut_symbols)
-EUT_SYMBOLS = (
-    *("V_N", "V_L", "V_H", "f_N", "f_L", "f_H", "P_rated", "P_charge", "P_min", "P_charge_min", "S", "Q_inj", "Q_abs"),
-    *("dP_small", "dP_large", "storage", "phases"),
-)
-WORDS = r"\S.*"
-
-
-def _meta(field_: Any) -> Any:
-    return field_.metadata
-
-
-COMMON_KEYS = {
-    "schema": _meta(version(SCHEMA, "version of the file's shape")),
-    "symbols": nested("name: expression"),
-    "settings": nested("group: {key: value}, as in a site file"),
-}
-TOP_KEYS = {
-    "schema": _meta(version(SCHEMA, "version of the file's shape")),
-    "title": _meta(text("a title, in words", pattern=WORDS)),
-    "clause": _meta(text('a clause in quotes, "1547.1-2020 5.14.4"', pattern=WORDS)),
-    "criteria": _meta(text("the clause of the criteria, in quotes", pattern=WORDS)),
-    "for": nested("what a unit must be", required=False),
-    "needs": _meta(several(choice(NEEDS, "what the rig must be able to do", ()))),
-    "cases": nested("name of an axis: {columns: [...], row: [...]}", required=False),
-    "symbols": nested("name: expression", required=False),
-    "settings": nested("group: {key: value}, as in a site file", required=False),
-    "curves": nested("name: {x: v, points: [[x, y], ...]}", required=False),
-    "clip_v": anything("[lowest, highest] voltage of any step, pu"),
-    "leave_out": anything("conditions under which a case does not exist"),
-    "skip": anything("list of {when: condition, why: words}: the case is listed and not run"),
-    "start": nested("the set-up: a step without a name"),
-    "hold": anything("how long a step is held, s"),
-    "ramp_f": anything("slope of every change of frequency, Hz/s; without it frequency steps"),
-    "steps": anything("list of {step: name, ...}"),
-    "trace": nested("{scenario: name, every: s, hold: s}", required=False),
-    "order": _meta(text("names of steps, in the order they are run", "", WORDS)),
-    "repeat": _meta(integer("times", 1, 100, "all steps again", 1)),
-    "judge": anything("list of criteria of every step that has none of its own"),
-    "notes": _meta(several(text("a note for the report", (), WORDS))),
-}
-FOR_KEYS = {
-    "storage": _meta(flag("whether it can charge", None)),
-    "phases": _meta(integer("", 1, 3, "number of phases", None)),
-    "f_nom_hz": _meta(integer("Hz", 50, 60, "nominal frequency", None)),
-    "normal": _meta(several(choice(NORMAL, "normal performance category", None))),
-    "abnormal": _meta(several(choice(ABNORMAL, "abnormal performance category", None))),
-}
-STEP_KEYS = {
-    "what": _meta(text("what the step is, in words", "", WORDS)),
-    "v": anything("voltage, pu; or a list of three"),
-    "angles": anything("phase angles, degrees; a list of three"),
-    "f": anything("frequency, Hz"),
-    "p": anything("demanded power, W"),
-    "limit": anything("active power limit, pu of P_rated; or none"),
-    "permit": _meta(flag("permit service", None)),
-    "hold": anything("how long it is held, s"),
-    "sample": anything("time between samples, s"),
-    "ramp_f": anything("slope of its change of frequency, Hz/s"),
-    "ramp_v": anything("slope of its change of voltage, pu/s"),
-    "settings": nested("group: {key: value}", required=False),
-    "faults": _meta(several(text("a line of the fault language: at 0s: meter.silent 3s", (), WORDS))),
-    "judge": anything("list of criteria, instead of the procedure's"),
-    "also": anything("list of criteria, besides the procedure's"),
-    "skip": anything("a condition: the step is listed and not run"),
-}
-NAMED_STEP_KEYS = {"step": _meta(text("a name without spaces")), **STEP_KEYS}
-CURVE_KEYS = {
-    "x": _meta(choice(("v", "f", "p"), "what it is read at")),
-    "points": anything("list of [x, y] of rising x", required=True),
-}
-RULE_KEYS = {
-    "when": anything("a condition", required=True),
-    "why": _meta(text("the reason, in words", pattern=WORDS)),
-}
-TRACE_KEYS = {
-    "scenario": _meta(text("the name of a scenario")),
-    "every": anything("time between its steps, s", required=True),
-    "hold": anything("part of it the point is held, s", required=True),
-}
 
 
 def names() -> dict[str, Path]:
@@ -121,18 +50,20 @@ def names() -> dict[str, Path]:
     return {name: path for name, path in available(FOLDER).items() if name not in NOT_PROCEDURES}
 
 
-def load_procedure(name: str) -> Procedure:
-    """By its name, or the path of a file (ending in .yaml). ProcedureError lists every mistake."""
+def load_procedure(name: str, common: Common | None = None) -> Procedure:
+    """By its name, or the path of a file (ending in .yaml). ProcedureError lists every mistake.
+
+    common: what load_common() gave, for whoever loads many.
+    """
     known = names()
     path = Path(name) if name.endswith((".yaml", ".yml")) else known.get(name)
     if path is None:
         raise ProcedureError(
             f"{name}: no such procedure, in the program or in {USER_FILES / FOLDER}; known: {', '.join(known)}"
         )
-    common = load_common()
     problems = Problems(str(path))
     tree = read_yaml(path, problems)
-    procedure = Reader(problems, common).procedure(path, tree) if tree.entries else None
+    procedure = Reader(problems, common or load_common()).procedure(path, tree) if tree.entries else None
     if problems or procedure is None:
         raise ProcedureError("\n".join(problems.lines()))
     return procedure
@@ -142,9 +73,10 @@ def load_all() -> tuple[Procedure, ...]:
     """Every procedure, by name; mistakes of all files together."""
     loaded: list[Procedure] = []
     wrong: list[str] = []
+    common = load_common()
     for name in names():
         try:
-            loaded.append(load_procedure(name))
+            loaded.append(load_procedure(name, common))
         except ProcedureError as error:
             wrong.append(str(error))
     if wrong:
@@ -178,36 +110,43 @@ class Reader(CriteriaReader):
         super().__init__(problems, {*EUT_SYMBOLS, *common.symbols})
         self.common = common
 
-    def procedure(self, path: Path, tree: Section) -> Procedure | None:
-        """The whole file; None when it has mistakes."""
+    def procedure(self, path: Path, tree: Section) -> Procedure:
+        """The whole file; what is wrong in it is missing here, and among the problems."""
         values = read_values(TOP_KEYS, tree, self.problems)
         plain = {key: value for key, (value, _) in values.items()}
         axes = tuple(self.axis(name, entry) for name, entry in section(values, "cases").entries.items())
         symbols = self.symbols(section(values, "symbols"))
         self.curves = self.curve_texts(section(values, "curves"))
-        start = self.step(section(values, "start"), STEP_KEYS, "start") if "start" in values else None
+        start = self.step(section(values, "start"), STEP_KEYS, "start")
         steps = self.steps(plain.get("steps"))
-        settings = self.settings(section(values, "settings"))
-        rest = {
-            "clip_v": self.expressions(plain.get("clip_v"), "clip_v", 2),
-            "leave_out": self.conditions(plain.get("leave_out")),
-            "skip": self.rules(plain.get("skip")),
-            "hold": self.optional(plain.get("hold"), "hold"),
-            "ramp_f": self.optional(plain.get("ramp_f"), "ramp_f"),
-            "trace": self.trace(section(values, "trace")) if "trace" in values else None,
-            "judge": self.criteria(plain.get("judge")) or (),
-            "units": {key: value for key, (value, _) in self.units(section(values, "for")).items()},
-        }
-        order = tuple(str(plain.get("order", "")).split())
-        self.check_names(steps, order, values)
-        if self.problems or start is None:
-            return None
-        return Procedure(
-            name=path.stem, file=path.name, title=plain["title"], clause=plain["clause"], criteria=plain["criteria"],
-            common=self.common, needs=plain.get("needs", ()), axes=axes, symbols=symbols, settings=settings,
-            curves=self.curves, start=start, steps=steps, order=order, repeat=plain.get("repeat", 1),
-            notes=plain.get("notes", ()), **rest,
-        )  # fmt: skip
+        procedure = Procedure(
+            name=path.stem,
+            file=path.name,
+            title=plain.get("title", ""),
+            clause=plain.get("clause", ""),
+            criteria=plain.get("criteria", ""),
+            common=self.common,
+            units={key: value for key, (value, _) in self.units(section(values, "for")).items()},
+            needs=plain.get("needs", ()),
+            axes=axes,
+            symbols=symbols,
+            settings=self.settings(section(values, "settings")),
+            curves=self.curves,
+            clip_v=self.expressions(plain.get("clip_v"), "clip_v", 2),
+            leave_out=self.conditions(plain.get("leave_out")),
+            skip=self.rules(plain.get("skip")),
+            start=start,
+            hold=self.optional(plain.get("hold"), "hold"),
+            ramp_f=self.optional(plain.get("ramp_f"), "ramp_f"),
+            steps=steps,
+            trace=self.trace(section(values, "trace")) if "trace" in values else None,
+            order=tuple(str(plain.get("order", "")).split()),
+            repeat=plain.get("repeat", 1),
+            judge=self.criteria(plain.get("judge")) or (),
+            notes=plain.get("notes", ()),
+        )
+        self.check_names(steps, procedure.order, values)
+        return procedure
 
     def units(self, group: Section) -> dict[str, tuple[Any, int]]:
         return read_values(FOR_KEYS, group, self.problems)

@@ -1,6 +1,12 @@
 """The golden unit: every number a test of the bench expects was worked out with a pencil for this nameplate."""
 
-from controller.bench.plan import Eut
+from functools import cache
+
+import numpy as np
+
+from controller.bench.expand import expand
+from controller.bench.plan import Case, Eut, Steady, Step
+from controller.bench.procedurefile import load_procedure
 
 EUT = Eut(
     name="golden",
@@ -15,3 +21,27 @@ EUT = Eut(
     normal_category="B",
     abnormal_category="III",
 )
+
+
+@cache
+def cases(procedure: str, eut: Eut = EUT) -> dict[str, Case]:
+    """{id: case} of one shipped procedure, expanded once."""
+    return {case.id: case for case in expand(load_procedure(procedure), eut)}
+
+
+def targets(step: Step, y: str, x: dict[str, float]) -> float:
+    """The lowest of a step's curves for y, read at the step's own point (and at x, where that says more)."""
+    (rule,) = (c for c in step.criteria if isinstance(c, Steady) and c.y == y)
+    point = step.point
+    at = {"v_v": (point.v1_v + point.v2_v + point.v3_v) / 3.0, "f_hz": point.f_hz, **x}
+    found = []
+    for curve in rule.lowest_of:
+        xs, ys = ([point[n] for point in curve.points] for n in (0, 1))
+        found.append(float(np.interp(at[curve.x], xs, ys)))
+    return min(found)
+
+
+def rows(case: Case, y: str, **x: float) -> list[tuple[str, float, float, float]]:
+    """(step, V, Hz, target of y) of each step that is run."""
+    run = [step for step in case.steps if not step.skipped]
+    return [(step.name, step.point.v1_v, step.point.f_hz, round(targets(step, y, x), 3)) for step in run]
