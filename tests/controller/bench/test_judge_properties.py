@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from controller.bench.accuracy import ENGINEERING, STANDARD
@@ -69,6 +69,7 @@ def test_windows_hold_their_target_and_each_other(curve: Curve, v_v: float) -> N
     assert (mirror.low, mirror.high) == (-wide.high, -wide.low)
 
 
+@settings(max_examples=20)
 @given(curves(), st.lists(VOLTS, min_size=1, max_size=3), SEEDS)
 def test_same_record_same_bytes(curve: Curve, volts: list[float], seed: int) -> None:
     of = steps_of(curve, volts, 1.0)
@@ -76,6 +77,7 @@ def test_same_record_same_bytes(curve: Curve, volts: list[float], seed: int) -> 
     assert texts[0] == texts[1]
 
 
+@settings(max_examples=20)
 @given(SEEDS, SEEDS)
 def test_another_record_other_bytes(one: int, other: int) -> None:
     """Or the test above could not fail."""

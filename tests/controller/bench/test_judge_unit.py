@@ -13,7 +13,7 @@ import pytest
 
 from controller.bench.judge import judge_case
 from controller.bench.judgement import CaseJudgement, Verdict
-from controller.bench.plan import Case, Crosses, Curve, Response, Steady, Step
+from controller.bench.plan import Case, Crosses, Curve, Inside, Response, Steady, Step
 from tests.controller.bench import scenes
 from tests.controller.bench.golden import EUT
 from tests.controller.bench.records import Unit, at_once, case, on, record, step
@@ -87,6 +87,7 @@ RIGHT = [
     (CONST_VAR, Unit(constant, 0.5),  "far faster is fine there"),
     (TRIP,      tripping(1.99),       "trips in its time"),
     (SERVICE,   ramp(60.0),           "enters service after its delay, by a ramp"),
+    (SERVICE,   ramp(60.0, least=0.25), "begins with 25 %: 20 % and the accuracy of 7.5 %"),
     (RIDE,      keeping(0.9),         "keeps 90 % of its current"),
     (LIMIT,     fixed(2000.0),        "an upper limit does not ask for more"),
 ]
@@ -108,7 +109,7 @@ WRONG = [
     (TRIP,      tripping(1.0, in_hold=True),       "hold", "inside",   "trips below its magnitude"),
     (SERVICE,   ramp(50.0),                        "j",    "crosses",  "10 s early"),
     (SERVICE,   ramp(60.0, least=0.3),             "j",    "smooth",   "a jump to 30 %"),
-    (RIDE,      keeping(0.7),                      "c",    "inside",   "70 % of its current, 80 % is asked"),
+    (RIDE,      keeping(0.76),                     "c",    "inside",   "76 % of its current: 80 % is asked, not 7.5 less"),
     (LIMIT,     fixed(7400.0),                     "c",    "steady",   "above 6600 + 750 W"),
 ]
 # fmt: on
@@ -232,6 +233,33 @@ def test_skipped_case_has_its_reason() -> None:
 
 def test_case_that_was_never_begun_is_skipped() -> None:
     assert judge_case(VOLTS, EUT, None).reasons == ("not run",)
+
+
+INF = float("inf")
+# fmt: off
+INSIDES = [
+    # p_w       low      high      |P|    accuracy  verdict       why
+    (-9000.0,   8500.0,  9500.0,   True,  False,    Verdict.PASS, "charging, by its magnitude"),
+    (-9000.0,   8500.0,  9500.0,   False, False,    Verdict.FAIL, "the same with its sign"),
+    (9700.0,    8500.0,  9500.0,   False, True,     Verdict.PASS, "above, by less than 750 W"),
+    (9700.0,    8500.0,  9500.0,   False, False,    Verdict.FAIL, "no allowance"),
+    (9700.0,    -INF,    9500.0,   False, False,    Verdict.FAIL, "no lower limit"),
+    (-9700.0,   -INF,    9500.0,   False, False,    Verdict.PASS, "below an upper limit"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(
+    ("p_w", "low", "high", "magnitude", "accuracy", "verdict", "why"), INSIDES, ids=[c[-1] for c in INSIDES]
+)
+def test_inside(
+    p_w: float, low: float, high: float, magnitude: bool, accuracy: bool, verdict: Verdict, why: str
+) -> None:
+    of = case(step("a", Inside("p_w", low, high, 0.0, 20.0, magnitude, "", accuracy)))
+    found = judged(of, fixed(p_w)).checks[0]
+    assert found.verdict is verdict
+    assert found.standard is not None
+    assert found.standard.low == (None if low == -INF else low - 750.0 * accuracy)
 
 
 # fmt: off
