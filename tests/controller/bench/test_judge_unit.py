@@ -109,7 +109,7 @@ WRONG = [
     (TRIP,      tripping(1.0, in_hold=True),       "hold", "inside",   "trips below its magnitude"),
     (SERVICE,   ramp(50.0),                        "j",    "crosses",  "10 s early"),
     (SERVICE,   ramp(60.0, least=0.3),             "j",    "smooth",   "a jump to 30 %"),
-    (RIDE,      keeping(0.76),                     "c",    "inside",   "76 % of its current: 80 % is asked, not 7.5 less"),
+    (RIDE,      keeping(0.76),                     "c",    "inside",   "76 % of its current of 80 %"),
     (LIMIT,     fixed(7400.0),                     "c",    "steady",   "above 6600 + 750 W"),
 ]
 # fmt: on
@@ -267,6 +267,8 @@ CROSSINGS = [
     # level    falling not_before not_after  at_s   verdict          why
     (750.0,    True,   0.0,       2.0,       2.04,  Verdict.PASS,    "1.5 times two cycles are the clock's"),
     (750.0,    True,   0.0,       2.0,       2.06,  Verdict.FAIL,    "and no more"),
+    (750.0,    True,   0.0,       2.9,       9.00,  Verdict.FAIL,    "never, in a hold that is long enough"),
+    (750.0,    True,   0.0,       4.0,       9.00,  Verdict.INVALID, "never, but 4 s were allowed and 3 s held"),
     (750.0,    True,   1.0,       2.0,       0.90,  Verdict.FAIL,    "too early: within ride-through"),
     (11_000.0, True,   0.0,       2.0,       1.00,  Verdict.FAIL,    "was below already before the step"),
 ]
