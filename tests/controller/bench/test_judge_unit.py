@@ -146,8 +146,8 @@ def test_verdict_of_the_golden_steps_is_in_numbers() -> None:
 SENTENCES = [
     # unit                 step  kind        sentence, any number written 1
     (q_of(VOLT_VAR, -1.0), "h",  "steady",   "Q 1 var is above 1 var at V 1 V: the curve says 1 var"),
-    (q_of(VOLT_VAR),       "h",  "steady",   "Q 1 var is within 1 var and 1 var at V 1 V: the curve says 1 var"),
-    (q_of(VOLT_VAR),       "w",  "response", "Q 1 var is within 1 var and 1 var after 1 s, 1 % of the way from 1 var "
+    (q_of(VOLT_VAR),       "h",  "steady",   "Q 1 var is within 1 ... 1 var at V 1 V: the curve says 1 var"),
+    (q_of(VOLT_VAR),       "w",  "response", "Q 1 var is within 1 ... 1 var after 1 s, 1 % of the way from 1 var "
                                              "to 1 var"),
     (q_of(VOLT_VAR),       "g",  "response", "Q went from 1 var to 1 var: too little to tell a response time with the "
                                              "standard's accuracy"),
