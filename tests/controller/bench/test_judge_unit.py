@@ -283,3 +283,11 @@ def test_crossing(
 ) -> None:
     of = case(step("trip", Crosses("p_w", level, falling, early, late), hold_s=3.0, sample_s=0.005))
     assert judged(of, tripping(at_s)).verdict is verdict
+
+
+def test_a_charging_unit_ceases_too() -> None:
+    """By its magnitude: -10 kW is above 750 W."""
+    of = case(step("trip", Crosses("p_w", 750.0, True, 0.5, 2.0), hold_s=3.0, sample_s=0.02))
+    unit = Unit(lambda s: (0.0 if s.name == "trip" else -10_000.0, 0.0), shape=at_once(1.5))
+    found = judged(of, unit).checks[0]
+    assert (found.verdict, found.t_s) == (Verdict.PASS, pytest.approx(1.5))
