@@ -203,3 +203,10 @@ def test_step_left_too_early_is_not_judged() -> None:
 
 def is_end(event: Event, name: str) -> bool:
     return event.kind == "end" and event.data["name"] == name
+
+
+def test_a_meter_may_lag_by_five_cycles() -> None:
+    """Its window still holds the old voltage: 83 ms, four readings of 20 ms. Six of them are trouble."""
+    of = case(slow(ANY_POWER))
+    assert judged(of, RIGHT, off("v1_v", 20.0, "trip", 0.0, 0.09)).reasons == ()
+    assert judged(of, RIGHT, off("v1_v", 20.0, "trip", 0.0, 0.15)).reasons[0].startswith(SOURCE("trip", "v1_v"))
