@@ -290,4 +290,5 @@ def test_a_charging_unit_ceases_too() -> None:
     of = case(step("trip", Crosses("p_w", 750.0, True, 0.5, 2.0), hold_s=3.0, sample_s=0.02))
     unit = Unit(lambda s: (0.0 if s.name == "trip" else -10_000.0, 0.0), shape=at_once(1.5))
     found = judged(of, unit).checks[0]
-    assert (found.verdict, found.t_s) == (Verdict.PASS, pytest.approx(1.5))
+    assert found.verdict is Verdict.PASS
+    assert found.t_s == pytest.approx(1.5)
