@@ -31,8 +31,8 @@ def against(what: str, y: float, unit: str, window: Window) -> str:
         return f"{measured} is below {told(window.low, unit)}"
     if window.high is not None and y > window.high:
         return f"{measured} is above {told(window.high, unit)}"
-    if window.low is None or window.high is None:
-        limits = [f"{word} {told(x, unit)}" for word, x in (("not below", window.low), ("not above", window.high))
-                  if x is not None]  # fmt: skip
-        return f"{measured} is {' and '.join(limits) or 'not limited'}"
-    return f"{measured} is within {told(window.low, unit)} and {told(window.high, unit)}"
+    if window.low is not None and window.high is not None:
+        return f"{measured} is within {told(window.low, unit).removesuffix(f' {unit}')} ... {told(window.high, unit)}"
+    if window.low is not None:
+        return f"{measured} is not below {told(window.low, unit)}"
+    return f"{measured} is not above {told(window.high, unit)}" if window.high is not None else measured

@@ -183,3 +183,14 @@ def without(kind: EventKind, name: str | None = None) -> Change:
 
 def rig_says(text: str) -> Change:
     return lambda r: replace(r, events=(*r.events, Event(r.events[-1].t_ns, "rig", {"text": text})))
+
+
+def backwards(name: str, at_s: float) -> Change:
+    """Two rows in the wrong order."""
+
+    def change(r: CaseRecord) -> CaseRecord:
+        samples, at = r.samples.copy(), int(np.flatnonzero(within(r, name, at_s, 1e9))[0])
+        samples[[at, at + 1]] = samples[[at + 1, at]]
+        return with_samples(r, samples)
+
+    return change

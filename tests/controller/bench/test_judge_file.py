@@ -76,17 +76,18 @@ def test_what_is_read_is_what_was_written(tmp_path: Path) -> None:
     assert back[1] == found[1]
 
 
+MISSING, BROKEN_FILE = "No such file or directory: `v2g bench judge ", "is no judgement: `v2g bench judge "
 NEWER = "schema 2 is newer than this program, which reads up to 1"
 # fmt: off
 BROKEN = [
-    # text                             told                                                 why
-    (None,                             "No such file or directory: `v2g bench judge ",      "not there"),
-    ("{",                              "is no judgement: `v2g bench judge ",                "cut short"),
-    ("[]",                             "is no judgement: `v2g bench judge ",                "another shape"),
-    ('{"schema": "x", "cases": []}',   "is no judgement: `v2g bench judge ",                "a schema that is no number"),
-    (json.dumps({"schema": 2}),        NEWER, "from the future"),
-    (TEXT.replace("fail", "perhaps"),  "is no judgement: `v2g bench judge ",                "an unknown verdict"),
-    (TEXT.replace("kind", "kinds"),    "is no judgement: `v2g bench judge ",                "an unknown key"),
+    # text                             told         why
+    (None,                             MISSING,     "not there"),
+    ("{",                              BROKEN_FILE, "cut short"),
+    ("[]",                             BROKEN_FILE, "another shape"),
+    ('{"schema": "x", "cases": []}',   BROKEN_FILE, "a schema that is no number"),
+    (json.dumps({"schema": 2}),        NEWER,       "from the future"),
+    (TEXT.replace("fail", "perhaps"),  BROKEN_FILE, "an unknown verdict"),
+    (TEXT.replace("kind", "kinds"),    BROKEN_FILE, "an unknown key"),
 ]
 # fmt: on
 

@@ -16,6 +16,7 @@ from tests.controller.bench.golden import EUT
 from tests.controller.bench.records import (
     Change,
     Unit,
+    backwards,
     case,
     dropped,
     frozen,
@@ -60,6 +61,7 @@ TROUBLE = [
     (without("done"),                        "the case was not run to its end",                "killed"),
     (without("end", "i"),                    "step i was not run to its end",                  "killed in a step"),
     (without("arrived", "h"),                "step h was not run to its end",                  "source never arrived"),
+    (backwards("h", 5.0),                    "the meter's time ran backwards",                 "two rows swapped"),
     (rig_says("the source is silent"),       "the rig: the source is silent",                  "the bench's own word"),
 ]
 HARMLESS = [
@@ -113,13 +115,14 @@ def test_meter_without_frequency_is_not_observable() -> None:
     assert found.reasons == ("step k: not observable: 0 new readings of f_hz from 10 to 20 s, not 3",)
 
 
-def test_no_voltage_no_frozen_meter() -> None:
+@pytest.mark.parametrize("f_hz", [np.nan, 0.0], ids=["no frequency", "a frequency of 0"])
+def test_no_voltage_no_frozen_meter(f_hz: float) -> None:
     """At 0 V there is neither noise nor frequency; 6 s of nothing are no fault."""
     of = case(step("b", Inside("p_w", 0.0, 0.0, 0.5, 6.0), v_v=0.0, hold_s=6.0))
 
     def dead(r: CaseRecord) -> CaseRecord:
         here = within(r, "b", 0.0, 9.0)
-        for name, value in {"v1_v": 0.0, "f_hz": np.nan, "p_w": 0.0, "q_var": 0.0}.items():
+        for name, value in {"v1_v": 0.0, "f_hz": f_hz, "p_w": 0.0, "q_var": 0.0}.items():
             r.samples[name][here] = value
         return r
 
@@ -203,3 +206,17 @@ def test_step_left_too_early_is_not_judged() -> None:
 
 def is_end(event: Event, name: str) -> bool:
     return event.kind == "end" and event.data["name"] == name
+
+
+def test_a_slow_meter_is_not_a_frozen_one() -> None:
+    """A reading every 6 s: equal rows for longer than 5 s, not for 20 refreshes."""
+    found = judged(OF, RIGHT, slow_meter(120))
+    assert found.verdict is Verdict.INVALID
+    assert not [r for r in found.reasons if "frozen" in r]
+
+
+def test_a_meter_may_lag_by_five_cycles() -> None:
+    """Its window still holds the old voltage: 83 ms, four readings of 20 ms. Six of them are trouble."""
+    of = case(slow(ANY_POWER))
+    assert judged(of, RIGHT, off("v1_v", 20.0, "trip", 0.0, 0.09)).reasons == ()
+    assert judged(of, RIGHT, off("v1_v", 20.0, "trip", 0.0, 0.15)).reasons[0].startswith(SOURCE("trip", "v1_v"))

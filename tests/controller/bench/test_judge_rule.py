@@ -8,8 +8,10 @@ from __future__ import annotations
 import pytest
 
 from controller.bench.accuracy import ENGINEERING, STANDARD
+from controller.bench.judgement import Window
 from controller.bench.plan import Bound, Curve
 from controller.bench.rule import allowed, at_response_time, side, window
+from controller.bench.wording import against
 from tests.controller.bench.golden import EUT
 from tests.controller.bench.scenes import VOLT_VAR, VOLT_WATT, droop
 
@@ -154,3 +156,22 @@ def test_bound(bound: Bound, y: float, passed: bool, why: str) -> None:
     found = window(10.0, 20.0, bound, y)
     assert found.passed is passed
     assert (found.low, found.high) == (None if bound == "upper" else 10.0, None if bound == "lower" else 20.0)
+
+
+# fmt: off
+WORDS = [
+    # y       unit   low      high     sentence
+    (-2950.0, "var", -2737.5, -1222.3, "Q -2950 var is below -2737.5 var"),
+    (-1000.0, "var", -2737.5, -1222.3, "Q -1000 var is above -1222.3 var"),
+    (-1980.0, "var", -2737.5, -1222.3, "Q -1980 var is within -2737.5 ... -1222.3 var"),
+    (6600.04, "W",   None,    7350.0,  "Q 6600 W is not above 7350 W"),
+    (-0.04,   "W",   -750.0,  None,    "Q 0 W is not below -750 W"),
+    (60.0214, "Hz",  None,    None,    "Q 60.021 Hz"),
+    (248.404, "V",   None,    None,    "Q 248.4 V"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("y", "unit", "low", "high", "sentence"), WORDS, ids=[c[-1] for c in WORDS])
+def test_words(y: float, unit: str, low: float | None, high: float | None, sentence: str) -> None:
+    assert against("Q", y, unit, Window(low, high, passed=True)) == sentence

@@ -13,7 +13,7 @@ import pytest
 
 from controller.bench.judge import judge_case
 from controller.bench.judgement import CaseJudgement, Verdict
-from controller.bench.plan import Case, Crosses, Curve, Response, Steady, Step
+from controller.bench.plan import Case, Crosses, Curve, Inside, Response, Steady, Step
 from tests.controller.bench import scenes
 from tests.controller.bench.golden import EUT
 from tests.controller.bench.records import Unit, at_once, case, on, record, step
@@ -87,6 +87,7 @@ RIGHT = [
     (CONST_VAR, Unit(constant, 0.5),  "far faster is fine there"),
     (TRIP,      tripping(1.99),       "trips in its time"),
     (SERVICE,   ramp(60.0),           "enters service after its delay, by a ramp"),
+    (SERVICE,   ramp(60.0, least=0.25), "begins with 25 %: 20 % and the accuracy of 7.5 %"),
     (RIDE,      keeping(0.9),         "keeps 90 % of its current"),
     (LIMIT,     fixed(2000.0),        "an upper limit does not ask for more"),
 ]
@@ -108,7 +109,7 @@ WRONG = [
     (TRIP,      tripping(1.0, in_hold=True),       "hold", "inside",   "trips below its magnitude"),
     (SERVICE,   ramp(50.0),                        "j",    "crosses",  "10 s early"),
     (SERVICE,   ramp(60.0, least=0.3),             "j",    "smooth",   "a jump to 30 %"),
-    (RIDE,      keeping(0.7),                      "c",    "inside",   "70 % of its current, 80 % is asked"),
+    (RIDE,      keeping(0.76),                     "c",    "inside",   "76 % of its current of 80 %"),
     (LIMIT,     fixed(7400.0),                     "c",    "steady",   "above 6600 + 750 W"),
 ]
 # fmt: on
@@ -145,8 +146,8 @@ def test_verdict_of_the_golden_steps_is_in_numbers() -> None:
 SENTENCES = [
     # unit                 step  kind        sentence, any number written 1
     (q_of(VOLT_VAR, -1.0), "h",  "steady",   "Q 1 var is above 1 var at V 1 V: the curve says 1 var"),
-    (q_of(VOLT_VAR),       "h",  "steady",   "Q 1 var is within 1 var and 1 var at V 1 V: the curve says 1 var"),
-    (q_of(VOLT_VAR),       "w",  "response", "Q 1 var is within 1 var and 1 var after 1 s, 1 % of the way from 1 var "
+    (q_of(VOLT_VAR),       "h",  "steady",   "Q 1 var is within 1 ... 1 var at V 1 V: the curve says 1 var"),
+    (q_of(VOLT_VAR),       "w",  "response", "Q 1 var is within 1 ... 1 var after 1 s, 1 % of the way from 1 var "
                                              "to 1 var"),
     (q_of(VOLT_VAR),       "g",  "response", "Q went from 1 var to 1 var: too little to tell a response time with the "
                                              "standard's accuracy"),
@@ -234,11 +235,40 @@ def test_case_that_was_never_begun_is_skipped() -> None:
     assert judge_case(VOLTS, EUT, None).reasons == ("not run",)
 
 
+INF = float("inf")
+# fmt: off
+INSIDES = [
+    # p_w       low      high      |P|    accuracy  verdict       why
+    (-9000.0,   8500.0,  9500.0,   True,  False,    Verdict.PASS, "charging, by its magnitude"),
+    (-9000.0,   8500.0,  9500.0,   False, False,    Verdict.FAIL, "the same with its sign"),
+    (9700.0,    8500.0,  9500.0,   False, True,     Verdict.PASS, "above, by less than 750 W"),
+    (9700.0,    8500.0,  9500.0,   False, False,    Verdict.FAIL, "no allowance"),
+    (9700.0,    -INF,    9500.0,   False, False,    Verdict.FAIL, "no lower limit"),
+    (-9700.0,   -INF,    9500.0,   False, False,    Verdict.PASS, "below an upper limit"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(
+    ("p_w", "low", "high", "magnitude", "accuracy", "verdict", "why"), INSIDES, ids=[c[-1] for c in INSIDES]
+)
+def test_inside(
+    p_w: float, low: float, high: float, magnitude: bool, accuracy: bool, verdict: Verdict, why: str
+) -> None:
+    of = case(step("a", Inside("p_w", low, high, 0.0, 20.0, magnitude, "", accuracy)))
+    found = judged(of, fixed(p_w)).checks[0]
+    assert found.verdict is verdict
+    assert found.standard is not None
+    assert found.standard.low == (None if low == -INF else low - 750.0 * accuracy)
+
+
 # fmt: off
 CROSSINGS = [
     # level    falling not_before not_after  at_s   verdict          why
     (750.0,    True,   0.0,       2.0,       2.04,  Verdict.PASS,    "1.5 times two cycles are the clock's"),
     (750.0,    True,   0.0,       2.0,       2.06,  Verdict.FAIL,    "and no more"),
+    (750.0,    True,   0.0,       2.9,       9.00,  Verdict.FAIL,    "never, in a hold that is long enough"),
+    (750.0,    True,   0.0,       4.0,       9.00,  Verdict.INVALID, "never, but 4 s were allowed and 3 s held"),
     (750.0,    True,   1.0,       2.0,       0.90,  Verdict.FAIL,    "too early: within ride-through"),
     (11_000.0, True,   0.0,       2.0,       1.00,  Verdict.FAIL,    "was below already before the step"),
 ]
@@ -253,3 +283,12 @@ def test_crossing(
 ) -> None:
     of = case(step("trip", Crosses("p_w", level, falling, early, late), hold_s=3.0, sample_s=0.005))
     assert judged(of, tripping(at_s)).verdict is verdict
+
+
+def test_a_charging_unit_ceases_too() -> None:
+    """By its magnitude: -10 kW is above 750 W."""
+    of = case(step("trip", Crosses("p_w", 750.0, True, 0.5, 2.0), hold_s=3.0, sample_s=0.02))
+    unit = Unit(lambda s: (0.0 if s.name == "trip" else -10_000.0, 0.0), shape=at_once(1.5))
+    found = judged(of, unit).checks[0]
+    assert found.verdict is Verdict.PASS
+    assert found.t_s == pytest.approx(1.5)
