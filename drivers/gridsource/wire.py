@@ -70,8 +70,7 @@ class ByteWire(Wire):
         left_over = self._receive(0.0)
         if left_over:
             raise ValueError(f"there was {told(left_over)} before anything was asked")
-        raw = line.encode("ascii") + b"\n"
-        self._send(raw, deadline)
+        self._send(line.encode("ascii") + b"\n", deadline)
 
     def _read(self) -> str:
         deadline, found = monotonic() + self.timeout_s, b""
@@ -144,11 +143,10 @@ class SerialWire(ByteWire):
         import serial  # its SerialException is an OSError
 
         if self._port is None:
-            self._port = serial.Serial(
-                self._path, self._baud, timeout=self.timeout_s, write_timeout=self.timeout_s, exclusive=True
-            )
+            self._port = serial.Serial(self._path, self._baud, exclusive=True)
 
     def _send(self, raw: bytes, deadline: float) -> None:
+        self._port.write_timeout = max(deadline - monotonic(), 0.001)
         self._port.write(raw)
 
     def _receive(self, wait_s: float) -> bytes:

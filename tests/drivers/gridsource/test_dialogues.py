@@ -1,6 +1,6 @@
 """Every profile's words, in their order, to a device of PyVISA-sim that was typed from the maker's manual.
 
-The devices in dialogues/ answer ERROR to whatever they were not taught, which then stands where SYST:ERR? should answer.
+The devices in dialogues/ answer ERROR to whatever they were not taught; then it stands where SYST:ERR? should answer.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ def test_another_makers_source_is_refused_before_anything_is_set() -> None:
     wire = HeardWire("GPIB0::1::INSTR", library=f"{DIALOGUES / 'pacific-upc'}.yaml@sim")
     wire.heard = []
     source = ScpiSource(load_profile("california-instruments"), wire, 1)
-    with pytest.raises(SourceError, match="is 'PPSC,UPC-12,v5.22,133810', which profile california-instruments is not"):
+    with pytest.raises(SourceError, match=r"is 'PPSC,UPC-12,v5\.22,133810', which profile california"):
         source.on(NOMINAL)
     assert wire.heard == ["*IDN?"]
 
@@ -139,7 +139,7 @@ REFUSED = [
     ("california-instruments", 1,      GridPoint(float("nan"), 0.0, 0.0, 60.0),         "nan V on L1 is outside"),
     ("california-instruments", 3,      GridPoint(240.0, 240.0, 310.0, 60.0),            "310 V on L3 is outside"),
     ("chroma-61500",           1,      GridPoint(240.0, 0.0, 0.0, 60.0, a1_deg=20.0),   "no words to turn L1 by 20"),
-    ("pacific-upc",            3,      GridPoint(240.0, 240.0, 240.0, 60.0, 20.0, -100.0, 140.0), "no words to turn L1"),
+    ("pacific-upc",            3,      GridPoint(240.0, 240.0, 240.0, 60.0, 20.0),      "no words to turn L1"),
 ]
 # fmt: on
 

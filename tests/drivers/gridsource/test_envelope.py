@@ -79,7 +79,7 @@ LEVELS = [
     (at(float("nan")),                    "L1: nan V is outside",                       "NaN is outside everything"),
     (at(240.0, 55.9),                     "frequency: 55.9 Hz is outside",              "too slow"),
     (at(240.0, 66.001),                   "frequency: 66.001 Hz is outside",            "1 mHz too fast"),
-    (GridPoint(240.0, 999.0, 0.0, 60.0),  "",                                           "one phase: nobody looks at L2"),
+    (GridPoint(240.0, 999.0, 0.0, 60.0),  "",                                           "one phase: L2 is nothing"),
 ]
 # fmt: on
 
@@ -135,12 +135,13 @@ def test_a_ramp_inside_the_rate_is_let_through_and_a_faster_one_is_not() -> None
         bench.fenced.set(at(240.0, 60.0 + 0.03 * i))
     bench = Bench()
     bench.fenced.on(NOMINAL)
-    with pytest.raises(EnvelopeError, match="a jump of 0.12 Hz is more than the rig allows now"):
-        for i in range(1, 40):
-            bench.t_s += 0.01
-            bench.fenced.set(at(240.0, 60.0 + 0.12 * i))
+    for i in range(1, 6):
+        bench.t_s += 0.01
+        bench.fenced.set(at(240.0, 60.0 + 0.12 * i))
+    bench.t_s += 0.01
+    with pytest.raises(EnvelopeError, match=r"a jump of 0\.12 Hz is more than the rig allows now: 0\.1 Hz"):
+        bench.fenced.set(at(240.0, 60.72))
     # 0.5 Hz, filled by 0.04 and emptied by 0.12 each step but the first, when it is full: 0.38, 0.30, 0.22, 0.14, 0.06
-    assert len(bench.source.points) == 1 + 5
 
 
 def test_two_big_jumps_one_after_the_other_need_time() -> None:

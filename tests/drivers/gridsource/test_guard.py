@@ -15,7 +15,7 @@ import pytest
 
 from drivers.gridsource.estop import DescriptorStop, EmergencyStop, LineStop
 from drivers.gridsource.guard import GuardedSource
-from drivers.gridsource.point import EnvelopeError, GridPoint, SourceError
+from drivers.gridsource.point import EnvelopeError, GridPoint, GridSource, SourceError
 from drivers.gridsource.profile import ProfileError
 from drivers.sim.scpi_source import ScpiGridSource
 from drivers.sim.source_process import ScpiServer
@@ -109,7 +109,7 @@ def test_a_voltage_that_stands_too_long_is_ended_though_the_bench_beats(
 ) -> None:
     guarded.set(GridPoint(270.0, 0.0, 0.0, 60.0))  # above 264 V: 0.2 s
     seconds_until(lambda: not server.source.closed and permit.exists(), SAFE_WITHIN_S)
-    with pytest.raises(EnvelopeError, match="above 264 V for more than 0.2 s: the grid simulator stays as it is"):
+    with pytest.raises(EnvelopeError, match=r"above 264 V for more than 0\.2 s: the grid simulator stays as it is"):
         guarded.set(NOMINAL)
 
 
@@ -175,7 +175,7 @@ def test_without_a_thread_that_beats_a_bench_that_hangs_is_noticed(server: ScpiS
 def test_a_guard_that_was_killed_is_told(guarded: GuardedSource, capfd: pytest.CaptureFixture[str]) -> None:
     guarded._process.kill()
     guarded._process.wait(10.0)
-    with pytest.raises(SourceError, match="guard of the grid simulator is gone: .*switch it off by hand"):
+    with pytest.raises(SourceError, match=r"guard of the grid simulator is gone: .*switch it off by hand"):
         guarded.set(NOMINAL)
     guarded.safe()
     assert "SWITCH THE GRID SIMULATOR OFF BY HAND" in capfd.readouterr().err
@@ -207,7 +207,7 @@ def test_a_permission_that_cannot_be_withdrawn_does_not_hold_up_the_source(
     assert "the unit's permission could not be withdrawn: no route to the unit" in capfd.readouterr().err
 
 
-def opens_wrong() -> ScpiGridSource:
+def opens_wrong() -> GridSource:
     raise ProfileError("profile = x is unverified")
 
 
