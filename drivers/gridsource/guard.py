@@ -18,6 +18,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from threading import Event, Lock, Thread
@@ -36,6 +37,7 @@ START_S = 30.0  # interpreter, imports, and the source's first answer
 REQUEST_S = 60.0  # longest request: every line of a long profile timing out
 PERMIT_S = 5.0  # how long the guard waits for the permission to be withdrawn, before it ends
 MOVES = ("on", "set")
+CLOSED = "closed"  # the one end that is no news
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,11 @@ class GuardedSource:
     def __init__(self, watch: Watch, beating: bool = True) -> None:
         self._send_lock, self._closed = Lock(), Event()
         self._process, self._wire = start(watch)
-        self.phases, self.manual = self._answer("start", START_S)
+        try:
+            self.phases, self.manual = self._answer("start", START_S)
+        except DriverError:
+            self.close()
+            raise
         if beating:
             Thread(target=self._beat, args=(min(BEAT_S, watch.silence_s / 4),), name="guard-beat", daemon=True).start()
 
@@ -93,6 +99,8 @@ class GuardedSource:
         """Source safe, permission withdrawn, guard gone."""
         if not self._closed.is_set():
             self._closed.set()
+            with suppress(DriverError):
+                self._send(("close",))
             self._wire.close()
             try:
                 self._process.wait(REQUEST_S)
@@ -120,6 +128,7 @@ class GuardedSource:
     def _answer(self, verb: str, within_s: float) -> Any:
         try:
             if not self._wire.poll(within_s):
+                self._wire.close()  # so that it takes the safe way, and a late answer is not the next one's
                 raise SourceError(f"the guard has not answered '{verb}' within {within_s:g} s")
             good, value = self._wire.recv()
         except (EOFError, OSError) as error:
@@ -168,6 +177,8 @@ class Guard:
         try:
             if self.wire.poll(ASK_S):
                 verb, *args = self.wire.recv()
+                if verb == "close":
+                    return CLOSED
                 if verb != "beat":
                     self.wire.send(self.answer(verb, args))
                 self.beat_s = monotonic()
@@ -205,7 +216,7 @@ class Guard:
         permit.join(PERMIT_S)
         if permit.is_alive():
             tell(f"the unit's permission could not be withdrawn within {PERMIT_S:g} s")
-        if reason != "the bench is gone" or self.latched:
+        if reason != CLOSED:
             tell(f"{reason}: grid simulator made safe, permission to be in service withdrawn")
 
     def permit_off(self) -> None:

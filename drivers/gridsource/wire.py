@@ -9,7 +9,6 @@ Errors   SourceError names the address, what was sent and what came back. After 
 from __future__ import annotations
 
 import re
-import select
 import socket
 import termios
 from abc import ABC, abstractmethod
@@ -118,9 +117,11 @@ class TcpWire(ByteWire):
 
     def _receive(self, wait_s: float) -> bytes:
         assert self._socket is not None
-        if not select.select([self._socket], [], [], wait_s)[0]:
+        self._socket.settimeout(wait_s)
+        try:
+            found = self._socket.recv(MAX_ANSWER)
+        except (BlockingIOError, TimeoutError):
             return b""
-        found = self._socket.recv(MAX_ANSWER)
         if not found:
             raise ConnectionError("the source has closed the connection")
         return found

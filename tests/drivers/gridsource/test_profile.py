@@ -35,7 +35,7 @@ MISTAKES = [
     ("OUTP ON", "OUTP {f_hz}", "x.yaml:9: on: {f_hz} is no field", "no values in on and off"),
     ('set_1: ["VOLT {v1_v};:FREQ {f_hz}"]\n', "", "neither set_1 nor set_3", "nothing can be set"),
     ("proven: document", "proven: bench", "x.yaml:4: proven = bench is not one of", "nobody proved it on a bench"),
-    ("proven: document", "proven: document\nunproven: [x]", "while `unproven` lists what is not", "a claim against itself"),
+    ("proven: document", "proven: document\nunproven: [x]", "while `unproven` lists what is not", "a contradiction"),
     ("profile: my-source", "profile: My Source", "x.yaml:1: profile = My Source is not", "names are file names"),
     ("on: [", "onn: [", "unknown key 'onn'", "a slip of the finger"),
 ]

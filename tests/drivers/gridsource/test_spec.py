@@ -8,9 +8,9 @@ import pytest
 
 from drivers.base import DriverError
 from drivers.gridsource.manual import ManualSource
-from drivers.gridsource.open import SourceSpec, banner, open_source
 from drivers.gridsource.point import GridPoint
 from drivers.gridsource.scpi import ScpiSource
+from drivers.gridsource.spec import SourceSpec, banner, open_source
 
 NOMINAL = GridPoint(240.0, 240.0, 240.0, 60.0)
 SPEC = SourceSpec(kind="scpi", phases=1, profile="simulated", address="tcp://127.0.0.1:5025")
