@@ -92,16 +92,11 @@ class Fenced:
 
     def on(self, point: GridPoint) -> int:
         """From 0 V to the point: no limit on that jump, for the source closes its output at it."""
-        self._check_levels(point)
-        now_ns = self._now_ns()
-        self._volts.full(now_ns)
-        self._hertz.full(now_ns)
+        self._check(point)
         return self._moved(point, self._source.on)
 
     def set(self, point: GridPoint) -> int:
-        self._check_levels(point)
-        if self._at is not None:
-            self._check_jump(self._at, point)
+        self._check(point)
         return self._moved(point, self._source.set)
 
     def safe(self) -> None:
@@ -138,6 +133,14 @@ class Fenced:
 
     def _volts_of(self, point: GridPoint) -> tuple[float, ...]:
         return astuple(point)[: self.phases]
+
+    def _check(self, point: GridPoint) -> None:
+        self._check_levels(point)
+        if self._at is not None:
+            self._check_jump(self._at, point)
+        else:
+            self._volts.full(self._now_ns())
+            self._hertz.full(self._now_ns())
 
     def _check_levels(self, point: GridPoint) -> None:
         e = self.envelope

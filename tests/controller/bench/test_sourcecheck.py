@@ -15,18 +15,7 @@ from drivers.gridsource.scpi import ScpiSource
 from drivers.gridsource.wire import wire_of
 from drivers.sim.scpi_source import ScpiGridSource
 from drivers.sim.source_process import ScpiServer
-
-NOMINAL = GridPoint(240.0, 240.0, 240.0, 60.0)
-ENVELOPE = Envelope(
-    v_min_v=0.0,
-    v_max_v=290.0,
-    f_min_hz=56.0,
-    f_max_hz=66.0,
-    v_step_v=250.0,
-    f_step_hz=6.0,
-    v_normal_low_v=211.2,
-    v_normal_high_v=264.0,
-)
+from tests.drivers.gridsource.bench_process import ENVELOPE, NOMINAL
 
 
 @pytest.fixture

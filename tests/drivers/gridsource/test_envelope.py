@@ -9,20 +9,9 @@ from drivers.gridsource.point import EnvelopeError, GridPoint, SourceError
 
 # 240 V, 60 Hz; every limit has its own value
 ENVELOPE = Envelope(
-    v_min_v=0.0,
-    v_max_v=290.0,
-    f_min_hz=56.0,
-    f_max_hz=66.0,
-    v_step_v=250.0,
-    v_rate_v_s=500.0,
-    f_step_hz=0.5,
-    f_rate_hz_s=4.0,
-    angle_step_deg=60.0,
-    v_normal_low_v=211.2,
-    v_normal_high_v=264.0,
-    low_s=21.0,
-    high_s=13.0,
-)
+    v_min_v=0.0, v_max_v=290.0, v_step_v=250.0, v_rate_v_s=500.0, v_normal_low_v=211.2, v_normal_high_v=264.0,
+    low_s=21.0, high_s=13.0, f_min_hz=56.0, f_max_hz=66.0, f_step_hz=0.5, f_rate_hz_s=4.0, angle_step_deg=60.0,
+)  # fmt: skip
 NOMINAL = GridPoint(240.0, 240.0, 240.0, 60.0)
 
 
@@ -152,6 +141,15 @@ def test_two_big_jumps_one_after_the_other_need_time() -> None:
         bench.fenced.set(NOMINAL)
     bench.t_s += 0.3  # 150 V
     bench.fenced.set(NOMINAL)
+
+
+def test_switching_on_what_is_on_is_a_jump_like_any_other() -> None:
+    bench = Bench()
+    bench.fenced.on(NOMINAL)
+    with pytest.raises(EnvelopeError, match="a jump of 1 Hz"):
+        bench.fenced.on(at(240.0, 61.0))
+    bench.fenced.safe()
+    bench.fenced.on(at(240.0, 61.0))
 
 
 # fmt: off

@@ -90,6 +90,14 @@ def test_it_is_a_grid_source_like_any_other(server: ScpiServer, permit: Path, gu
     assert permit.exists()
 
 
+def test_an_answer_that_nobody_waited_for_is_not_the_next_ones(guarded: GuardedSource) -> None:
+    """Ctrl-C between a request and its answer: what follows, safe() first of all, must not read the old answer."""
+    guarded._asked += 1
+    guarded._send((guarded._asked, "identity"))
+    found = guarded.read()
+    assert isinstance(found, GridPoint)
+
+
 def test_the_envelope_is_kept_in_the_guard(server: ScpiServer, guarded: GuardedSource) -> None:
     with pytest.raises(EnvelopeError, match="L1: 291 V is outside the rig's envelope"):
         guarded.set(GridPoint(291.0, 0.0, 0.0, 60.0))
