@@ -2,7 +2,7 @@
 
 fenced = Fenced(source, envelope): every point is checked before it is sent. overdue() is for whoever watches the time:
 a voltage outside the normal band may stand only so long, also when nobody sends anything any more.
-Rates   a jump takes from an allowance of `v_step_v` (`f_step_hz`), which fills at `v_rate_v_s` (`f_rate_hz_s`): one jump
+Rates   a jump takes from an allowance of `v_step_v` (`f_step_hz`) that fills at `v_rate_v_s` (`f_rate_hz_s`): one jump
         of that size at once, or many small ones as fast as the rate.
 Errors  EnvelopeError names the value and the limit; nothing was sent.
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import astuple, dataclass
+from itertools import pairwise
 from time import monotonic_ns
 
 from drivers.gridsource.point import EnvelopeError, GridPoint, GridSource
@@ -40,14 +41,12 @@ class Envelope:
 
 def mistakes(envelope: Envelope) -> list[str]:
     """Limits that contradict each other, one line each."""
-    e = envelope
-    order = (("v_min_v", e.v_min_v), ("v_normal_low_v", e.v_normal_low_v), ("v_normal_high_v", e.v_normal_high_v))
-    order += (("v_max_v", e.v_max_v),)
-    pairs = [*zip(order, order[1:], strict=False), (("f_min_hz", e.f_min_hz), ("f_max_hz", e.f_max_hz))]
+    rising = (("v_min_v", "v_normal_low_v", "v_normal_high_v", "v_max_v"), ("f_min_hz", "f_max_hz"))
     return [
-        f"{low} = {low_value:g} is above {high} = {high_value:g}"
-        for (low, low_value), (high, high_value) in pairs
-        if low_value > high_value
+        f"{low} = {getattr(envelope, low):g} is above {high} = {getattr(envelope, high):g}"
+        for names in rising
+        for low, high in pairwise(names)
+        if getattr(envelope, low) > getattr(envelope, high)
     ]
 
 
@@ -93,16 +92,11 @@ class Fenced:
 
     def on(self, point: GridPoint) -> int:
         """From 0 V to the point: no limit on that jump, for the source closes its output at it."""
-        self._check_levels(point)
-        now_ns = self._now_ns()
-        self._volts.full(now_ns)
-        self._hertz.full(now_ns)
+        self._check(point)
         return self._moved(point, self._source.on)
 
     def set(self, point: GridPoint) -> int:
-        self._check_levels(point)
-        if self._at is not None:
-            self._check_jump(self._at, point)
+        self._check(point)
         return self._moved(point, self._source.set)
 
     def safe(self) -> None:
@@ -118,9 +112,8 @@ class Fenced:
         e, now_ns = self.envelope, self._now_ns()
         for side, limit_s, what in (("low", e.low_s, e.v_normal_low_v), ("high", e.high_s, e.v_normal_high_v)):
             if side in self._since and (now_ns - self._since[side]) / 1e9 > limit_s:
-                return (
-                    f"voltage has stood {'below' if side == 'low' else 'above'} {what:g} V for more than {limit_s:g} s"
-                )
+                where = "below" if side == "low" else "above"
+                return f"voltage has stood {where} {what:g} V for more than {limit_s:g} s"
         return ""
 
     def _moved(self, point: GridPoint, send: Callable[[GridPoint], int]) -> int:
@@ -140,6 +133,14 @@ class Fenced:
 
     def _volts_of(self, point: GridPoint) -> tuple[float, ...]:
         return astuple(point)[: self.phases]
+
+    def _check(self, point: GridPoint) -> None:
+        self._check_levels(point)
+        if self._at is not None:
+            self._check_jump(self._at, point)
+        else:
+            self._volts.full(self._now_ns())
+            self._hertz.full(self._now_ns())
 
     def _check_levels(self, point: GridPoint) -> None:
         e = self.envelope

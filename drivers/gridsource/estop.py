@@ -42,10 +42,9 @@ class DescriptorStop:
     fd: int
 
     def pressed(self) -> bool:
-        try:
-            return bool(select.select([self.fd], [], [], 0.0)[0])
-        except (OSError, ValueError):
-            return True
+        look = select.poll()
+        look.register(self.fd, select.POLLIN)  # hung up, in error and not open are told unasked
+        return bool(look.poll(0))
 
 
 def descriptors(stop: EmergencyStop | None) -> tuple[int, ...]:

@@ -18,6 +18,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from threading import Event, Lock, Thread
@@ -36,6 +37,7 @@ START_S = 30.0  # interpreter, imports, and the source's first answer
 REQUEST_S = 60.0  # longest request: every line of a long profile timing out
 PERMIT_S = 5.0  # how long the guard waits for the permission to be withdrawn, before it ends
 MOVES = ("on", "set")
+CLOSED = "closed"  # the one end that is no news
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +59,13 @@ class GuardedSource:
     """
 
     def __init__(self, watch: Watch, beating: bool = True) -> None:
-        self._send_lock, self._closed = Lock(), Event()
+        self._send_lock, self._closed, self._asked = Lock(), Event(), 0
         self._process, self._wire = start(watch)
-        self.phases, self.manual = self._answer("start", START_S)
+        try:
+            self.phases, self.manual = self._answer("start", 0, START_S)
+        except DriverError:
+            self.close()
+            raise
         if beating:
             Thread(target=self._beat, args=(min(BEAT_S, watch.silence_s / 4),), name="guard-beat", daemon=True).start()
 
@@ -87,12 +93,14 @@ class GuardedSource:
         self._request("stop")
 
     def beat(self) -> None:
-        self._send(("beat",))
+        self._send((0, "beat"))
 
     def close(self) -> None:
         """Source safe, permission withdrawn, guard gone."""
         if not self._closed.is_set():
             self._closed.set()
+            with suppress(DriverError):
+                self._send((0, "close"))
             self._wire.close()
             try:
                 self._process.wait(REQUEST_S)
@@ -107,8 +115,9 @@ class GuardedSource:
                 return
 
     def _request(self, verb: str, *args: Any) -> Any:
-        self._send((verb, *args))
-        return self._answer(verb, REQUEST_S)
+        self._asked += 1
+        self._send((self._asked, verb, *args))
+        return self._answer(verb, self._asked, REQUEST_S)
 
     def _send(self, message: tuple[Any, ...]) -> None:
         try:
@@ -117,11 +126,15 @@ class GuardedSource:
         except OSError as error:
             raise self._gone() from error
 
-    def _answer(self, verb: str, within_s: float) -> Any:
+    def _answer(self, verb: str, number: int, within_s: float) -> Any:
+        """The answer to that request: one to an older, which Ctrl-C has kept us from reading, is passed over."""
         try:
-            if not self._wire.poll(within_s):
-                raise SourceError(f"the guard has not answered '{verb}' within {within_s:g} s")
-            good, value = self._wire.recv()
+            answered = -1
+            while answered != number:
+                if not self._wire.poll(within_s):
+                    self._wire.close()  # so that it takes the safe way
+                    raise SourceError(f"the guard has not answered '{verb}' within {within_s:g} s")
+                answered, good, value = self._wire.recv()
         except (EOFError, OSError) as error:
             raise self._gone() from error
         if not good:
@@ -167,9 +180,11 @@ class Guard:
         """One look at everything that can happen; the reason to end, or nothing."""
         try:
             if self.wire.poll(ASK_S):
-                verb, *args = self.wire.recv()
+                number, verb, *args = self.wire.recv()
+                if verb == "close":
+                    return CLOSED
                 if verb != "beat":
-                    self.wire.send(self.answer(verb, args))
+                    self.wire.send((number, *self.answer(verb, args)))
                 self.beat_s = monotonic()
         except (EOFError, OSError):
             return "the bench is gone"
@@ -205,7 +220,7 @@ class Guard:
         permit.join(PERMIT_S)
         if permit.is_alive():
             tell(f"the unit's permission could not be withdrawn within {PERMIT_S:g} s")
-        if reason != "the bench is gone" or self.latched:
+        if reason != CLOSED:
             tell(f"{reason}: grid simulator made safe, permission to be in service withdrawn")
 
     def permit_off(self) -> None:
@@ -228,11 +243,12 @@ def main(fd: int) -> int:
     except EOFError:
         return 3  # the bench did not even say what to guard
     except Exception as error:
-        wire.send((False, error if isinstance(error, DriverError) else SourceError(f"the guard cannot start: {error}")))
+        told = error if isinstance(error, DriverError) else SourceError(f"the guard cannot start: {error}")
+        wire.send((0, False, told))
         return 3
     guard = Guard(watch, source, wire)
     signal.signal(signal.SIGTERM, lambda *_: setattr(guard, "ended", "the guard was told to end (SIGTERM)"))
-    wire.send((True, (source.phases, source.manual)))
+    wire.send((0, True, (source.phases, source.manual)))
     guard.serve()
     source.close()
     return 0

@@ -46,10 +46,8 @@ class ManualSource:
         """L1 248.40 V, 60.000 Hz; with three phases their angles too."""
         values = list(zip(astuple(point)[:3], astuple(point)[4:], strict=True))[: self.phases]
         angle = self.phases > 1 or point.a1_deg != 0.0
-        volts = [
-            f"L{i} {v:.2f} V" + (f" at {a:g} degrees" if angle else "") for i, (v, a) in enumerate(values, start=1)
-        ]
-        return f"{', '.join(volts)}, {point.f_hz:.3f} Hz"
+        lines = [f"L{i} {v:.2f} V" + f" at {a:g} degrees" * angle for i, (v, a) in enumerate(values, start=1)]
+        return f"{', '.join(lines)}, {point.f_hz:.3f} Hz"
 
     def _typed(self, line: str) -> str:
         try:

@@ -92,19 +92,17 @@ class ScpiSource:
             number = re.match(r"\s*([+-]?[0-9]+)", answer)
             if number is None:
                 self._wire.close()
-                raise SourceError(
-                    f"{self._wire.address}: '{self.profile.error}': '{answer}' is no entry of an error queue"
-                )
+                raise self._wrong(self.profile.error, f"'{answer}' is no entry of an error queue")
             if int(number[1]) == 0:
                 return found
             found.append(answer)
-        raise SourceError(f"{self._wire.address}: its error queue does not become empty: {found[-1]}")
+        raise self._wrong(self.profile.error, f"the error queue does not become empty: {found[-1]}")
 
     def errors_none(self, after: str) -> int:
         """When the queue was found empty, CLOCK_MONOTONIC ns. SourceError: it was not."""
         found = self.errors()
         if found:
-            raise SourceError(f"{self._wire.address}: '{after}': {'; '.join(found)}")
+            raise self._wrong(after, "; ".join(found))
         return monotonic_ns()
 
     def _prepare(self) -> None:
@@ -143,14 +141,17 @@ class ScpiSource:
         else:
             self.set(self._rest)
 
+    def _wrong(self, line: str, reason: str) -> SourceError:
+        return SourceError(f"{self._wire.address}: '{line}': {reason}")
+
     def _number(self, query: str) -> float:
         answer = self._wire.ask(query)
         try:
             value = float(answer)
         except ValueError:
-            raise SourceError(f"{self._wire.address}: '{query}': '{answer}' is not a number") from None
+            raise self._wrong(query, f"'{answer}' is not a number") from None
         if not abs(value) < NOT_A_NUMBER:
-            raise SourceError(f"{self._wire.address}: '{query}': {answer} means that it has no value")
+            raise self._wrong(query, f"{answer} means that it has no value")
         return value
 
 

@@ -9,7 +9,6 @@ Errors   SourceError names the address, what was sent and what came back. After 
 from __future__ import annotations
 
 import re
-import select
 import socket
 import termios
 from abc import ABC, abstractmethod
@@ -70,8 +69,7 @@ class ByteWire(Wire):
         left_over = self._receive(0.0)
         if left_over:
             raise ValueError(f"there was {told(left_over)} before anything was asked")
-        raw = line.encode("ascii") + b"\n"
-        self._send(raw, deadline)
+        self._send(line.encode("ascii") + b"\n", deadline)
 
     def _read(self) -> str:
         deadline, found = monotonic() + self.timeout_s, b""
@@ -119,9 +117,11 @@ class TcpWire(ByteWire):
 
     def _receive(self, wait_s: float) -> bytes:
         assert self._socket is not None
-        if not select.select([self._socket], [], [], wait_s)[0]:
+        self._socket.settimeout(wait_s)
+        try:
+            found = self._socket.recv(MAX_ANSWER)
+        except (BlockingIOError, TimeoutError):
             return b""
-        found = self._socket.recv(MAX_ANSWER)
         if not found:
             raise ConnectionError("the source has closed the connection")
         return found
@@ -144,11 +144,10 @@ class SerialWire(ByteWire):
         import serial  # its SerialException is an OSError
 
         if self._port is None:
-            self._port = serial.Serial(
-                self._path, self._baud, timeout=self.timeout_s, write_timeout=self.timeout_s, exclusive=True
-            )
+            self._port = serial.Serial(self._path, self._baud, exclusive=True)
 
     def _send(self, raw: bytes, deadline: float) -> None:
+        self._port.write_timeout = max(deadline - monotonic(), 0.001)
         self._port.write(raw)
 
     def _receive(self, wait_s: float) -> bytes:

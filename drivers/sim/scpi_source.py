@@ -135,11 +135,11 @@ class ScpiGridSource:
     def set_read_gain(self, data: str) -> None:
         self.read_gain = number(data, 0.0, 2.0)
 
-    def reset(self, data: str) -> None:
+    def reset(self, _data: str) -> None:
         self.volts, self.closed, self.coupled, self.phase = [0.0, 0.0, 0.0], False, True, 1
         self.angles = [0.0, 240.0, 120.0]
 
-    def clear(self, data: str) -> None:
+    def clear(self, _data: str) -> None:
         self.queue.clear()
 
     def next_error(self) -> str:
@@ -153,8 +153,8 @@ Ask = Callable[[ScpiGridSource], str] | None
 Order = Callable[[ScpiGridSource, str], None] | None
 S = ScpiGridSource
 WORDS: dict[re.Pattern[str], tuple[Ask, Order]] = {
-    re.compile(r"\*IDN"): (lambda s: IDENTITY, None),
-    re.compile(r"\*OPC"): (lambda s: "1", None),
+    re.compile(r"\*IDN"): (lambda _: IDENTITY, None),
+    re.compile(r"\*OPC"): (lambda _: "1", None),
     re.compile(r"\*RST"): (None, S.reset),
     re.compile(r"\*CLS"): (None, S.clear),
     pattern("SYSTem:ERRor[:NEXT]"): (S.next_error, None),

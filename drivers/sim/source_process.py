@@ -15,7 +15,6 @@ from drivers.sim.endpoint import StartError
 from drivers.sim.process import Tick, run, write_whole
 from drivers.sim.scpi_source import ScpiGridSource
 
-
 ONCE = ("hangup", "error")  # faults of one message; the others stay
 
 

@@ -12,8 +12,8 @@ from signal import pause
 
 from drivers.gridsource.envelope import Envelope
 from drivers.gridsource.guard import GuardedSource, Watch
-from drivers.gridsource.open import SourceSpec, open_source
 from drivers.gridsource.point import GridPoint
+from drivers.gridsource.spec import SourceSpec, open_source
 
 NOMINAL = GridPoint(240.0, 240.0, 240.0, 60.0)
 ENVELOPE = Envelope(

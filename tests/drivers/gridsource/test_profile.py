@@ -24,20 +24,20 @@ off: ["OUTP OFF"]
 
 # fmt: off
 MISTAKES = [
-    # replace                                 by                                     said                                      why
-    ('off: ["OUTP OFF"]\n',                   "",                                    "missing key 'off'",                      "it could never be made safe"),
-    ('identity: "MAKER"',                     'identity: "MAKER("',                  "x.yaml:5: identity is no regular",       "bad pattern"),
-    ("[0, 300]",                              "[300, 0]",                            "x.yaml:6: range_v = [300, 0] is empty",  "limits swapped"),
-    ("[45, 66]",                              "[45]",                                "x.yaml:7: range_hz holds 1 values",      "one limit"),
-    ("{v1_v}",                                "{volts}",                             "x.yaml:8: set_1: {volts} is no field",   "a field of nobody's"),
-    (";:FREQ {f_hz}",                         "",                                    "x.yaml:8: set_1 lacks {f_hz}",           "frequency would never be set"),
-    ("VOLT {v1_v}",                           "VOLT {v1_v",                          "x.yaml:8: set_1:",                       "a brace left open"),
-    ("OUTP ON",                               "OUTP {f_hz}",                         "x.yaml:9: on: {f_hz} is no field",       "no values in on and off"),
-    ('set_1: ["VOLT {v1_v};:FREQ {f_hz}"]\n', "",                                    "neither set_1 nor set_3",                "nothing can be set"),
-    ("proven: document",                      "proven: bench",                       "x.yaml:4: proven = bench is not one of", "nobody proved it on a bench"),
-    ("proven: document",                      'proven: document\nunproven: ["OUTP ON"]', "proven: document, while `unproven`", "a claim against itself"),
-    ("profile: my-source",                    "profile: My Source",                  "x.yaml:1: profile = My Source is not",   "names are file names"),
-    ("on: [",                                 "onn: [",                              "unknown key 'onn'",                      "a slip of the finger"),
+    # replace, by, said, why
+    ('off: ["OUTP OFF"]\n', "", "missing key 'off'", "it could never be made safe"),
+    ('identity: "MAKER"', 'identity: "MAKER("', "x.yaml:5: identity is no regular", "bad pattern"),
+    ("[0, 300]", "[300, 0]", "x.yaml:6: range_v = [300, 0] is empty", "limits swapped"),
+    ("[45, 66]", "[45]", "x.yaml:7: range_hz holds 1 values", "one limit"),
+    ("{v1_v}", "{volts}", "x.yaml:8: set_1: {volts} is no field", "a field of nobody's"),
+    (";:FREQ {f_hz}", "", "x.yaml:8: set_1 lacks {f_hz}", "frequency would never be set"),
+    ("VOLT {v1_v}", "VOLT {v1_v", "x.yaml:8: set_1:", "a brace left open"),
+    ("OUTP ON", "OUTP {f_hz}", "x.yaml:9: on: {f_hz} is no field", "no values in on and off"),
+    ('set_1: ["VOLT {v1_v};:FREQ {f_hz}"]\n', "", "neither set_1 nor set_3", "nothing can be set"),
+    ("proven: document", "proven: bench", "x.yaml:4: proven = bench is not one of", "nobody proved it on a bench"),
+    ("proven: document", "proven: document\nunproven: [x]", "while `unproven` lists what is not", "a contradiction"),
+    ("profile: my-source", "profile: My Source", "x.yaml:1: profile = My Source is not", "names are file names"),
+    ("on: [", "onn: [", "unknown key 'onn'", "a slip of the finger"),
 ]
 # fmt: on
 

@@ -1,4 +1,4 @@
-"""The driver against the simulated grid simulator over loopback: what is set arrives, what goes wrong is told in time."""
+"""The driver against the simulated source over loopback: what is set arrives, what goes wrong is told in time."""
 
 from __future__ import annotations
 
@@ -233,5 +233,5 @@ ADDRESSES = ["", "192.168.1.10", "tcp://host", "tcp://:5025", "tcp://host:99999"
 
 @pytest.mark.parametrize("address", ADDRESSES)
 def test_what_is_no_address(address: str) -> None:
-    with pytest.raises(SourceError, match="address = .*allowed: tcp://HOST:PORT"):
+    with pytest.raises(SourceError, match=r"address = .*allowed: tcp://HOST:PORT"):
         wire_of(address)
