@@ -6,7 +6,7 @@
     eut: {name: ..., ...}       # plan.Eut
     unit: {kind: ..., ...}      # what is tested, and how it is reached
     settings: {limits: {...}}   # of the unit, beside its nameplate and what a case writes; optional
-    source: {kind: scpi, ...}   # drivers.gridsource.open.SourceSpec
+    source: {kind: scpi, ...}   # drivers.gridsource.spec.SourceSpec
     meter: {map: ..., ...}      # the bench's own meter, by a map of drivers/maps
     envelope: {v_max_v: ...}    # hard limits, drivers.gridsource.envelope.Envelope
 
@@ -27,7 +27,7 @@ from controller.site import USER_FILES, available
 from cython_core.quantities import SettingError
 from cython_core.settings import Settings
 from drivers.gridsource.envelope import Envelope, mistakes
-from drivers.gridsource.open import SourceSpec
+from drivers.gridsource.spec import SourceSpec
 from drivers.yamlfile import Leaf, Problems, Section, read_yaml
 from drivers.yamlkeys import Meta, choice, integer, keys_of, nested, number, read_values, text, version
 

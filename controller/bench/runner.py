@@ -15,9 +15,9 @@ import sys
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, Protocol
 
-from controller.bench.folder import CaseWriter, RunFolder
+from controller.bench.folder import RunFolder
 from controller.bench.plan import Case, Plan, Step, Value
 from controller.bench.ports import Rig, RigError
 from controller.bench.record import Event, EventKind
@@ -27,6 +27,16 @@ from drivers.gridsource.point import GridPoint
 RAMP_S = 0.01  # largest step of a ramp
 SECOND_NS = 1_000_000_000
 OpenRig = Callable[[Case], AbstractContextManager[Rig]]
+
+
+class Writer(Protocol):
+    """Where a case's record goes: folder.CaseWriter, or memory."""
+
+    def sample(self, row: tuple[float, ...]) -> None:
+        """One row of record.SAMPLE."""
+        ...
+
+    def event(self, event: Event) -> None: ...
 
 
 def run_cases(cases: Iterable[Case], open_rig: OpenRig, folder: RunFolder, told: Callable[[Case], None]) -> None:
@@ -50,7 +60,7 @@ def fit(plan: Plan, rig_name: str, can: frozenset[str]) -> Plan:
     return replace(plan, cases=tuple(fitted(case) for case in plan.cases))
 
 
-def run_case(case: Case, rig: Rig, writer: CaseWriter) -> None:
+def run_case(case: Case, rig: Rig, writer: Writer) -> None:
     """One case. Rig trouble ends in the record; every other exception is raised again once all is safe."""
     run = CaseRun(case, rig, writer)
     try:
@@ -75,7 +85,7 @@ def make_safe(rig: Rig) -> None:
 class CaseRun:
     """One case on its way: where the source is, when the next sample is due."""
 
-    def __init__(self, case: Case, rig: Rig, writer: CaseWriter) -> None:
+    def __init__(self, case: Case, rig: Rig, writer: Writer) -> None:
         self.case, self.rig, self.writer = case, rig, writer
         self.point = case.start.point
         self.sample_ns = self.due_ns = 0

@@ -25,9 +25,9 @@ from controller.bench.wireunit import ControllerUnit, withdraw
 from cython_core.records import Measurement
 from drivers.gridsource.envelope import Fenced
 from drivers.gridsource.guard import GuardedSource, Watch
-from drivers.gridsource.open import banner, open_source
 from drivers.gridsource.point import GridPoint, GridSource
 from drivers.gridsource.profile import load_profile
+from drivers.gridsource.spec import banner, open_source
 from drivers.mapfile import load_map
 from drivers.modbus.codes import Fault
 from drivers.modbus.link import Link, SerialLink, TcpLink

@@ -17,9 +17,11 @@ from controller.bench.plan import Case, Eut
 from controller.bench.procedurefile import load_all
 from controller.bench.record import SAMPLE, CaseRecord, Event
 from controller.bench.runner import run_case
-from controller.bench.virtual import Flaws, VirtualRig
+from controller.bench.virtual import VirtualRig
+from controller.bench.world import Flaws
 from cython_core.settings import Settings
 
+IDEAL = Flaws()
 Make = Callable[[Settings, float], Stepper]
 
 
@@ -52,7 +54,7 @@ def case_of(eut: Eut, pattern: str) -> Case:
     return found
 
 
-def judged(case: Case, eut: Eut, make: Make | None = None, name: str = "", flaws: Flaws = Flaws()) -> CaseJudgement:
+def judged(case: Case, eut: Eut, make: Make | None = None, name: str = "", flaws: Flaws = IDEAL) -> CaseJudgement:
     """make: another unit than the product's core."""
     brain = None if make is None else lambda phases, period_s: StepBrain(name, phases, period_s, make)
     rig = VirtualRig(eut, seed=1, brain=brain, flaws=flaws)
