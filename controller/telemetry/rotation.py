@@ -1,4 +1,4 @@
-"""Rotation: certificates are renewed while telemetry runs, and no message is lost for it.
+"""Rotation: certificates are renewed while telemetry or bridge runs, and no message is lost for it.
 
 Order    files changed and at rest -> loaded -> tried at the broker beside the connection in use -> that one is
          closed properly and opened with the new ones. What cannot be loaded, or is refused, changes nothing.
@@ -25,7 +25,10 @@ Marks = tuple[tuple[int, int, int] | None, ...]
 
 
 class Trial(Link):
-    """One attempt beside the connection in use. why: it was refused."""
+    """One attempt beside the connection in use, which alone speaks of itself. why: it was refused."""
+
+    def _up(self) -> None:
+        """Whoever waits sees `connected`."""
 
     def _down(self, why: Refusal) -> None:
         self.why = self.why or why.text
@@ -34,8 +37,8 @@ class Trial(Link):
 class Rotation:
     """Of one link. load: the site's access as its files are now. files: which ones to look at."""
 
-    def __init__(self, link: Link, client_id: str, files: Sequence[Path], load: Callable[[], Access]) -> None:
-        self.link, self.client_id, self.files, self.load = link, client_id, files, load
+    def __init__(self, link: Link, files: Sequence[Path], load: Callable[[], Access]) -> None:
+        self.link, self.files, self.load = link, files, load
         self._used, self._seen = marks(files), marks(files)
         self._looked_s = self._tried_s = 0.0
         self._trial: Trial | None = None
@@ -63,7 +66,7 @@ class Rotation:
         except AccessError as error:
             log.warning("V2G-CERTIFICATE-NOT-TAKEN %s; the old ones stay", error)
             return
-        self._trial, self._tried_s = Trial(f"{self.client_id}-trial", access, []), now_s
+        self._trial, self._tried_s = Trial(f"{self.link.client_id}-trial", access, []), now_s
         self._trial.start()
 
     def _watch(self, trial: Trial, now_s: float) -> None:

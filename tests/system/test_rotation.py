@@ -1,5 +1,5 @@
-"""Certificates renewed under load at a real Mosquitto: no message is lost; what is wrong, expired or foreign is refused
-while the old connection goes on.
+"""Certificates renewed under load at a real Mosquitto: no message is lost and none stored twice, from the ring to the
+database; what is wrong, expired or foreign is refused while the old connection goes on.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -25,10 +26,13 @@ from tests.controller.telemetry.subscriber import Subscriber
 from tests.controller.test_site import GOOD
 from tests.pki import Authority, Pair
 from tests.system.brokers import HOST, Mosquitto
+from tests.system.losses import NAMES, Rig, played
 from tests.system.site import Site, now_ms
 
 pytestmark = pytest.mark.system
 BURST = 20  # frames a turn while certificates change
+STREAM = 6000  # frames, 200 a second: longer than a refusal and two renewals take
+BOTH = {"telemetry": "site", "bridge": "bridge"}  # process -> its certificate
 
 
 @dataclass
@@ -45,7 +49,7 @@ class House:
         self.witness = Subscriber(self.broker.port, "v2g/site-a/#", self.broker.access("v2g-viewer").context)
         self.site = Site(self.folder, "site-a", self.load(), ack="broker", frames=0)
         files = [self.broker.authority.file, self.key, self.certificate]
-        self.rotation = Rotation(self.site.delivery.link, "v2g-site-a", files, self.load)
+        self.rotation = Rotation(self.site.delivery.link, files, self.load)
         self.made = 0
         self.site.until(lambda: self.site.delivery.connected, "the first connection")
 
@@ -106,6 +110,33 @@ def test_three_renewals_under_load_lose_no_message(tmp_path: Path, caplog: pytes
     status = [bytes(m.payload) for m in house.witness.messages if m.topic == "v2g/site-a/status"]
     assert b"offline" not in status, "nobody who watches saw us gone"
     house.close()
+
+
+def renewed_on_both_sides(rig: Rig) -> None:
+    """A foreign certificate is refused, then two right ones are taken; the stream flows meanwhile."""
+    steps = (("NOT-TAKEN", 1, Authority(rig.folder / "other", "another authority")),
+             ("RENEWED", 1, rig.broker.authority), ("RENEWED", 2, rig.broker.authority))  # fmt: skip
+    for word, times, authority in steps:
+        for name in BOTH.values():
+            rig.install(name, authority.issue(NAMES[name]))
+        for part in BOTH:
+            told = partial(said_so_often, rig, part, f"V2G-CERTIFICATE-{word}", times)
+            rig.until(told, f"{part} says {word} {times} times", 30.0)
+        for part in BOTH:
+            rig.until(partial(said_so_often, rig, part, "V2G-MQTT-UP", 1 + times * (word == "RENEWED")), part, 30.0)
+    assert rig.family.members["feed"].poll() is None, "the stream was over before the last renewal"
+    for part in BOTH:
+        assert "V2G-MQTT-DOWN" not in rig.said(part)
+
+
+def said_so_often(rig: Rig, part: str, word: str, times: int) -> bool:
+    return rig.said(part).count(word) == times
+
+
+def test_renewed_on_both_sides_nothing_is_lost_or_stored_twice(tmp_path: Path) -> None:
+    """`v2g telemetry` and `v2g bridge` as processes; the database at the end has every step in exactly one point."""
+    ours, _plain = played(tmp_path / "rig", renewed_on_both_sides, STREAM, plain_s=1.0)
+    assert (ours.made, ours.lost, ours.double) == (STREAM, 0, 0)
 
 
 def test_a_rehearsal_beside_a_running_telemetry(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
