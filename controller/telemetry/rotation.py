@@ -81,7 +81,7 @@ class Rotation:
 
 
 def marks(files: Sequence[Path]) -> Marks:
-    """What changes when somebody writes one."""
+    """What changes when somebody writes one, or lets us read it."""
     return tuple(mark(file) for file in files)
 
 
@@ -90,4 +90,4 @@ def mark(file: Path) -> tuple[int, int, int] | None:
         found = file.stat()
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
+    return found.st_ctime_ns, found.st_size, found.st_ino

@@ -75,7 +75,8 @@ class Rig:
     def install(self, name: str, pair: Pair) -> None:
         """As `v2g certs import` does: the key, then the certificate, each whole."""
         for new, kind in ((pair.key, "key"), (pair.certificate, "pem")):
-            shutil.copy(new, self.folder / "new").replace(self.folder / "creds" / f"{name}.{kind}")
+            shutil.copy(new, self.folder / "new")
+            (self.folder / "new").replace(self.folder / "creds" / f"{name}.{kind}")
 
     def start(self, *parts: str) -> None:
         """These, on their old files."""

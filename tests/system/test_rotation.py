@@ -5,7 +5,10 @@ database; what is wrong, expired or foreign is refused while the old connection 
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,6 +18,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
+from controller.certs import FOLDER
 from controller.cli import main
 from controller.security import KeyFiles, SecurityError, load_context
 from controller.telemetry.access import AccessError, until_s
@@ -24,12 +28,15 @@ from controller.telemetry.wire import topic
 from tests.controller.telemetry.makers import live
 from tests.controller.telemetry.subscriber import Subscriber
 from tests.controller.test_site import GOOD
+from tests.need import tool
 from tests.pki import Authority, Pair
 from tests.system.brokers import HOST, Mosquitto
 from tests.system.losses import NAMES, Rig, played
 from tests.system.site import Site, now_ms
 
 pytestmark = pytest.mark.system
+HERE = Path(__file__).parents[2]
+NAME = next(line.split()[1] for line in GOOD.splitlines() if line.startswith("name:"))
 BURST = 20  # frames a turn while certificates change
 STREAM = 6000  # frames, 200 a second: longer than a refusal and two renewals take
 BOTH = {"telemetry": "site", "bridge": "bridge"}  # process -> its certificate
@@ -142,7 +149,6 @@ def test_renewed_on_both_sides_nothing_is_lost_or_stored_twice(tmp_path: Path) -
 def test_a_rehearsal_beside_a_running_telemetry(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Right: the broker accepts it. Signed by one whom only our own file knows: the broker's refusal is told."""
     house = House(tmp_path)
-    name = next(line.split()[1] for line in GOOD.splitlines() if line.startswith("name:"))
     ca = tmp_path / "ca.pem"
     tls = f"{{ca: {ca}, certificate: {house.certificate}, key: {house.key}}}"
     mqtt = f"telemetry:\n  mqtt:\n    host: {HOST}\n    port: {house.broker.port}\n    tls: {tls}\n"
@@ -155,12 +161,45 @@ def test_a_rehearsal_beside_a_running_telemetry(tmp_path: Path, capsys: pytest.C
         (house.broker.authority, 0, "accepts it"),
         (stranger, 3, "does not know who signed it"),
     ):
-        (tmp_path / "signed.pem").write_bytes(authority.certify(request, name, -1, 9))
+        (tmp_path / "signed.pem").write_bytes(authority.certify(request, NAME, -1, 9))
         capsys.readouterr()
         assert main(["certs", "rehearse", str(tmp_path / "site.yaml"), str(tmp_path / "signed.pem")]) == code
         assert said in capsys.readouterr().out
     assert (house.site.delivery.connected, house.site.delivery.connection) == (True, 1), "the one in use goes on"
     house.close()
+
+
+def test_what_root_renews_the_service_can_read(capsys: pytest.CaptureFixture[str]) -> None:
+    """The folder as systemd-tmpfiles makes it at installation, root with a strict umask, the service as its user."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root: it acts as root, as the service and as a stranger")
+    service, stranger = 61234, 61235
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as name:  # the test's own folder lets no other user in
+        root = Path(name)
+        root.chmod(0o755)
+        (root / "etc").mkdir()
+        (root / "etc/passwd").write_text(f"root:x:0:0::/root:/bin/sh\nv2g:x:{service}:{service}::/:/bin/false\n")
+        (root / "etc/group").write_text(f"root:x:0:\nv2g:x:{service}:\n")
+        made = [tool("systemd-tmpfiles"), "--create", f"--root={root}", str(HERE / "systemd/tmpfiles.conf")]
+        subprocess.run(made, check=True, capture_output=True)
+        folder, authority = root / FOLDER.lstrip("/"), Authority(root / "ca")
+        tls = f"{{ca: {authority.file}, certificate: {folder}/house.pem, key: {folder}/house.key}}"
+        site, signed = str(root / "site.yaml"), root / "signed.pem"
+        Path(site).write_text(f"{GOOD}telemetry:\n  mqtt:\n    host: {HOST}\n    tls: {tls}\n")
+        own = os.umask(0o077)
+        for _renewal in range(2):
+            assert main(["certs", "request", site]) == 0
+            request = x509.load_pem_x509_csr((folder / "house.key.csr").read_bytes())
+            signed.write_bytes(authority.certify(request, NAME, -1, 9))
+            assert main(["certs", "import", site, str(signed)]) == 0
+            for file in ("house.key", "house.pem"):
+                assert [reads(folder / file, who) for who in (service, stranger)] == [True, False]
+        os.umask(own)
+
+
+def reads(file: Path, user: int) -> bool:
+    """Whether that user can."""
+    return not subprocess.run(["cat", file], user=user, group=user, extra_groups=[], capture_output=True).returncode
 
 
 def expired(house: House) -> None:
