@@ -48,10 +48,14 @@ class Count:
 
 
 class Rig:
-    """All processes of one row. ack: what the site calls delivered; plain_s: how long the plain one is waited for."""
+    """All processes of one row. ack: what the site calls delivered; plain_s: how long the plain one is waited for.
 
-    def __init__(self, folder: Path, count: int, ack: str = "consumer", plain_s: float = PLAIN_S) -> None:
-        self.folder, self.count, self.plain_s = folder, count, plain_s
+    frame: steps in each.
+    """
+
+    def __init__(self, folder: Path, count: int, ack: str = "consumer", plain_s: float = PLAIN_S,
+                 frame: int = 1) -> None:  # fmt: skip
+        self.folder, self.count, self.plain_s, self.frame = folder, count, plain_s, frame
         for name in ("run", "creds"):
             (folder / name).mkdir(parents=True)
         self.broker = Mosquitto(folder / "broker", rules=f"user plain\ntopic readwrite {PLAIN_TOPIC}\n")
@@ -81,7 +85,7 @@ class Rig:
     def start(self, *parts: str) -> None:
         """These, on their old files."""
         commands = {
-            "telemetry": (CHILD, "telemetry", str(self.folder / "site.yaml")),
+            "telemetry": (CHILD, "telemetry", str(self.folder / "site.yaml"), str(self.frame)),
             "bridge": ("controller.cli", "bridge", str(self.folder / "bridge.yaml"), "--parent-death"),
             "publish": (CHILD, "publish", str(self.folder), str(self.relay.port), str(self.count)),
             "consume": (CHILD, "consume", str(self.folder), str(self.broker.port)),

@@ -42,7 +42,8 @@ HERE = Path(__file__).parents[2]
 NAME = next(line.split()[1] for line in GOOD.splitlines() if line.startswith("name:"))
 PATIENCE_S = 120.0
 BURST = 20  # frames a turn while certificates change
-STREAM = 50_000  # frames, 200 a second: far longer than a refusal and two renewals take
+STREAM = 50_000  # steps, 200 a second: far longer than a refusal and two renewals take
+FRAME = 4  # steps: 50 frames a second
 BOTH = {"telemetry": "site", "bridge": "bridge"}  # process -> its certificate
 
 
@@ -146,7 +147,7 @@ def said_so_often(rig: Rig, part: str, word: str, times: int) -> bool:
 
 def test_renewed_on_both_sides_nothing_is_lost_or_stored_twice(tmp_path: Path) -> None:
     """`v2g telemetry` and `v2g bridge` as processes; the database at the end has every step in exactly one point."""
-    with closing(Rig(tmp_path / "rig", STREAM)) as rig:
+    with closing(Rig(tmp_path / "rig", STREAM, frame=FRAME)) as rig:
         rig.start("bridge")
         rig.until(lambda: "V2G-MQTT-UP" in rig.said("bridge"), "the bridge is connected", PATIENCE_S)
         rig.start("telemetry", "feed")
