@@ -103,9 +103,10 @@ class Rig:
 
     def play(self, fault: Callable[[Rig], None]) -> tuple[Count, Count]:
         """-> what became of ours, and of the plain one's."""
-        self.start("bridge", "consume")
-        self.until(lambda: "V2G-MQTT-UP" in self.said("bridge"), "the bridge is connected", 60.0)
-        self.start("telemetry", "publish", "feed")
+        self.start("bridge", "consume", "telemetry")
+        for part in ("bridge", "telemetry"):
+            self.until(lambda: "V2G-MQTT-UP" in self.said(part), f"{part} is connected", 60.0)  # noqa: B023  # at once
+        self.start("publish", "feed")
         self.until(lambda: min(self.arrived()) >= self.count // 4, "a quarter is stored", 120.0)
         assert max(self.arrived()) < self.count, "the stream was over before the fault"
         fault(self)

@@ -148,9 +148,7 @@ def said_so_often(rig: Rig, part: str, word: str, times: int) -> bool:
 def test_renewed_on_both_sides_nothing_is_lost_or_stored_twice(tmp_path: Path) -> None:
     """`v2g telemetry` and `v2g bridge` as processes; the database at the end has every step in exactly one point."""
     with closing(Rig(tmp_path / "rig", STREAM, frame=FRAME)) as rig:
-        rig.start("bridge")
-        rig.until(lambda: "V2G-MQTT-UP" in rig.said("bridge"), "the bridge is connected", PATIENCE_S)
-        rig.start("telemetry", "feed")
+        rig.start("bridge", "telemetry", "feed")
         rig.until(lambda: bool(rig.steps()), "the first is stored", PATIENCE_S)
         renewed_on_both_sides(rig)
         rig.kill("feed")
