@@ -2,6 +2,8 @@
 
 Files    beside the site's key: KEY.new and KEY.csr until the signed certificate is there; KEY.old and CERTIFICATE.old
          are those before.
+Rights   who may read the key in use may read the next one. The first one: its owner, and the group of a folder that
+         hands on its own (setgid), as /etc/v2g/tls does.
 Interval loss that grows with the time a stolen key is in use: cost a year = C / T + rate * loss * T / 2, least at
          T = sqrt(2 C / (rate * loss)).
 Errors   SecurityError: which file, what is wrong. The site owner must act.
@@ -12,6 +14,7 @@ from __future__ import annotations
 import math
 import os
 import shutil
+import stat
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -32,6 +35,7 @@ from cryptography.x509.oid import NameOID
 from controller.security import KeyFiles, SecurityError, certificates, readable, stamp
 from controller.wholefile import write_whole
 
+FOLDER = "/etc/v2g/tls"  # made at installation: its files are root's, and the services' group may read them
 DAYS_A_YEAR = 365.25
 
 
@@ -57,7 +61,7 @@ class Places:
 
 
 def write_request(places: Places, name: str) -> None:
-    """A new P-256 key, readable by its owner alone, and what the authority is to sign."""
+    """A new P-256 key, and what the authority is to sign."""
     if places.new_key.exists():
         raise SecurityError(
             "key", f"{places.new_key} is there already: import its certificate, or remove it to begin anew"
@@ -65,10 +69,21 @@ def write_request(places: Places, name: str) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     file = os.open(places.new_key, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(file, "wb") as out:
+        hand_on_rights(file, places.key)
         out.write(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     request = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
     write_whole(places.request, request.public_bytes(Encoding.PEM).decode())
+
+
+def hand_on_rights(file: int, key: Path) -> None:
+    """To the file of a new key. Raises OSError: the key in use is another's, and we are not root."""
+    if key.exists():
+        before = key.stat()
+        os.fchown(file, before.st_uid, before.st_gid)
+        os.fchmod(file, before.st_mode & 0o644)  # open to everybody: V2G-KEY-OPEN says so
+    elif key.parent.stat().st_mode & stat.S_ISGID:
+        os.fchmod(file, 0o640)
 
 
 def check_new(places: Places, file: Path, name: str, now: datetime) -> x509.Certificate:
@@ -81,10 +96,14 @@ def check_new(places: Places, file: Path, name: str, now: datetime) -> x509.Cert
     if not own.not_valid_before_utc <= now <= own.not_valid_after_utc:
         span = f"{stamp(own.not_valid_before_utc)} ... {stamp(own.not_valid_after_utc)}"
         raise SecurityError("certificate", f"{file} is valid {span}; it is {stamp(now)}")
-    names = [str(a.value) for a in own.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
-    if names != [name]:
-        raise SecurityError("certificate", f"{file} is for {', '.join(names) or 'nobody'}, not for {name}")
+    if common_name(own) != name:
+        raise SecurityError("certificate", f"{file} is for {common_name(own) or 'nobody'}, not for {name}")
     return own
+
+
+def common_name(one: x509.Certificate) -> str:
+    """Whom it is for; empty: nobody."""
+    return ", ".join(str(a.value) for a in one.subject.get_attributes_for_oid(NameOID.COMMON_NAME))
 
 
 def check_chain(file: Path, chain: list[x509.Certificate], roots: list[x509.Certificate]) -> None:
@@ -110,12 +129,13 @@ def der(key: object) -> bytes:
 
 
 def put_in_place(places: Places, file: Path) -> None:
-    """Key, then certificate, each whole; the telemetry process takes them when both are there."""
+    """Key, then certificate, which is no secret, each whole; the running process takes them when both are there."""
     for path in (places.key, places.certificate):
         if path.exists():
             shutil.copy2(path, path.with_name(f"{path.name}.old"))
     places.new_key.replace(places.key)
     write_whole(places.certificate, file.read_text(), durable=True)
+    places.certificate.chmod(0o644)
     places.request.unlink(missing_ok=True)
 
 

@@ -11,10 +11,21 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from controller.certs import Places, best_interval_days, check_new, put_in_place, write_request, yearly_cost
+from controller.certs import (
+    FOLDER,
+    Places,
+    best_interval_days,
+    check_new,
+    common_name,
+    put_in_place,
+    write_request,
+    yearly_cost,
+)
 from controller.errors import InputError
-from controller.security import certificates, find_credential, load_context, stamp
+from controller.security import certificates, load_context, stamp
 from controller.site import Site, load_site
+from controller.sitedata import BridgeSite
+from controller.sitemqtt import WHERE
 
 EXIT_OK, EXIT_DEVICE = 0, 3
 ANSWER_S = 20.0
@@ -30,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     ):
         task = tasks.add_parser(name, help=line, description=line)
         task.add_argument("site", type=Path, help="site file, or the name of one")
+        task.add_argument("--bridge", action="store_true", help="the bridge's own (telemetry.mqtt.bridge)")
         if name in ("rehearse", "import"):
             task.add_argument("certificate", type=Path, help="what the authority has signed (PEM)")
         if name == "status":
@@ -46,32 +58,46 @@ def run(args: argparse.Namespace) -> int:
     if args.task == "advice":
         return advise(args.cost, args.loss_a_year, args.thefts_a_year)
     site = load_site(args.site)
-    places = places_of(site)
+    places, name = places_of(site, args.bridge)
+    more = " --bridge" if args.bridge else ""
     if args.task == "request":
-        write_request(places, site.name)
-        print(f"{places.request}: let your authority sign it, then `v2g certs import {args.site} SIGNED.pem`")
+        write_request(places, name)
+        print(f"{places.request}: let your authority sign it, then `v2g certs import {args.site} SIGNED.pem{more}`")
     elif args.task == "status":
         status(places, args.json)
     else:
-        own = check_new(places, args.certificate, site.name, datetime.now(UTC))
+        own = check_new(places, args.certificate, name, datetime.now(UTC))
         print(f"{args.certificate}: right, until {stamp(own.not_valid_after_utc)}")
         if args.task == "rehearse":
             return rehearse(site, places, args.certificate)
         put_in_place(places, args.certificate)
-        print(f"in place; a running telemetry tries it at the broker, then uses it. Before: {places.certificate}.old")
+        who = "bridge" if args.bridge else "telemetry"
+        print(f"in place; a running {who} tries it at the broker, then uses it. Before: {places.certificate}.old")
     return EXIT_OK
 
 
-def places_of(site: Site) -> Places:
-    """Raises InputError: the site shows no certificate."""
-    tls = site.telemetry.mqtt.tls if site.telemetry.mqtt else None
-    if tls is None or tls.certificate is None or tls.key is None:
-        raise InputError(f"{site.where('telemetry.mqtt.tls', 'telemetry.mqtt')}: no tls with certificate and key here")
-    ca, certificate, key = (
-        find_credential(field, name)
-        for field, name in (("ca", tls.ca), ("certificate", tls.certificate), ("key", tls.key))
-    )
-    return Places(ca, certificate, key)
+def places_of(site: Site, bridge: bool) -> tuple[Places, str]:
+    """(where the files are, whom the certificate is for). Raises InputError: there are none, or none to renew."""
+    mqtt, group = site.telemetry.mqtt, "bridge" if bridge else "tls"
+    own = getattr(mqtt, group, None)
+    if mqtt is None or mqtt.tls is None or own is None or own.certificate is None or own.key is None:
+        where = site.where(f"{WHERE}.{group}", WHERE)
+        raise InputError(f"{where}: no {group} with certificate and key here")
+    found = {f"{WHERE}.tls.ca": mqtt.tls.ca, f"{WHERE}.{group}.certificate": own.certificate,
+             f"{WHERE}.{group}.key": own.key}  # fmt: skip
+    for key, name in found.items():
+        if not name.startswith("/"):
+            raise InputError(
+                f"{site.where(key)}: {name} is a credential, which systemd hands over once, when the service starts: "
+                f"for certificates that are renewed write a path from the root, as {FOLDER}/house.pem"
+            )
+    ca, certificate, key_file = map(Path, found.values())
+    return Places(ca, certificate, key_file), bridge_name(certificate) if bridge else site.name
+
+
+def bridge_name(certificate: Path) -> str:
+    """Bridges that share the load share their rights, and so a name that is not their own. Raises SecurityError."""
+    return common_name(certificates("certificate", certificate)[0]) if certificate.exists() else BridgeSite().name
 
 
 def status(places: Places, as_json: bool) -> None:

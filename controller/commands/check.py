@@ -17,6 +17,7 @@ from typing import Any
 from controller.errors import InputError
 from controller.mapcheck import check_map
 from controller.plantcard import about, standing
+from controller.services.rights import Right, rights
 from controller.site import Site, SiteError, load_site
 from controller.sitedata import Origin
 from controller.siteremote import bounds_of, told
@@ -123,6 +124,7 @@ def page(site: Site) -> Iterator[str]:
             yield f"\n{group or 'site'}"
         yield from setting_lines(row)
     yield from overridden(site)
+    yield from remote(site)
     yield from freshness(site)
     yield from plant(site)
     yield from response(site)
@@ -163,6 +165,27 @@ def overridden(site: Site) -> Iterator[str]:
         yield f" {key}: line {origin.line} replaces line {origin.over.rsplit(':', 1)[1]} of the profile"
     if not replaced:
         yield " nothing of it is overridden"
+
+
+def remote(site: Site) -> Iterator[str]:
+    """Who may command what, how far, and until when; nothing where remote commands are not taken."""
+    found = list(rights(site))
+    if not found:
+        return
+    yield f"\n{'remote commands':<38}{'from':<11}W (+ = into the grid)"
+    for one in found:
+        who = "without a signature" if one.key is None else f"key {one.key}"
+        far = f"{one.bounds.p_min_w:g} ... {one.bounds.p_max_w:g}"
+        yield f" {who:<37}{one.origin!s:<11}{far}"
+        what = f"{', '.join(one.commands)}; as {', '.join(one.sources)}"
+        yield from textwrap.wrap(what, WIDTH, initial_indent="   ", subsequent_indent="   ")
+    most = found[0].bounds
+    until = (
+        "Until when: a key or a source until it is taken out of the file; a wish until its own expiry, "
+        f"{most.lifetime_ms / 60_000:g} min at most. Reserve: a state of charge of {most.soc_min_pu:g} ... "
+        f"{most.soc_max_pu:g}."
+    )
+    yield from textwrap.wrap(until, WIDTH, initial_indent=" ", subsequent_indent=" ")
 
 
 def freshness(site: Site) -> Iterator[str]:
@@ -226,6 +249,7 @@ def as_json(site: Site | None, problems: list[str]) -> dict[str, Any]:
         "unverified": site.unverified,
         "plant_card": {"standing": standing(site), "about": about(site), "measured": times_of(site).measured},
         "settings": [setting_json(row) for row in rows(site)],
+        "remote": [right_json(right) for right in rights(site)],
         "ages": [
             {"signal": a.signal, "t_ms": a.t_ms, "fresh_ms": a.fresh_ms, "held_ms": a.held_ms, "lost_ms": a.lost_ms}
             for a in ages(site)
@@ -244,8 +268,25 @@ def as_json(site: Site | None, problems: list[str]) -> dict[str, Any]:
     }
 
 
+def right_json(right: Right) -> dict[str, Any]:
+    """key null: without a signature."""
+    bounds = right.bounds
+    return {
+        "key": right.key,
+        "sources": right.sources,
+        "commands": right.commands,
+        "p_min_w": bounds.p_min_w,
+        "p_max_w": bounds.p_max_w,
+        "lifetime_s": bounds.lifetime_ms / 1000,
+        **origin_json(right.origin),
+    }
+
+
 def setting_json(row: Row) -> dict[str, Any]:
     value = str(row.value) if isinstance(row.value, Path) else row.value
     known = {name: row.meta[name] for name in ("unit", "low", "high", "choices", "clause") if name in row.meta}
-    origin = {"from": row.origin.kind, "file": row.origin.file, "line": row.origin.line, "over": row.origin.over}
-    return {"group": row.group, "key": row.key, "value": value, **known, **origin}
+    return {"group": row.group, "key": row.key, "value": value, **known, **origin_json(row.origin)}
+
+
+def origin_json(origin: Origin) -> dict[str, Any]:
+    return {"from": origin.kind, "file": origin.file, "line": origin.line, "over": origin.over}

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from urllib.parse import urlsplit
 
+from controller.certs import FOLDER as TLS_FOLDER
 from controller.doctor.answers import Answers
 from controller.doctor.finding import COMMAND, SHORT, UNKNOWN, Finding, Host, Mend
 from controller.site import Site
+from controller.sitedata import TlsSite
 from cython_core.realtime.host import GRANT_FIFO, GRANT_IDLE, GRANT_MEMORY
 
 USER = "v2g"
 SERVICES = ("v2g", "v2g-telemetry")
+BRIDGE = "v2g-bridge"  # on one machine for many sites
 SITE_FILE = "/etc/v2g/site.yaml"
 CREDENTIALS = "/etc/v2g/credentials"
 FOLDERS = ("/etc", "/usr/local/lib", "/usr/lib", "/lib")  # the first that has a file of this name wins
@@ -32,7 +36,9 @@ def services(host: Host, answers: Answers, site: Site | None) -> list[Finding]:
     units = {name: unit_of(host, name) for name in SERVICES}
     found = [installed(host, name, unit) for name, unit in units.items()]
     found += [program(host, units), user(host), udev_rules(host), site_file(host), credentials(host)]
-    core, telemetry = units["v2g"], units["v2g-telemetry"]
+    core = units["v2g"]
+    if site and site.telemetry.mqtt and site.telemetry.mqtt.tls:
+        found.append(certificates(host, site.telemetry.mqtt.tls))
     if core:
         found.append(limits(core))
     if core and site and site.inverter.can:
@@ -40,9 +46,21 @@ def services(host: Host, answers: Answers, site: Site | None) -> list[Finding]:
     if core and site:
         devices = {"meter": site.meter.host, "inverter": site.inverter.host}
         found += [reach(answers, "v2g", core, role, name) for role, name in devices.items() if name]
-    if telemetry and site and site.telemetry.mqtt:
-        found.append(reach(answers, "v2g-telemetry", telemetry, "broker", site.telemetry.mqtt.host))
+    units |= {BRIDGE: unit_of(host, BRIDGE) if enabled(host, BRIDGE) else None}
+    for name, role, server in servers(site) if site else ():
+        if unit := units[name]:
+            found.append(reach(answers, name, unit, role, server))
     return found
+
+
+def servers(site: Site) -> Iterator[tuple[str, str, str]]:
+    """(unit, role, host): what telemetry and bridge connect to."""
+    mqtt, store = site.telemetry.mqtt, site.telemetry.store
+    url = urlsplit(store.url).hostname if store and store.url else None
+    if mqtt:
+        yield from ((name, "broker", mqtt.host) for name in ("v2g-telemetry", BRIDGE))
+    if url:
+        yield BRIDGE if mqtt else "v2g-telemetry", "store", url
 
 
 def unit_of(host: Host, name: str) -> Unit | None:
@@ -73,10 +91,15 @@ def installed(host: Host, name: str, unit: Unit | None) -> Finding:
     """Known to systemd, and wanted at boot."""
     if unit is None:
         return Finding("unit", "not installed", SHORT, "Nothing starts with the board.", (INSTALL,), name)
-    if any(host.has(f"{folder}/systemd/system/multi-user.target.wants/{name}.service") for folder in FOLDERS):
+    if enabled(host, name):
         return Finding("unit", "installed, starts with the board", of=name)
     mend = Mend(COMMAND, f"sudo systemctl enable --now {name}")
     return Finding("unit", "installed, not enabled", SHORT, "It does not start with the board.", (mend,), name)
+
+
+def enabled(host: Host, name: str) -> bool:
+    """Wanted at boot."""
+    return any(host.has(f"{folder}/systemd/system/multi-user.target.wants/{name}.service") for folder in FOLDERS)
 
 
 def program(host: Host, units: dict[str, Unit | None]) -> Finding:
@@ -141,6 +164,35 @@ def credentials(host: Host) -> Finding:
     return Finding("credentials", f"others may read {names}", SHORT, "A secret that others know is none.", (mend,))
 
 
+def certificates(host: Host, tls: TlsSite) -> Finding:
+    """Where a renewal is seen, and readable to the service."""
+    names = {field: str(getattr(tls, field)) for field in ("ca", "certificate", "key") if getattr(tls, field)}
+    copied = {field: name for field, name in names.items() if not name.startswith("/")}
+    if copied:
+        where = f"in {SITE_FILE}, below tls, with the file put there"
+        mend = [Mend(where, f"{field}: {TLS_FOLDER}/{name.removeprefix('v2g_')}") for field, name in copied.items()]
+        what = f"{', '.join(copied.values())}: handed over when the service starts"
+        return Finding("certificates", what, SHORT, "A renewed one is not seen before a restart.", tuple(mend))
+    try:
+        closed = [name for name in names.values() if not readable(host, name)]
+    except OSError as error:
+        return Finding("certificates", f"{error.filename}: {error.strerror}", UNKNOWN)
+    if not closed:
+        return Finding("certificates", f"{', '.join(names.values())}: {USER} can read them")
+    lines = [Mend(COMMAND, f"sudo {do} {name}") for name in closed for do in (f"chgrp {USER}", "chmod 640")]
+    return Finding("certificates", f"{USER} cannot read {', '.join(closed)}", SHORT, "It cannot connect.", tuple(lines))
+
+
+def readable(host: Host, name: str) -> bool:
+    """To the services' user. Raises OSError."""
+    found = host.path(name).stat()
+    ids = next((c[2:4] for c in map(columns, host.text("/etc/passwd").splitlines()) if c[0] == USER), ["", ""])
+    mine = [str(found.st_uid), str(found.st_gid)]
+    if mine[0] == ids[0]:
+        return bool(found.st_mode & 0o400)
+    return bool(found.st_mode & (0o040 if mine[1] == ids[1] else 0o004))
+
+
 def limits(unit: Unit) -> Finding:
     """Real-time rights, the watchdog, and no end to restarts."""
     wanted = (GRANT_FIFO, GRANT_MEMORY, "Type=notify", "WatchdogSec=2", "Restart=always", "StartLimitIntervalSec=0")
@@ -165,15 +217,16 @@ def can_sockets(unit: Unit) -> Finding:
 
 
 def reach(answers: Answers, name: str, unit: Unit, role: str, device: str) -> Finding:
-    """Whether the unit's own firewall lets an address through."""
+    """Whether the unit's own firewall lets an address through. The core is never opened to all of them."""
     address, of = answers.address(device), f"{name} {role} {device}"
     if not address:
         return Finding("unit-network", "nobody knows this name", UNKNOWN, of=of)
     if "any" not in words(unit, "IPAddressDeny") or any(ip_address(address) in net for net in networks(unit)):
         return Finding("unit-network", "let through", of=of)
-    mend = Mend(f"by sudo systemctl edit {name}, below [Service]", f"IPAddressAllow={address}")
-    return Finding("unit-network", f"{address} is outside private networks", SHORT, "The unit does not let it through.",
-                   (mend,), of)  # fmt: skip
+    by_name = name != "v2g" and device != address
+    why = "The unit does not let it through." + by_name * " What a name stands for may change: any."
+    mend = Mend(f"by sudo systemctl edit {name}, below [Service]", f"IPAddressAllow={'any' if by_name else address}")
+    return Finding("unit-network", f"{address} is outside private networks", SHORT, why, (mend,), of)
 
 
 def networks(unit: Unit) -> Iterator[IPv4Network | IPv6Network]:

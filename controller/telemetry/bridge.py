@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass
 
 from controller.telemetry.batches import collect
 from controller.telemetry.link import Access, Link, Received, Will
+from controller.telemetry.rotation import Rotation
 from controller.telemetry.store import Store, write_until_stored
 from controller.telemetry.wire import (
     VERSION,
@@ -65,14 +66,18 @@ class Bridge:
         self.counters = BridgeCounters()
         self.store_up = True
         self._said_s = 0.0
+        self._rotation: Rotation | None = None
         self._refusals: set[str] = set()
 
-    def run(self, stopping: threading.Event) -> None:
-        """Until told to stop; says at the end what it did."""
+    def run(self, stopping: threading.Event, rotation: Rotation | None = None) -> None:
+        """Until told to stop; says at the end what it did. rotation: of our link, for a site with certificates."""
+        self._rotation = rotation
         self.link.start()
         while not stopping.is_set():
             self.turn(stopping, wait_s=0.2)
-            self.tell()
+            self.tend()
+        if rotation is not None:
+            rotation.stop()
         self.tell(at_once=True)
         self.link.stop()
         counted = ", ".join(f"{name} {count}" for name, count in asdict(self.counters).items())
@@ -96,6 +101,12 @@ class Bridge:
         self.counters.stored += len(rows) - aside
         self.counters.quarantined += aside
 
+    def tend(self, at_once: bool = False) -> None:
+        """What is due between two batches, and while a store is waited for. at_once: the counters too."""
+        self.tell(at_once)
+        if self._rotation is not None:
+            self._rotation.turn(time.monotonic())
+
     def tell(self, at_once: bool = False) -> None:
         """Publish the counters when it is time. Nobody connected: nothing, and nothing waits in memory for it."""
         now_s = time.monotonic()
@@ -110,7 +121,7 @@ class Bridge:
         changed, self.store_up = up != self.store_up, up
         self.counters.failed_writes += not up
         if changed or not up:
-            self.tell(at_once=changed)
+            self.tend(at_once=changed)
 
     def _decode(self, messages: Sequence[Received]) -> list[Arrival]:
         rows = []

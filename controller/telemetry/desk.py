@@ -5,17 +5,15 @@ A desk is there only for a site that enables one of the two.
 
 from __future__ import annotations
 
-import base64
 import json
 import logging
 import time
 from typing import Any
 
-from controller.services.command import Bounds
-from controller.services.door import Door, Key
 from controller.services.memory import load
 from controller.services.pace import Limits
 from controller.services.remote import Event, Remote
+from controller.services.rights import door_of
 from controller.services.wishes import Wishes
 from controller.site import Site
 from controller.siteremote import bounds_of, told
@@ -80,18 +78,3 @@ def make_desk(site: Site, delivery: MqttDelivery) -> Desk | None:
         return Desk(delivery, remote) if remote else None
     announcing = (config_topic(home.prefix, site.name), json.dumps(announcement(site), ensure_ascii=False).encode())
     return Desk(delivery, remote, birth_topic(home.prefix), announcing)
-
-
-def door_of(site: Site, bounds: Bounds) -> Door:
-    """Who may command: the site's keys, and whom it believes without."""
-    keys = {
-        name: Key(
-            base64.b64decode(key.public_key),
-            key.sources,
-            key.commands,
-            bounds.p_min_w if key.max_charge_w is None else -key.max_charge_w,
-            bounds.p_max_w if key.max_discharge_w is None else key.max_discharge_w,
-        )
-        for name, key in site.remote.keys.items()
-    }
-    return Door(site.name, bounds, site.remote.unsigned, keys)

@@ -3,11 +3,11 @@
 A frame names the steps it is made of (n_first ... n_last), so that within a run of the core a gap is a hole in the
 steps, whatever the wall clock did. Between two runs it is the time from the end of one to the beginning of the next.
 
-cause    stopped   the controller did not run: the run before had been read to its end, or the host has booted since
-         lost      the telemetry was away for longer than the ring is deep (it says so itself), or while the controller
+cause    STOPPED   the controller did not run: the run before had been read to its end, or the host has booted since
+         LOST      the telemetry was away for longer than the ring is deep (it says so itself), or while the controller
                    restarted: then nobody knows when the run before ended
-         dropped   the outbox was full: the oldest went, as its counter says
-         missing   none of these: still on its way, or gone on the way
+         DROPPED   the outbox was full: the oldest went, as its counter says
+         MISSING   none of these: still on its way, or gone on the way
 Inputs   live and event rows of one site, from before to behind the window; times Unix ms.
 """
 
@@ -16,22 +16,32 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Any
 
 from controller.telemetry.wire import Arrival
 
-STOPPED, LOST, DROPPED, MISSING = "stopped", "lost", "dropped", "missing"
+STOPPED, LOST = "controller not running", "lost before telemetry"
+DROPPED, MISSING = "dropped by a full outbox", "not in the store"
 Steps = tuple[int, int]  # first, last
 
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Nothing is known of the time between. epoch: whose clock it is. steps: how many; None where there is no run."""
+    """Nothing is known of the time between, Unix ms. epoch: whose clock it is; 0: not told. steps: None: of no run."""
 
     begin_ms: int
     end_ms: int
     cause: str
-    epoch: int
+    epoch: int = 0
     steps: int | None = None
+
+    @property
+    def seconds(self) -> float:
+        return (self.end_ms - self.begin_ms) / 1e3
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {"begin_ms": self.begin_ms, "end_ms": self.end_ms, "cause": self.cause}
 
 
 def find_gaps(live: Iterable[Arrival], events: Iterable[Arrival], begin_ms: int, end_ms: int) -> list[Gap]:

@@ -54,6 +54,13 @@ def spread(field: str, *more: Series) -> tuple[Series, ...]:
     return own + more
 
 
+def both_ways(title: str, what: str, into: str, out: str, how: str, names: tuple[str, str] = ("import", "export"),
+              total: str = "") -> Panel:  # fmt: skip
+    """Two counters of energy."""
+    series = tuple(Series(name, field, how, total) for name, field in zip(names, (into, out), strict=True))
+    return Panel(title, "watth", f"{what}; power: {SIGN}.", series)
+
+
 FREQUENCY = Panel("Frequency", "hertz", "As the meter measures it; nothing while it is stale.", spread("f_hz"))
 VOLTAGE = Panel("Voltage", "suffix: pu", "Share of the nominal voltage; the worst phase.", spread("v_pu"))
 STATE = Panel(
@@ -106,6 +113,23 @@ DASHBOARDS: dict[str, tuple[str, tuple[Panel, ...]]] = {
                   (Series("", "f_hz"),)),
             SOC,
             STATE,
+        ),
+    ),
+    "energy": (
+        "V2G energy",
+        (
+            both_ways("Energy of the unit", "Power times time, counted since the outbox began", "e_import_wh",
+                      "e_export_wh", "max"),
+            both_ways("Energy of the car's session", "From plug to unplug, the newest session", "e_session_import_wh",
+                      "e_session_export_wh", "last"),
+            both_ways("Registers of the meter", "As the device counts, where it has some", "e_meter_import_wh",
+                      "e_meter_export_wh", "max"),
+            both_ways("Registers of the inverter, DC", "Into and out of the battery, where it has some", "e_dc_in_wh",
+                      "e_dc_out_wh", "max", ("in", "out")),
+            Panel("Power unknown", "s", "Time that the counters of unit and session do not stand for.",
+                  (Series("unit", "e_unknown_s", "max"), Series("session", "e_session_unknown_s", "last"))),
+            both_ways("Energy of all sites", "The units' counters, added up", "e_import_wh", "e_export_wh", "max",
+                      total="sum"),
         ),
     ),
     "data-quality": (

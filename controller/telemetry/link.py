@@ -121,7 +121,7 @@ class Link:
     def __init__(self, client_id: str, access: Access, subscribe: Sequence[str], will: Will | None = None,
                  *, manual_ack: bool = False, keep_session: bool = False,
                  with_receipts: bool = False) -> None:  # fmt: skip
-        self.access, self.subscribe, self.will = access, subscribe, will
+        self.client_id, self.access, self.subscribe, self.will = client_id, access, subscribe, will
         self.received: SimpleQueue[Received] = SimpleQueue()
         self.connection = 0  # counts connections
         self.refused = 0  # attempts to which the broker, or we, said no
@@ -245,7 +245,7 @@ class Link:
             client.publish(self.will.topic, self.will.online, qos=1, retain=True)
         self._gone.clear()
         self.connected, self._since_s, self.why = True, time.monotonic(), ""
-        log.info("V2G-MQTT-UP connected to %s:%d", self.access.host, self.access.port)
+        self._up()
 
     def _on_disconnect(self, _client: mqtt.Client, _data: Any, flags: Any, reason: Any, _properties: Any) -> None:
         was_connected, self.connected = self.connected, False
@@ -268,6 +268,9 @@ class Link:
 
     def _on_publish(self, _client: mqtt.Client, _data: Any, mid: int, reason: Any, _properties: Any) -> None:
         self._receipts.put(Receipt(mid, reason.value, str(reason)))
+
+    def _up(self) -> None:
+        log.info("V2G-MQTT-UP connected to %s:%d", self.access.host, self.access.port)
 
     def _down(self, why: Refusal) -> None:
         """Count, say what has changed, and set how long paho waits."""

@@ -84,4 +84,6 @@ def of_error(error: BaseException | None, host: str, was_connected: bool = False
             return Refusal("nobody listens there")
         case TimeoutError():
             return Refusal("no answer")
+        case PermissionError():
+            return Refusal("not permitted by a firewall of this machine, or of the service: `sudo v2g doctor --system`")
     return Refusal(str(getattr(error, "strerror", None) or error))

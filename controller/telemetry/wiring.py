@@ -24,6 +24,8 @@ from controller.telemetry.delivery import Delivery
 from controller.telemetry.follow import RingFollower
 from controller.telemetry.outbox import Outbox
 from controller.telemetry.process import Telemetry
+from controller.telemetry.publisher import MqttDelivery
+from controller.telemetry.rotation import Rotation
 from controller.telemetry.scopefile import Bounds, Scope
 from controller.telemetry.stores import make_store
 from controller.telemetry.tier import Amount
@@ -32,7 +34,7 @@ from cython_core.realtime.ring import RingReader
 
 if TYPE_CHECKING:
     from controller.telemetry.desk import Desk
-    from controller.telemetry.rotation import Rotation
+    from controller.telemetry.link import Link
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +55,7 @@ def run_telemetry(site: Site, parent_death: bool) -> int:
     except (AccessError, DatabaseRefusedError, InputError) as error:
         return complain(str(error))
     telemetry = make_telemetry(site, outbox, delivery, desk)
-    rotation = make_rotation(site, delivery)
+    rotation = make_rotation(site, delivery.link) if isinstance(delivery, MqttDelivery) else None
     delivery.start()
     clock = steady_clock()
     while not stopping.wait(TURN_S):
@@ -86,7 +88,8 @@ def run_bridge(site: Site, parent_death: bool, name: str | None = None) -> int:
         store = make_store(site.telemetry.store, site.state_dir)
     except (AccessError, DatabaseRefusedError, InputError) as error:
         return complain(str(error))
-    Bridge(store, access, name, own.share_group).run(stopping)
+    bridge = Bridge(store, access, name, own.share_group)
+    bridge.run(stopping, make_rotation(site, bridge.link, mqtt.bridge))
     store.close()
     lock.close()
     return EXIT_OK
@@ -149,24 +152,19 @@ def make_delivery(site: Site) -> tuple[Delivery, Desk | None]:
 
         return StoreDelivery(site.name, make_store(site.telemetry.store, site.state_dir)), None
     from controller.telemetry.desk import make_desk, topics_of
-    from controller.telemetry.publisher import MqttDelivery
 
     delivery = MqttDelivery(site.name, load_access(site, mqtt), mqtt.ack, topics_of(site))
     return delivery, make_desk(site, delivery)
 
 
-def make_rotation(site: Site, delivery: Delivery) -> Rotation | None:
-    """For a site with certificates: new ones are taken while it runs."""
+def make_rotation(site: Site, link: Link, bridge: BridgeSite | None = None) -> Rotation | None:
+    """For a site with certificates: new ones are taken while it runs. bridge: with what it has of its own."""
     mqtt = site.telemetry.mqtt
     if mqtt is None or mqtt.tls is None:
         return None
-    from controller.telemetry.publisher import MqttDelivery
-    from controller.telemetry.rotation import Rotation
-
-    assert isinstance(delivery, MqttDelivery)
-    files = key_files(mqtt.tls, BridgeSite())
+    files = key_files(mqtt.tls, bridge or BridgeSite())
     paths = [path for path in (files.ca, files.key, files.certificate) if path]
-    return Rotation(delivery.link, f"v2g-{site.name}", paths, lambda: load_access(site, mqtt))
+    return Rotation(link, paths, lambda: load_access(site, mqtt, bridge))
 
 
 def say_goodbye(telemetry: Telemetry, delivery: Delivery, clock: Callable[[], int]) -> None:

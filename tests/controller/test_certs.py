@@ -6,13 +6,14 @@ The intervals are worked by pencil: C 25, loss 50 000 a year, 0.02 thefts a year
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from cryptography import x509
 
-from controller.certs import best_interval_days, yearly_cost
+from controller.certs import FOLDER, best_interval_days, yearly_cost
 from controller.cli import main
 from controller.security import KeyFiles, certificates, load_context
 from tests.controller.test_site import GOOD
@@ -28,14 +29,15 @@ class Office:
         self.certificate, self.key = folder / "house.pem", folder / "house.key"
         self.certificate.write_bytes(pair.certificate.read_bytes())
         self.key.write_bytes(pair.key.read_bytes())
+        self.key.chmod(0o600)
         self.site = folder / "site.yaml"
         tls = f"{{ca: {self.authority.file}, certificate: {self.certificate}, key: {self.key}}}"
         self.site.write_text(f"{GOOD}telemetry:\n  mqtt:\n    host: 127.0.0.1\n    tls: {tls}\n")
         self.name = next(line.split()[1] for line in GOOD.splitlines() if line.startswith("name:"))
         self.signed = folder / "signed.pem"
 
-    def request(self) -> x509.CertificateSigningRequest:
-        assert main(["certs", "request", str(self.site)]) == 0
+    def request(self, *more: str) -> x509.CertificateSigningRequest:
+        assert main(["certs", "request", str(self.site), *more]) == 0
         return x509.load_pem_x509_csr(Path(f"{self.key}.csr").read_bytes())
 
     def sign(
@@ -45,8 +47,8 @@ class Office:
         request = x509.load_pem_x509_csr(Path(f"{self.key}.csr").read_bytes())
         self.signed.write_bytes((authority or self.authority).certify(request, name or self.name, first_day, last_day))
 
-    def take(self) -> int:
-        return main(["certs", "import", str(self.site), str(self.signed)])
+    def take(self, *more: str) -> int:
+        return main(["certs", "import", str(self.site), str(self.signed), *more])
 
 
 @pytest.fixture
@@ -73,6 +75,75 @@ def test_a_signed_certificate_takes_its_place_and_the_old_is_kept(office: Office
     assert Path(f"{office.certificate}.old").read_bytes() == before
     assert not Path(f"{office.key}.new").exists()
     load_context(KeyFiles(office.authority.file, office.certificate, office.key))
+
+
+ANOTHER = 54321 if os.geteuid() == 0 else os.getegid()  # only root can give a file away
+
+
+def rights(path: Path) -> tuple[int, int]:
+    """(mode, group)"""
+    return path.stat().st_mode & 0o777, path.stat().st_gid
+
+
+# fmt: off
+RIGHTS = [
+    # the key in use  folder  the next key  why
+    (0o640,           0o700,  0o640,        "the service reads it by its group: the next one too"),
+    (0o600,           0o2750, 0o600,        "its owner alone: the folder changes nothing"),
+    (0o644,           0o700,  0o644,        "everybody, so perhaps the service: V2G-KEY-OPEN says what is better"),
+    (None,            0o2750, 0o640,        "the first, in a folder that hands on its group"),
+    (None,            0o750,  0o600,        "the first, in any other folder"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("before", "folder", "after", "why"), RIGHTS, ids=[c[-1] for c in RIGHTS])
+def test_who_may_read_a_new_key(office: Office, before: int | None, folder: int, after: int, why: str) -> None:
+    """Whoever imports has another umask than the service; a certificate is no secret."""
+    os.chown(office.folder, -1, ANOTHER)
+    office.folder.chmod(folder)
+    if before is None:
+        office.key.unlink()
+    else:
+        os.chown(office.key, -1, ANOTHER)
+        office.key.chmod(before)
+    own = os.umask(0o077)
+    office.request()
+    office.sign()
+    assert office.take() == 0
+    os.umask(own)
+    inherits = before is not None or folder & 0o2000
+    assert rights(office.key) == (after, ANOTHER if inherits else os.getegid()), why
+    assert rights(office.certificate)[0] == 0o644
+
+
+def test_a_bridge_has_its_own(office: Office, capsys: pytest.CaptureFixture[str]) -> None:
+    """The first is for the name that config/mosquitto/v2g.acl knows, each next one for whom the one in use is."""
+    folder, before = office.folder, office.key.read_bytes()
+    own = f"    bridge: {{certificate: {folder}/bridge.pem, key: {folder}/bridge.key}}\n"
+    office.site.write_text(office.site.read_text() + own)
+    office.key = folder / "bridge.key"
+    for in_use in ("v2g-bridge", "another-bridge"):
+        assert office.request("--bridge").subject.rfc4514_string() == f"CN={in_use}"
+        office.sign(name=in_use)
+        assert office.take("--bridge") == 0
+        pair = office.authority.issue("another-bridge")
+        (folder / "bridge.pem").write_bytes(pair.certificate.read_bytes())
+    assert "a running bridge tries it at the broker" in capsys.readouterr().out
+    assert (folder / "house.key").read_bytes() == before
+
+
+@pytest.mark.parametrize("task", ["request", "status"])
+def test_a_credential_of_systemd_cannot_be_renewed(
+    office: Office, capsys: pytest.CaptureFixture[str], task: str
+) -> None:
+    """It is a copy of the time when the service started."""
+    office.site.write_text(office.site.read_text().replace(f"key: {office.key}", "key: v2g_house.key"))
+    line = 1 + next(i for i, text in enumerate(office.site.read_text().splitlines()) if "v2g_house.key" in text)
+    assert main(["certs", task, str(office.site)]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"{office.site}:{line}: v2g_house.key is a credential")
+    assert f"as {FOLDER}/house.pem" in said
 
 
 def other_request(office: Office) -> None:

@@ -33,7 +33,8 @@ from tests.cython_core.test_host import TRAP
 ROOT = Path(__file__).parents[2]
 GIB = 2**30
 OF_SERVICES = (  # test_doctor_service.py looks at these
-    "unit", "program", "user", "udev-rules", "site-file", "credentials", "unit-lines", "can-sockets", "unit-network",
+    "unit", "program", "user", "udev-rules", "site-file", "credentials", "certificates", "unit-lines",
+    "can-sockets", "unit-network",
 )  # fmt: skip
 UNIT = "in the service's unit, below [Service]"
 SITE = "at site.yaml:3"

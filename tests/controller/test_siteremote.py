@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -63,6 +64,59 @@ def test_v2g_check_says_who_may_ask_for_what(tmp_path: Path, capsys: pytest.Capt
     out = capsys.readouterr().out
     assert "REMOTE COMMANDS: home, ems may ask for -3700 ... 7000 W (+ = into the grid); without signature: ems" in out
     assert "home_assistant" in out
+
+
+ROWS = """
+remote commands                       from       W (+ = into the grid)
+ key agg                              site:{agg}    -3001 ... 7000
+   power, mode, reserve, stop, resume; as home, ems
+ key {long} site:{long_line}    -3700 ... 0
+   stop; as ems
+ without a signature                  site:{unsigned}    -3700 ... 7000
+   power, mode, reserve, stop, resume; as home
+ Until when: a key or a source until it is taken out of the file; a wish until
+ its own expiry, 15 min at most. Reserve: a state of charge of 0.2 ... 0.95.
+"""
+
+
+def test_v2g_check_shows_each_right_in_a_row(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Who, what, how far, until when: as the door will judge, a key's bounds inside the site's."""
+    long = 32 * "k"
+    text = f"""{GOOD}{BROKER}remote:
+  enable: true
+  unsigned: home
+  max_charge_w: 3700
+  sources: [home, ems]
+  keys:
+    agg:
+      public_key: {AGG.public_key}
+      sources: [home, ems]
+      max_charge_w: 3001
+    {long}:
+      public_key: {AGG.public_key}
+      sources: ems
+      commands: stop
+      max_discharge_w: 0
+"""
+    site_of(tmp_path, text)
+    lines = {key: 1 + text.splitlines().index(line) for key, line in
+             (("agg", "    agg:"), ("long_line", f"    {long}:"), ("unsigned", "  unsigned: home"))}  # fmt: skip
+    capsys.readouterr()
+    assert main(["check", str(tmp_path / "site.yaml")]) == 0
+    assert ROWS.format(long=long, **lines) in capsys.readouterr().out
+    assert main(["check", str(tmp_path / "site.yaml"), "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["remote"]
+    assert [(row["key"], row["sources"], row["p_min_w"], row["p_max_w"], row["lifetime_s"]) for row in rows] == [
+        ("agg", ["home", "ems"], -3001.0, 7000.0, 900.0),
+        (long, ["ems"], -3700.0, 0.0, 900.0),
+        (None, ["home"], -3700.0, 7000.0, 900.0),
+    ]
+
+
+def test_where_nobody_commands_v2g_check_shows_no_rights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    site_of(tmp_path, f"{GOOD}{BROKER}{KEYED.replace('aggregator', 'home').replace('enable: true', 'enable: false')}")
+    assert main(["check", str(tmp_path / "site.yaml")]) == 0
+    assert "\nremote commands" not in capsys.readouterr().out
 
 
 # fmt: off

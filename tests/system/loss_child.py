@@ -1,7 +1,7 @@
 """The processes of the loss table that are not commands of ours, each by itself so that it can be killed.
 
 python -m tests.system.loss_child feed FOLDER COUNT      a ring, one step each 5 ms, as a core would write it
-python -m tests.system.loss_child telemetry SITE         `v2g telemetry` with a frame for each step
+python -m tests.system.loss_child telemetry SITE STEPS   `v2g telemetry` with a frame for so many steps
 python -m tests.system.loss_child publish FOLDER PORT COUNT      plain paho: QoS 1, the same rate
 python -m tests.system.loss_child consume FOLDER PORT            plain paho: a persistent session into SQLite
 """
@@ -55,10 +55,12 @@ def feed(folder: Path, count: int) -> None:
         ring.push(rows[n].tobytes())
 
 
-def telemetry(site_file: Path) -> int:
-    """The command's own code; a frame for each step is more than a site file allows."""
+def telemetry(site_file: Path, steps: int) -> int:
+    """The command's own code; frames so close are more than a site file allows."""
     site = load_site(site_file)
-    return run_telemetry(replace(site, telemetry=replace(site.telemetry, live_s=STEP_NS / 1e9)), parent_death=True)
+    return run_telemetry(
+        replace(site, telemetry=replace(site.telemetry, live_s=steps * STEP_NS / 1e9)), parent_death=True
+    )
 
 
 def client(folder: Path, name: str, clean: bool) -> mqtt.Client:
@@ -108,7 +110,7 @@ def consume(folder: Path, port: int) -> None:
 def main(what: str, folder: Path, *numbers: int) -> int:
     """-> exit code."""
     if what == "telemetry":
-        return telemetry(folder)
+        return telemetry(folder, *numbers)
     work: dict[str, Callable[..., None]] = {"feed": feed, "publish": publish, "consume": consume}
     work[what](folder, *numbers)
     return 0

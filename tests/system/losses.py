@@ -26,11 +26,13 @@ from typing import Any
 from controller.processes import Family
 from controller.telemetry.sqlitestore import read_points
 from tests.controller.telemetry.test_command import SITE
+from tests.pki import Pair
 from tests.system.brokers import Mosquitto
 from tests.system.loss_child import PLAIN_TOPIC
 from tests.system.relay import Relay
 
 CHILD = "tests.system.loss_child"
+NAMES = {"site": "home", "bridge": "v2g-bridge", "plain": "plain"}  # files -> whom the broker knows by them
 SETTLE_S = 240.0  # for ours: until every row is in the store
 PLAIN_S = 8.0  # for the plain one, which tries again each 2 s: nothing new for so long, and it will not come
 NIGHTLY = 4000
@@ -46,10 +48,14 @@ class Count:
 
 
 class Rig:
-    """All processes of one row. ack: what the site calls delivered; plain_s: how long the plain one is waited for."""
+    """All processes of one row. ack: what the site calls delivered; plain_s: how long the plain one is waited for.
 
-    def __init__(self, folder: Path, count: int, ack: str = "consumer", plain_s: float = PLAIN_S) -> None:
-        self.folder, self.count, self.plain_s = folder, count, plain_s
+    frame: steps in each.
+    """
+
+    def __init__(self, folder: Path, count: int, ack: str = "consumer", plain_s: float = PLAIN_S,
+                 frame: int = 1) -> None:  # fmt: skip
+        self.folder, self.count, self.plain_s, self.frame = folder, count, plain_s, frame
         for name in ("run", "creds"):
             (folder / name).mkdir(parents=True)
         self.broker = Mosquitto(folder / "broker", rules=f"user plain\ntopic readwrite {PLAIN_TOPIC}\n")
@@ -65,17 +71,21 @@ class Rig:
     def _write_credentials(self) -> None:
         authority, creds = self.broker.authority, self.folder / "creds"
         shutil.copy(authority.file, creds / "ca.pem")
-        for name, common_name in (("site", "home"), ("bridge", "v2g-bridge"), ("plain", "plain")):
-            pair = authority.issue(common_name)
-            shutil.copy(pair.certificate, creds / f"{name}.pem")
-            shutil.copy(pair.key, creds / f"{name}.key")
+        for name, common_name in NAMES.items():
+            self.install(name, authority.issue(common_name))
         for name in ("ca.pem", "plain.pem", "plain.key"):
             shutil.copy(creds / name, self.folder / name)
+
+    def install(self, name: str, pair: Pair) -> None:
+        """As `v2g certs import` does: the key, then the certificate, each whole."""
+        for new, kind in ((pair.key, "key"), (pair.certificate, "pem")):
+            shutil.copy(new, self.folder / "new")
+            (self.folder / "new").replace(self.folder / "creds" / f"{name}.{kind}")
 
     def start(self, *parts: str) -> None:
         """These, on their old files."""
         commands = {
-            "telemetry": (CHILD, "telemetry", str(self.folder / "site.yaml")),
+            "telemetry": (CHILD, "telemetry", str(self.folder / "site.yaml"), str(self.frame)),
             "bridge": ("controller.cli", "bridge", str(self.folder / "bridge.yaml"), "--parent-death"),
             "publish": (CHILD, "publish", str(self.folder), str(self.relay.port), str(self.count)),
             "consume": (CHILD, "consume", str(self.folder), str(self.broker.port)),
@@ -93,9 +103,10 @@ class Rig:
 
     def play(self, fault: Callable[[Rig], None]) -> tuple[Count, Count]:
         """-> what became of ours, and of the plain one's."""
-        self.start("bridge", "consume")
-        self.until(lambda: self._connected("bridge"), "the bridge is connected", 60.0)
-        self.start("telemetry", "publish", "feed")
+        self.start("bridge", "consume", "telemetry")
+        for part in ("bridge", "telemetry"):
+            self.until(lambda: "V2G-MQTT-UP" in self.said(part), f"{part} is connected", 60.0)  # noqa: B023  # at once
+        self.start("publish", "feed")
         self.until(lambda: min(self.arrived()) >= self.count // 4, "a quarter is stored", 120.0)
         assert max(self.arrived()) < self.count, "the stream was over before the fault"
         fault(self)
@@ -103,8 +114,9 @@ class Rig:
         self._wait_for_plain()
         return self.ours(), self.plain()
 
-    def _connected(self, name: str) -> bool:
-        return "V2G-MQTT-UP" in (self.family.logs / f"{name}.log").read_text()
+    def said(self, part: str) -> str:
+        """What a process has written."""
+        return (self.family.logs / f"{part}.log").read_text()
 
     def until(self, claim: Callable[[], bool], what: str, limit_s: float, strict: bool = True) -> None:
         """Wait; strict: it has to come."""

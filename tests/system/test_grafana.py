@@ -29,6 +29,7 @@ from controller.telemetry.wire import Arrival, Row, decode, encode, topic
 from cython_core.bulk import START_NS, stack
 from tests.controller.telemetry import makers
 from tests.controller.telemetry.test_desk import Rig
+from tests.controller.telemetry.test_grafana import COUNTERS
 from tests.cython_core.unit import Unit
 from tests.faults.demos import Play, Played
 from tests.need import tool
@@ -180,6 +181,8 @@ def arrivals(tmp_path_factory: pytest.TempPathFactory) -> list[Arrival]:
         rig.close()
         builder = FrameBuilder(makers.info(epoch=8, site="house-8"), 1000, p_at_meter=True)
         drafts = builder.add(steps_of_a_day_out(59.6)) + builder.flush()
+        for draft in [d for d in drafts if d.kind == "live"]:
+            builder.of_devices(draft, COUNTERS)
     first = {a.seq: a for a in (decode(m.topic, bytes(m.payload), now_ms) for m in messages)}
     rows = [Row("b", i, d.kind, now_ms, json.dumps(d.body)) for i, d in enumerate(drafts)]
     second = [decode(topic("house-8", row.kind), encode(row), now_ms) for row in rows]
@@ -266,6 +269,12 @@ SAID: list[tuple[str, str, str, Callable[[Values], float], float, str]] = [
     ("grid-events",  "Extremes of frequency events: A",      "home",  min,     59.5,     "of the event itself"),
     ("grid-events",  "Events: A",                            "command_refused", sum, 1.0,   "99 kW"),
     ("grid-events",  "Events: A",                            "frequency_end", sum, 2.0,     "one a house"),
+    ("energy",       "Energy of the unit: A",                "house-8",  max,     0.0,      "nothing was imported"),
+    ("energy",       "Registers of the meter: A",            "house-8",  max,     5000.0,   "import"),
+    ("energy",       "Registers of the meter: B",            "house-8",  max,     6000.0,   "export"),
+    ("energy",       "Registers of the inverter, DC: A",     "house-8",  max,     7000.0,   "into the battery"),
+    ("energy",       "Registers of the inverter, DC: B",     "house-8",  max,     8000.0,   "out of it"),
+    ("energy",       "Power unknown: A",                     "home",  max,     0.0,      "each step has its power"),
     ("data-quality", "Remote commands: A",                   "home",  max,     1.0,      "accepted"),
     ("data-quality", "Refusals: A",                          "home",  sum,     1.0,      "refused"),
     ("data-quality", "Steps: A",                             "home",  sum,     1200.0,   "every step of two minutes"),

@@ -15,10 +15,10 @@ import pytest
 from controller.services.memory import load
 from controller.services.pace import Limits
 from controller.services.remote import Now, Remote
+from controller.services.rights import door_of
 from controller.services.wishes import Wishes
 from controller.site import load_site
 from controller.siteremote import bounds_of
-from controller.telemetry.desk import door_of
 from controller.telemetry.link import Received
 from cython_core.realtime.host import clock_synchronized
 from cython_core.records import Reason, WishSource

@@ -164,7 +164,7 @@ def as_json(day: Day, rows: Sequence[EventRow], out: Path) -> dict[str, Any]:
             "state_s": dict(q.state_s),
             "reason_s": dict(q.reason_s),
             "unit": {"import_wh": q.unit.import_wh, "export_wh": q.unit.export_wh, "unknown_s": q.unit.unknown_s},
-            "gaps": [{"begin_ms": g.begin_ms, "end_ms": g.end_ms, "cause": g.cause} for g in q.gaps],
+            "gaps": [g.as_dict() for g in q.gaps],
             "store": None if day.stored is None else store.as_dict(day.stored),
             "registers": [
                 {

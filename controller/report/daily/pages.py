@@ -14,7 +14,7 @@ from markupsafe import Markup
 from controller.report.curves import curves
 from controller.report.daily.events import Measured
 from controller.report.daily.plots import draw_day
-from controller.report.daily.quality import SIGNALS, Gap, Quality
+from controller.report.daily.quality import SIGNALS, Quality
 from controller.report.daily.reconcile import Reconciled
 from controller.report.daily.stored import Stored
 from controller.report.daily.stream import DAY_NS
@@ -22,6 +22,7 @@ from controller.report.page import UNKNOWN, watermark_of
 from controller.report.plots import draw_all
 from controller.report.template import fill
 from controller.response.timing import Timing
+from controller.telemetry.gaps import Gap
 from cython_core.records import REASON_TEXT, Reason
 
 PLOTS = ("frequency", "power", "droop")

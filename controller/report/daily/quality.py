@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from controller.report.daily.stream import DAY_NS, Block, Records
 from controller.telemetry.energy import Counters
 from controller.telemetry.frames import NEVER_NS, measured, name_of, unless_stale
+from controller.telemetry.gaps import STOPPED, Gap
 from cython_core.records import Reason, State
 
 Values = NDArray[np.float64]
@@ -29,20 +30,7 @@ SLICE_NS = 600_000_000_000  # of the plots: ten minutes
 SLICES = DAY_NS // SLICE_NS
 SHORTEST_GAP_NS = 1_000_000_000
 SIGNALS = {"f": "frequency", "v": "voltage", "p": "meter's power", "d": "inverter's state"}
-STOPPED, MISSING = "controller not running", "not in the journal"
-
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """No data from begin to end, Unix ms; why."""
-
-    begin_ms: int
-    end_ms: int
-    cause: str
-
-    @property
-    def seconds(self) -> float:
-        return (self.end_ms - self.begin_ms) / 1e3
+MISSING = "not in the journal"
 
 
 class Histogram:

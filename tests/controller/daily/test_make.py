@@ -38,9 +38,9 @@ def store(path: Path, share: float = 1.0, fall_at: int = -1) -> None:
             if 0 <= fall_at <= second:
                 shown = {name: wh - 4000.0 for name, wh in shown.items()} if second % 10 == 0 else shown
             body: dict[str, Any] = {
-                **shown,
+                **shown, "run": 7, "n_first": 100 * second, "n_last": 100 * second + 99, "t_first_ms": t_ms - 990,
                 "telemetry": {"dropped": 0, "failed_writes": 0, "lost_records": second // 1000},
-            }
+            }  # fmt: skip
             arrivals.append(Arrival("home", "live", 7, t_ms, "live", "o", second, t_ms + 40, body))
     event = {"file": "oscillography/20260305T001000.220000Z_frequency_n60022.csv"}
     arrivals.append(Arrival("home", "event", 7, BEGIN_MS + 600_900, "oscillography", "o", 10**6, 0, event))
@@ -89,6 +89,9 @@ def test_pages_numbers_and_registers(folder: Path, tmp_path: Path, capsys: pytes
     assert abs(into["difference_wh"]) < 15.0, "the registers' own steps of 10 Wh"
     assert quality["store"]["counted"] == {"dropped": 0, "failed_writes": 0, "lost_records": 2}
     assert quality["store"]["frames"] == HOURS * 3600
+    (rest,) = quality["store"]["gaps"]
+    assert (rest["begin_ms"] - BEGIN_MS, rest["end_ms"] - BEGIN_MS) == (HOURS * 3_600_000 - 10, 86_400_000)
+    assert rest["cause"] == "not in the store", "nothing says that the controller has ended"
 
 
 # fmt: off

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from controller.report.daily.quality import MISSING, STOPPED, Histogram, Quality
+from controller.report.daily.quality import MISSING, Histogram, Quality
 from controller.report.daily.reconcile import reconcile
 from controller.report.daily.stored import Registers, Stored
 from controller.report.daily.stream import DAY_NS, Block
 from controller.telemetry.energy import Counters
+from controller.telemetry.gaps import STOPPED
 from cython_core.records import Reason, State
 from tests.controller.telemetry.makers import PERIOD_NS, info, records
 

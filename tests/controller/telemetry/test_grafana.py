@@ -14,13 +14,18 @@ from controller.telemetry.frames import SIGN, FrameBuilder
 from controller.telemetry.grafana import DASHBOARDS, LANGUAGES, dashboard, folder, influxql, metricsql, text
 from controller.telemetry.grafana import Series as Curve
 from controller.telemetry.points import flatten
-from cython_core.records import Reason
+from cython_core.records import DeviceValid, Reason, Session
 from tests.controller.services.test_remote import Rig
 from tests.controller.telemetry.makers import info, records
 
 FILES = [(language, name) for language in LANGUAGES for name in DASHBOARDS]
 UNITS = {"watt", "hertz", "voltampreact", "suffix: pu", "percentunit", "none", "watth", "short", "s", "ms", "µs"}
 POWER = {"watt", "voltampreact", "watth"}
+COUNTERS = {  # of the devices, as buses.json tells them; each another, so that a swap shows
+    "t_ns": 0,
+    "energies": {"meter": {"t_ns": 0, "e_import_wh": 5000.0, "e_export_wh": 6000.0},
+                 "inverter": {"t_ns": 0, "e_dc_in_wh": 7000.0, "e_dc_out_wh": 8000.0}},
+}  # fmt: skip
 
 
 def test_the_folder_holds_what_the_table_makes_and_nothing_else() -> None:
@@ -70,8 +75,11 @@ def fields_of_frames(tmp_path: Path) -> dict[str, set[str]]:
     rows = records(0, 100, m_q_var=10.0)
     rows["reasons"][10:20] = int(Reason.DROOP | Reason.VOLT_VAR)
     rows["m_p_w"] += range(100)  # so that the refresh is measured
+    rows["d_session"], rows["d_valid"] = int(Session.READY), rows["d_valid"] | int(DeviceValid.SESSION)
     builder = FrameBuilder(info(), 1000, p_at_meter=True)
     drafts = builder.add(rows) + builder.flush()
+    for draft in [d for d in drafts if d.kind == "live"]:
+        builder.of_devices(draft, COUNTERS)
     rig = Rig(tmp_path)
     rig.send("power", p_w=1000)
     found: dict[str, set[str]] = {"": set(), "*": {"seq"}}

@@ -42,6 +42,7 @@ def alert(reason: str) -> ssl.SSLError:
     return error
 
 
+FIREWALL = "not permitted by a firewall of this machine, or of the service: `sudo v2g doctor --system`"
 # fmt: off
 ERRORS = [
     # error                                        said                                            refused  vague
@@ -51,6 +52,7 @@ ERRORS = [
     (socket.gaierror(-2, "Name not known"),        "the name broker.example is not known",          False,   False),
     (ConnectionRefusedError(111, "refused"),       "nobody listens there",                          False,   False),
     (TimeoutError("timed out"),                    "no answer",                                     False,   False),
+    (PermissionError(1, "Operation not permitted"), FIREWALL,                                      False,   False),
     (OSError(101, "Network is unreachable"),       "Network is unreachable",                        False,   False),
     (ConnectionResetError(104, "reset"),           HUNG_UP, False, True),
     (None,                                         HUNG_UP, False, True),

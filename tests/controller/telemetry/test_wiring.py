@@ -1,4 +1,4 @@
-"""A site's choices for its outbox."""
+"""A site's choices for its outbox, and which certificates are watched for whom."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from controller.site import load_site
+from controller.telemetry.link import Access, Link
 from controller.telemetry.tier import Amount
-from controller.telemetry.wiring import open_outbox
+from controller.telemetry.wiring import make_rotation, open_outbox
 from tests.controller.telemetry.makers import event, killed, live
 from tests.controller.telemetry.test_command import SITE
 
@@ -68,3 +69,31 @@ def test_mistakes_are_told_at_their_line(tmp_path: Path, key: str, message: str)
     with pytest.raises(Exception, match=message) as error:
         load_site(path)
     assert f"{path}:{line}: " in str(error.value)
+
+
+# fmt: off
+BRIDGE = ", bridge: {certificate: /t/b.pem, key: /t/b.key}"
+WATCHED = [
+    # beside tls              bridge?  files                                why
+    ("",                      False,   ["ca.pem", "home.key", "home.pem"],  "telemetry"),
+    (BRIDGE,                  False,   ["ca.pem", "home.key", "home.pem"],  "telemetry, and not the bridge's"),
+    (BRIDGE,                  True,    ["ca.pem", "b.key", "b.pem"],        "the bridge's own"),
+    (", bridge: {name: b}",   True,    ["ca.pem", "home.key", "home.pem"],  "a bridge without its own has the site's"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("more", "bridge", "files", "why"), WATCHED, ids=[c[-1] for c in WATCHED])
+def test_the_certificates_that_are_watched(tmp_path: Path, more: str, bridge: bool, files: list[str], why: str) -> None:
+    tls = "tls: {ca: /t/ca.pem, certificate: /t/home.pem, key: /t/home.key}"
+    site = load_site(written(tmp_path, f", mqtt: {{host: broker.example, {tls}{more}}}"))
+    assert site.telemetry.mqtt is not None
+    own = site.telemetry.mqtt.bridge if bridge else None
+    rotation = make_rotation(site, Link("nobody", Access("127.0.0.1", 1), []), own)
+    assert rotation is not None
+    assert [str(path) for path in rotation.files] == [f"/t/{name}" for name in files], why
+
+
+def test_without_tls_there_is_nothing_to_renew(tmp_path: Path) -> None:
+    site = load_site(written(tmp_path, ", mqtt: {host: broker.example}"))
+    assert make_rotation(site, Link("nobody", Access("127.0.0.1", 1), [])) is None
