@@ -42,6 +42,7 @@ def targets(step: Step, y: str, x: dict[str, float]) -> float:
 
 
 def rows(case: Case, y: str, **x: float) -> list[tuple[str, float, float, float]]:
-    """(step, V, Hz, target of y) of each step that is run."""
-    run = [step for step in case.steps if not step.skipped]
+    """(step, V, Hz, target of y) of each step that is run and has one."""
+    judged = [any(isinstance(c, Steady) and c.y == y for c in step.criteria) for step in case.steps]
+    run = [step for step, has in zip(case.steps, judged, strict=True) if has and not step.skipped]
     return [(step.name, step.point.v1_v, step.point.f_hz, round(targets(step, y, x), 3)) for step in run]

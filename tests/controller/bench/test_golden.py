@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from controller.bench.plan import Response, Steady
+from controller.bench.plan import Inside, Response, Steady
 from tests.controller.bench.golden import EUT, cases, rows, targets
 
 # fmt: off
@@ -165,7 +165,10 @@ def test_droop_has_a_floor_when_the_unit_cannot_charge() -> None:
 
 @pytest.mark.parametrize("limit", LIMIT)
 def test_limit_active_power(limit: str) -> None:
-    found = {step: p for step, _, _, p in rows(cases("limit_active_power")[f"limit_active_power-{limit}"], "p_w")}
+    case = cases("limit_active_power")[f"limit_active_power-{limit}"]
+    found = {step: p for step, _, _, p in rows(case, "p_w")}
+    for step in case.steps:  # the limit itself: every sample from 30 s on
+        found |= {step.name: c.high for c in step.criteria if isinstance(c, Inside) and c.from_s == 30}
     assert {step: found[step] for step in LIMIT[limit]} == LIMIT[limit]
 
 
