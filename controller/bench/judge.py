@@ -25,13 +25,15 @@ def judge_plan(plan: Plan, record_of: Callable[[str], CaseRecord | None]) -> tup
 
 
 def judge_case(case: Case, eut: Eut, record: CaseRecord | None) -> CaseJudgement:
+    """Invalid before all: what a rig could not show, in one step, leaves the whole case unjudged; its checks stand."""
     if case.skipped or record is None:
         return CaseJudgement(case.id, Verdict.SKIPPED, (case.skipped or NOT_RUN,), ())
     seen = see(case, record)
     trouble = rig_trouble(case, eut, record, seen)
     checks = tuple(check for step in case.steps for check in judge_step(step, eut, seen))
-    verdict = Verdict.INVALID if trouble else worst(c.verdict for c in checks)
-    reasons = trouble or tuple(f"step {c.step}: {c.reason}" for c in checks if c.verdict is verdict is Verdict.INVALID)
+    blind = tuple(f"step {c.step}: {c.reason}" for c in checks if c.verdict is Verdict.INVALID)
+    reasons = trouble or blind
+    verdict = Verdict.INVALID if reasons else worst(c.verdict for c in checks)
     if verdict is Verdict.SKIPPED:
         reasons = ("no step has a criterion that could be judged",)
     return CaseJudgement(case.id, verdict, reasons, checks)

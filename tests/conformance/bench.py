@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from fnmatch import fnmatch
 from functools import cache
 from typing import Any
@@ -16,6 +17,7 @@ from controller.bench.judgement import CaseJudgement
 from controller.bench.plan import Case, Eut
 from controller.bench.procedurefile import load_all
 from controller.bench.record import SAMPLE, CaseRecord, Event
+from controller.bench.rig import load_rig
 from controller.bench.runner import run_case
 from controller.bench.virtual import VirtualRig
 from controller.bench.world import Flaws
@@ -54,11 +56,24 @@ def case_of(eut: Eut, pattern: str) -> Case:
     return found
 
 
-def judged(case: Case, eut: Eut, make: Make | None = None, name: str = "", flaws: Flaws = IDEAL) -> CaseJudgement:
-    """make: another unit than the product's core."""
+def judged(
+    case: Case,
+    eut: Eut,
+    make: Make | None = None,
+    name: str = "",
+    flaws: Flaws = IDEAL,
+    spoil: Callable[[CaseRecord], CaseRecord] = lambda record: record,
+) -> CaseJudgement:
+    """make: another unit than the product's core; spoil: what happens to the record on its way to the judge."""
     brain = None if make is None else lambda phases, period_s: StepBrain(name, phases, period_s, make)
-    rig = VirtualRig(eut, seed=1, brain=brain, flaws=flaws)
+    rig = VirtualRig(eut, seed=1, brain=brain, flaws=flaws, settings=load_rig("virtual").settings)
     memory = Memory()
     with rig.open(case) as ports:
         run_case(case, ports, memory)
-    return judge_case(case, eut, memory.record())
+    return judge_case(case, eut, spoil(memory.record()))
+
+
+def up_to(case: Case, step: str) -> Case:
+    """The case without what comes after one of its steps."""
+    names = [one.name for one in case.steps]
+    return replace(case, steps=case.steps[: names.index(step) + 1])

@@ -378,7 +378,7 @@ def leaves_on_rocof(unit: Any, most_hz_s: float) -> None:
     instead(unit.trip, "step", wrap)
 
 
-T_R_S = {"volt_watt": 60.0}  # of the cases below
+T_R_S = 0.5  # volt-watt, curve 3
 PF_RESPONSE_S = 5.0
 
 # fmt: off
@@ -413,9 +413,9 @@ MUTANTS = (
            "p2_p3-1", "steady", "-2200 var half way between P'2 and P'3, where +2200 is the target"),
     Mutant("volt-watt begins too late", volt_watt_late, "volt_watt-char_1-discharge-100", "j", "steady",
            "10 kW at 259.2 V, where 9500 W is the most"),
-    Mutant("volt-watt with T_r x 1.6", lambda u: slower(u, u.volt_watt, T_R_S["volt_watt"], 1.6),
-           "volt_watt-char_2-discharge-100", "i", "response",
-           "76.3 % of 6 kW after T_r: 5423 W, where 4600 + 750 + 14 is the most"),
+    Mutant("volt-watt with T_r x 1.6", lambda u: slower(u, u.volt_watt, T_R_S, 1.6),
+           "volt_watt-char_3-discharge-100", "i", "response",
+           "76 % of the 20 kW to full charging after T_r: -5 kW, where -8 kW + 750 W + 518 W for the time is the most"),
     Mutant("active power limit too slow", limit_slow, "limit_active_power-33", "c", "inside",
            "half of rated after 30 s, where a third and 750 W is the most"),
     Mutant("active power limit not heard", limit_ignored, "limit_active_power-66", "c", "inside", "still 10 kW"),
@@ -454,17 +454,17 @@ MUTANTS = (
     Mutant("restores in 5 s", restores_slowly, "lvrt_cat_iii-100", "D-1", "inside",
            "8 % after 0.4 s, where 80 % is due"),
     Mutant("leaves above 61.2 Hz", lambda u: leaves_at_once(u, "f", True, 61.2), "freq_ride_through-high-discharge",
-           "hold-1", "inside", "61.8 Hz has to be ridden through for 299 s"),
-    Mutant("leaves on RoCoF", lambda u: leaves_on_rocof(u, 1.5), "rocof-discharge", "down-1", "inside",
+           "away-1", "inside", "61.8 Hz has to be ridden through for 299 s"),
+    Mutant("leaves on RoCoF", lambda u: leaves_on_rocof(u, 1.5), "rocof-discharge", "low-1", "inside",
            "3 Hz/s has to be ridden through"),
-    Mutant("leaves on a phase jump", lambda u: leaves_at_once(u, "f", True, 61.5), "phase_jump-discharge", "B",
-           "inside", "60 degrees in a window of 0.1 s look like 61.67 Hz"),
-    Mutant("enters service 10 % early", enters_early, "enter_service-1", "j", "crosses", "270 s instead of 300"),
-    Mutant("the delay goes on over an excursion", delay_goes_on, "enter_service-1", "j", "crosses",
+    Mutant("leaves on a phase jump", lambda u: leaves_at_once(u, "f", True, 61.5), "phase_jump-discharge", "E",
+           "inside", "60 degrees in a window of 0.1 s look like 61.67 Hz: it is gone when E begins"),
+    Mutant("enters service 10 % early", enters_early, "enter_service-1", "j", "inside", "270 s instead of 300"),
+    Mutant("the delay goes on over an excursion", delay_goes_on, "enter_service-1", "j", "inside",
            "a quarter of the delay has already passed"),
     Mutant("enters in steps of 30 %", enters_in_steps, "enter_service-1", "j", "smooth", "20 % is the most"),
     Mutant("enters with half the ramp", ramp_half, "enter_service-1", "j", "crosses", "rated power after 450 s"),
-    Mutant("permit service off is heard 4 s late", permit_slow, "enter_service-1", "k", "inside", "2 s is the most"),
+    Mutant("permit service off is heard 4 s late", permit_slow, "enter_service-1", "k", "crosses", "2 s is the most"),
     Mutant("enters at 0.897 pu", window_wider, "enter_service-1", "h", "inside", "below ES_V_LOW of 0.917"),
 )
 # fmt: on
