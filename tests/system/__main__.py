@@ -1,0 +1,76 @@
+"""`make system`: lanes of tests beside each other, then, alone, those that measure time.
+
+python -m tests.system [ARGS of pytest]    with arguments: one run of what they choose, nothing beside it
+
+Most of these tests wait: for a ramp, a time-out, a reconnection. Lanes wait at once; the first one is seen as it goes,
+the words of the others follow when it is over. What fails among others is played once more, alone: that verdict counts.
+Exit 0 all is green, else pytest's own code.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+ROOT = Path(__file__).parents[2]
+PYTEST = (sys.executable, "-m", "pytest", "-m", "system and not nightly")
+FAILED = 1  # pytest's code; others are no verdict on a test
+# shares of a processor, times of a wire: nothing runs beside them
+ALONE = ("tests/performance", "tests/peers/c")
+
+
+def files(*names: str) -> tuple[str, ...]:
+    return tuple(f"tests/system/test_{name}.py" for name in names)
+
+
+# each as long as the others; what is in none of these two is in the third
+DEMONSTRATIONS = ("tests/faults", *files("demo", "faults_demo", "traces", "grafana", "report_page", "loss", "rotation",
+                                         "store_faults"))  # fmt: skip
+MACHINES = files("systemd", "can", "wheel", "fuzz", "sanitizers", "memory_stress", "modbus_peers", "scan", "units",
+                 "getting_started", "commission")  # fmt: skip
+OTHERS = tuple(f"--ignore={path}" for path in (*ALONE, *DEMONSTRATIONS, *MACHINES))
+LANES: tuple[tuple[str, ...], ...] = (DEMONSTRATIONS, MACHINES, OTHERS)
+
+
+def main(words: Sequence[str]) -> int:
+    if words:
+        return run(*words)
+    with TemporaryDirectory() as folder:
+        # a memory for what has failed, each its own
+        lanes = [(*lane, "-o", f"cache_dir={folder}/{i}") for i, lane in enumerate(LANES, 1)]
+        codes = beside_each_other(lanes, Path(folder))
+        for i, code in enumerate(codes):
+            if code == FAILED:
+                print("=== what failed among others, once more and alone", flush=True)
+                codes[i] = run(*lanes[i], "--last-failed")
+    codes.append(run(*ALONE))
+    return next((code for code in codes if code), 0)
+
+
+def run(*words: str) -> int:
+    return subprocess.run([*PYTEST, *words], cwd=ROOT, check=False).returncode
+
+
+def beside_each_other(lanes: Sequence[tuple[str, ...]], folder: Path) -> list[int]:
+    """The code of each."""
+    seen, *unseen = lanes
+    said = [folder / f"said{i}" for i, _ in enumerate(unseen)]
+    running: list[subprocess.Popen[bytes]] = []
+    try:
+        for path, lane in zip(said, unseen, strict=True):
+            with path.open("wb") as file:
+                running.append(subprocess.Popen([*PYTEST, *lane], cwd=ROOT, stdout=file, stderr=file))
+        codes = [run(*seen), *(process.wait() for process in running)]
+    finally:
+        for process in running:
+            process.kill()
+    for path in said:
+        print(path.read_text(errors="replace"), flush=True)
+    return codes
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
