@@ -77,7 +77,7 @@ def base(packages: str = PACKAGES) -> Path:
     if done.returncode != 0:
         shutil.rmtree(unfinished, ignore_errors=True)
         if UNREACHABLE in done.stderr:
-            pytest.skip(f"NO DEBIAN {suite}: none is kept in {CACHE}, and its package lists cannot be fetched: no network?")
+            pytest.skip(f"NO DEBIAN {suite}: none is kept in {CACHE}, and no package lists can be fetched: no network?")
         missing(f"a Debian {suite}", f"mmdebstrap could not make it: {done.stderr.strip()[-300:]}")
     unfinished.rename(made)
     return made
