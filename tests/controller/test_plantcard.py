@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -92,6 +93,13 @@ def test_each_number_says_how_it_was_measured(tmp_path: Path) -> None:
 def test_a_site_without_a_card_says_so(tmp_path: Path) -> None:
     site = site_of(tmp_path)
     assert (site.card, standing(site), about(site)) == (None, "none", "none: v2g commission makes one")
+
+
+def test_a_demonstration_does_not_look_for_one(tmp_path: Path) -> None:
+    """Not even for a wrong one: its user may have no right to look into that folder."""
+    (tmp_path / NAME).write_text("wrong\n")
+    demo = re.sub(r"192\.168\.1\.\d+", "127.0.0.1", GOOD).replace("start_mode: shadow", "start_mode: demo")
+    assert site_of(tmp_path, demo).card is None
 
 
 def test_a_site_is_written_without_its_card(tmp_path: Path) -> None:
