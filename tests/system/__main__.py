@@ -16,7 +16,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).parents[2]
+TESTS = ROOT / "tests"
 PYTEST = (sys.executable, "-m", "pytest", "-m", "system and not nightly")
+MARK = "pytest.mark.system"
 FAILED = 1  # pytest's code; others are no verdict on a test
 # shares of a processor, times of a wire: nothing runs beside them
 ALONE = ("tests/performance", "tests/peers/c")
@@ -31,8 +33,15 @@ DEMONSTRATIONS = ("tests/faults", *files("demo", "faults_demo", "traces", "grafa
                                          "store_faults"))  # fmt: skip
 MACHINES = files("systemd", "can", "wheel", "fuzz", "sanitizers", "memory_stress", "modbus_peers", "scan", "units",
                  "getting_started", "commission")  # fmt: skip
-OTHERS = tuple(f"--ignore={path}" for path in (*ALONE, *DEMONSTRATIONS, *MACHINES))
-LANES: tuple[tuple[str, ...], ...] = (DEMONSTRATIONS, MACHINES, OTHERS)
+
+
+def others() -> tuple[str, ...]:
+    """Every other file of this folder, and with this tier's mark in it; collecting all the rest takes its time, too."""
+    found = (
+        path for path in sorted(TESTS.rglob("test_*.py")) if path.parent.name == "system" or MARK in path.read_text()
+    )
+    known = (*ALONE, *DEMONSTRATIONS, *MACHINES)
+    return tuple(name for path in found if not (name := str(path.relative_to(ROOT))).startswith(known))
 
 
 def main(words: Sequence[str]) -> int:
@@ -40,7 +49,9 @@ def main(words: Sequence[str]) -> int:
         return run(*words)
     with TemporaryDirectory() as folder:
         # a memory for what has failed, each its own
-        lanes = [(*lane, "-o", f"cache_dir={folder}/{i}") for i, lane in enumerate(LANES, 1)]
+        lanes = [
+            (*lane, "-o", f"cache_dir={folder}/{i}") for i, lane in enumerate((DEMONSTRATIONS, MACHINES, others()))
+        ]
         codes = beside_each_other(lanes, Path(folder))
         for i, code in enumerate(codes):
             if code == FAILED:
