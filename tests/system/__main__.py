@@ -3,12 +3,14 @@
 python -m tests.system [ARGS of pytest]    with arguments: one run of what they choose, nothing beside it
 
 Most of these tests wait: for a ramp, a time-out, a reconnection. Lanes wait at once; the first one is seen as it goes,
-the words of the others follow when it is over. What fails among others is played once more, alone: that verdict counts.
+the words of the others follow when it is over. A file in which something fails among others is played once more, alone:
+that verdict counts. The whole file: tests of one rig follow each other.
 Exit 0 all is green, else pytest's own code.
 """
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -48,15 +50,14 @@ def main(words: Sequence[str]) -> int:
     if words:
         return run(*words)
     with TemporaryDirectory() as folder:
-        # a memory for what has failed, each its own
-        lanes = [
-            (*lane, "-o", f"cache_dir={folder}/{i}") for i, lane in enumerate((DEMONSTRATIONS, MACHINES, others()))
-        ]
-        codes = beside_each_other(lanes, Path(folder))
+        caches = [Path(folder) / f"{i}" for i in range(3)]
+        lanes = zip((DEMONSTRATIONS, MACHINES, others()), caches, strict=True)
+        codes = beside_each_other([(*lane, "-o", f"cache_dir={cache}") for lane, cache in lanes], Path(folder))
         for i, code in enumerate(codes):
             if code == FAILED:
-                print("=== what failed among others, once more and alone", flush=True)
-                codes[i] = run(*lanes[i], "--last-failed")
+                again = failed_files(caches[i])
+                print("=== once more, alone:", *again, flush=True)
+                codes[i] = run(*again)
     codes.append(run(*ALONE))
     return next((code for code in codes if code), 0)
 
@@ -65,19 +66,25 @@ def run(*words: str) -> int:
     return subprocess.run([*PYTEST, *words], cwd=ROOT, check=False).returncode
 
 
+def failed_files(cache: Path) -> list[str]:
+    """Those with a test that pytest has noted as failed."""
+    return sorted({name.partition("::")[0] for name in json.loads((cache / "v/cache/lastfailed").read_text())})
+
+
 def beside_each_other(lanes: Sequence[tuple[str, ...]], folder: Path) -> list[int]:
     """The code of each."""
     seen, *unseen = lanes
     said = [folder / f"said{i}" for i, _ in enumerate(unseen)]
     running: list[subprocess.Popen[bytes]] = []
+    for path, lane in zip(said, unseen, strict=True):
+        with path.open("wb") as file:
+            running.append(subprocess.Popen([*PYTEST, *lane], cwd=ROOT, stdout=file, stderr=file))
     try:
-        for path, lane in zip(said, unseen, strict=True):
-            with path.open("wb") as file:
-                running.append(subprocess.Popen([*PYTEST, *lane], cwd=ROOT, stdout=file, stderr=file))
         codes = [run(*seen), *(process.wait() for process in running)]
-    finally:
+    except KeyboardInterrupt:  # all of them have heard it, and tidy up
         for process in running:
-            process.kill()
+            process.wait()
+        raise
     for path in said:
         print(path.read_text(errors="replace"), flush=True)
     return codes
