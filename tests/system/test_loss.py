@@ -14,7 +14,7 @@ import pytest
 from tests.system import losses
 from tests.system.losses import FAULTS, NIGHTLY, Rig
 
-SMALL = 600  # 3 s of stream, most of it within the fault
+SMALL = 1000  # 5 s of stream, most of it within the fault
 TELLING = (losses.publisher_killed_offline, losses.consumer_away_broker_killed)  # each of the three dies
 
 
