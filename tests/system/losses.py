@@ -93,9 +93,10 @@ class Rig:
 
     def play(self, fault: Callable[[Rig], None]) -> tuple[Count, Count]:
         """-> what became of ours, and of the plain one's."""
-        self.start("bridge", "consume")
-        self.until(lambda: self._connected("bridge"), "the bridge is connected", 60.0)
-        self.start("telemetry", "publish", "feed")
+        self.start("bridge", "consume", "telemetry")
+        for name in ("bridge", "telemetry"):  # or the plain stream is over before ours has begun
+            self.until(lambda name=name: self._connected(name), f"{name} is connected", 60.0)  # type: ignore[misc]  # default
+        self.start("publish", "feed")
         self.until(lambda: min(self.arrived()) >= self.count // 4, "a quarter is stored", 120.0)
         assert max(self.arrived()) < self.count, "the stream was over before the fault"
         fault(self)

@@ -14,7 +14,7 @@ import pytest
 from tests.system import losses
 from tests.system.losses import FAULTS, NIGHTLY, Rig
 
-SMALL = 1000  # 5 s of stream, most of it within the fault
+SMALL = 2000  # 10 s of stream: it outlasts a busy moment before the fault
 TELLING = (losses.publisher_killed_offline, losses.consumer_away_broker_killed)  # each of the three dies
 
 
