@@ -39,7 +39,7 @@ check: $(STAMPS)/dev $(STAMPS)/built  ## linters, types, the shape of the projec
 	@$(PYTEST) $(GATES)
 
 system: $(STAMPS)/dev $(STAMPS)/built  ## tests with real brokers, databases, a browser (tools: make deps-system)
-	@$(PYTEST) -m "system and not nightly" $(ARGS)
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) -m tests.system $(ARGS)
 
 nightly: $(STAMPS)/dev $(STAMPS)/built  ## the long ones (3 h at most)
 	@$(PYTEST) -m nightly $(ARGS)

@@ -43,7 +43,7 @@ FAULTS: list[tuple[Flaws, Spoil, str, str]] = [
     # flaw of the rig, what happens to the record, a word of the reason, why
     (Flaws(source_gain=1.02), as_it_is, "source is off", "2 % more voltage than it says: 4.8 V, half of it may be"),
     (Flaws(frozen_after_s=40.0), as_it_is, "frozen", "the meter repeats one answer, although the source moves"),
-    (IDEAL, three_lost, "without a reading", "three readings are lost"),
+    (IDEAL, three_lost, "samples are missing", "three readings are lost"),
     (IDEAL, read_back_differs, "volt_var.v4_pu", "the read-back is not what was written"),
     (Flaws(refresh_s=2.0), as_it_is, "8 are needed", "the meter is too slow for T_r = 5 s"),
 ]

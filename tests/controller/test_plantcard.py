@@ -28,6 +28,7 @@ from controller.timing import assumed, budgets, times_of
 from drivers.mapfile import map_digest
 from tests.controller.test_site import GOOD
 
+DEMO = Path(__file__).parents[2] / "config/sites/demo-50hz.yaml"
 LIVE = GOOD.replace("start_mode: shadow", "start_mode: live")
 WORDS = "i_accept: [{}]\n"
 
@@ -92,6 +93,12 @@ def test_each_number_says_how_it_was_measured(tmp_path: Path) -> None:
 def test_a_site_without_a_card_says_so(tmp_path: Path) -> None:
     site = site_of(tmp_path)
     assert (site.card, standing(site), about(site)) == (None, "none", "none: v2g commission makes one")
+
+
+def test_a_demonstration_does_not_look_for_one(tmp_path: Path) -> None:
+    """Not even for a wrong one: its user may have no right to look into that folder."""
+    (tmp_path / NAME).write_text("wrong\n")
+    assert site_of(tmp_path, DEMO.read_text()).card is None
 
 
 def test_a_site_is_written_without_its_card(tmp_path: Path) -> None:

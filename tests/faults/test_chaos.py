@@ -51,7 +51,10 @@ def chaos(seed: int, seconds: float) -> tuple[Action, ...]:
 @pytest.mark.system
 @pytest.mark.parametrize(
     ("seed", "seconds"),
-    [pytest.param(1, 30.0, id="half a minute"), pytest.param(2, 600.0, marks=pytest.mark.nightly, id="ten minutes")],
+    [
+        pytest.param(1, 15.0, id="a quarter of a minute"),
+        pytest.param(2, 600.0, marks=pytest.mark.nightly, id="ten minutes"),
+    ],
 )
 def test_chaos(tmp_path: Path, seed: int, seconds: float) -> None:
     print(f"seed {seed}")

@@ -48,7 +48,7 @@ MS = 1_000_000
 
 def wait(claim: Callable[[], object], *, meanwhile: Callable[[], object] = lambda: None) -> None:
     """Until the claim holds: the guest is slow when the host is busy."""
-    wait_for(claim, meanwhile=meanwhile, timeout_s=30.0)
+    wait_for(claim, meanwhile=meanwhile, timeout_s=90.0)
 
 
 def ip(*words: str) -> None:

@@ -16,7 +16,7 @@ from drivers.sim.bar import Bar
 
 READY_S = 40.0  # bounds for a broken build, not figures
 ADJUST_S = 5.0  # the fuse's own promise
-WATCH_S = 10.0
+WATCH_S = 5.0
 UNDER = "t_s,f_hz\n0,60\n1,60\n1.1,59\n600,59\n"
 SITE = """\
 schema: 1

@@ -122,8 +122,15 @@ def day(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "report-2026-03-05"
 
 
-@pytest.mark.parametrize("scheme", SCHEMES)
-@pytest.mark.parametrize("width", WIDTHS)
+# the pages of a day have the style of the first: each width and each scheme once, all four at night
+COMBINED = [
+    pytest.param(w, s, marks=[] if (w, s) in ((400, "dark"), (1400, "light")) else [pytest.mark.nightly])
+    for w in WIDTHS
+    for s in SCHEMES
+]
+
+
+@pytest.mark.parametrize(("width", "scheme"), COMBINED)
 @pytest.mark.parametrize(
     ("name", "word"), [("index", "2 events"), ("quality", "look at this"), ("event-001", "pass")],
     ids=["index", "quality", "event"],

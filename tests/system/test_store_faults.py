@@ -1,6 +1,6 @@
 """What may happen to a database while rows come: nothing is lost, nothing is there twice, the counters say what was.
 
-The same outage lasts 20 s in `make system` and 10 min at night.
+The same outage lasts 8 s in `make system` and 10 min at night.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from tests.system.chain import Chain
 from tests.system.servers import Database, Influx1, Mosquitto, VictoriaMetrics, wait_for
 from tests.system.test_stores import TOTAL, seqs
 
-AWAY_S, AWAY_AT_NIGHT_S = 20.0, 600.0
+AWAY_S, AWAY_AT_NIGHT_S = 8.0, 600.0  # the bridge tries after 0.5, 1.5, 3.5, 7.5 and 15.5 s
 AT_NIGHT = 30_000  # rows, 20 ms apart: as long as the outage
-SLOW_S = 12.0  # longer than a request may take (5 s), so that answers come to nobody
+SLOW_S = 7.0  # longer than a request may take (5 s), so that answers come to nobody
 
 
 @pytest.fixture

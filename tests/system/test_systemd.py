@@ -1,7 +1,8 @@
 """Real systemd as process 1 with the installed units: a small Debian is booted, and tests run in it, each one here.
 
-Made once by mmdebstrap, then booted without a network: systemd_guest.py by systemd-nspawn; rights_guest.py, at night,
-with a kernel of its own, because a container grants neither real time nor locked memory; demo_guest.py at night too.
+Made once by mmdebstrap, then booted without a network: systemd_guest.py by systemd-nspawn, all of it in one boot;
+rights_guest.py, at night, with a kernel of its own, because a container grants neither real time nor locked memory;
+demo_guest.py at night too.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import pytest
 from tests.system import roots
 from tests.system.guests import Results, assert_passed, names_of_tests, results_of
 
-pytestmark = pytest.mark.nightly  # a Debian is fetched and booted: minutes
 HERE = Path(__file__).parent
 GUEST, RIGHTS, DEMO = (HERE / f"{name}_guest.py" for name in ("systemd", "rights", "demo"))
 
@@ -52,11 +52,13 @@ def test_in_the_container(name: str, results: Results) -> None:
     assert_passed(results, name)
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", names_of_tests(RIGHTS))
 def test_with_a_kernel_of_its_own(name: str, of_kernel: Results) -> None:
     assert_passed(of_kernel, name)
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", names_of_tests(DEMO))
 def test_the_demonstration(name: str, of_demo: Results) -> None:
     assert_passed(of_demo, name)
