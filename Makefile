@@ -17,7 +17,7 @@ PACKAGES := cython_core drivers controller config
 GATES   := tests/test_layers.py tests/test_records_mirror.py tests/test_hot_path.py tests/test_docs.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check system nightly arm64 mutants coverage bench unit build format deps-system lock install
+.PHONY: help demo test check system nightly arm64 mutants coverage conformance bench unit build format deps-system lock install
 .PHONY: uninstall release clean
 .DELETE_ON_ERROR:
 
@@ -52,6 +52,9 @@ mutants: $(STAMPS)/dev $(STAMPS)/built  ## small faults in the compiled step: do
 
 coverage: $(STAMPS)/dev $(STAMPS)/run  ## lines of the compiled step that no test runs (some minutes)
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) -m tests.coverage $(ARGS)
+
+conformance: $(STAMPS)/dev $(STAMPS)/built  ## every procedure of IEEE 1547.1 in virtual time, and its page (3 min)
+	@$(PY) -m tests.conformance $(ARGS)
 
 bench: $(STAMPS)/dev $(STAMPS)/built  ## every ratio to its peer, gated (10 min; ARGS="--quick --only rss --json FILE --plots FOLDER")
 	@$(PY) -m tests.performance $(ARGS)
