@@ -2,7 +2,7 @@
 
 Known    the bench's own word (`rig`, no `done`, a step that did not end), settings read back otherwise than written,
          a ramp that was a jump, a source that is not where it was told to be, a frozen meter, missing readings.
-A meter that is only slow is no trouble of the case: it costs the criteria it is too slow for (seen.UnseenError).
+A meter that is only slow shows in the criteria it is too slow for (seen.UnseenError), each its own check.
 """
 
 from __future__ import annotations
