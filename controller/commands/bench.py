@@ -82,7 +82,8 @@ def run(args: argparse.Namespace) -> int:
 
 def list_(args: argparse.Namespace) -> int:
     """Every procedure, for this unit."""
-    from controller.bench.expand import expand, not_for
+    from controller.bench.expand import expand
+    from controller.bench.nameplate import not_for
 
     eut = rig_and_eut(args)[1]
     rows = [(p, expand(p, eut), not_for(p, eut)) for p in chosen(args)]
