@@ -38,14 +38,14 @@ VOLTAGE_TRIP = [  # case, V inside, hold, V beyond, hold, clearing time
     ("UV2-max-min-all", 124.8, 2.066666667, 115.2, 3, 2),
     ("UV2-max-max-all", 124.8, 21.42, 115.2, 31.5, 21),
 ]
-FREQUENCY_TRIP = [  # case, Hz 1 % inside, hold, Hz 1 % beyond, hold, clearing time
-    ("OF2-min-min", 61.182, 0.226666667, 62.418, 0.66, 0.16),
-    ("OF2-max-max", 65.34, 1020, 66.66, 1500, 1000),
-    ("OF1-min-min", 60.39, 183.6, 61.61, 270, 180),
-    ("OF1-max-max", 65.34, 1020, 66.66, 1500, 1000),
-    ("UF1-max-min", 59.59, 183.6, 58.41, 270, 180),
-    ("UF2-max-min", 57.57, 0.226666667, 56.43, 0.66, 0.16),
-    ("UF2-min-max", 50.5, 1020, 49.5, 1500, 1000),
+FREQUENCY_TRIP = [  # case, Hz 1 % inside, hold, 2 MRA_f inside, 1 % beyond, hold, clearing time
+    ("OF2-min-min", 61.182, 0.226666667, 61.78, 62.418, 0.66, 0.16),
+    ("OF2-max-max", 65.34, 1020, 65.98, 66.66, 1500, 1000),
+    ("OF1-min-min", 60.39, 183.6, 60.98, 61.61, 270, 180),
+    ("OF1-max-max", 65.34, 1020, 65.98, 66.66, 1500, 1000),
+    ("UF1-max-min", 59.59, 183.6, 59.02, 58.41, 270, 180),
+    ("UF2-max-min", 57.57, 0.226666667, 57.02, 56.43, 0.66, 0.16),
+    ("UF2-min-max", 50.5, 1020, 50.02, 49.5, 1500, 1000),
 ]
 ENTER = [  # case, delay, ramp, random, wait, V before and after, Hz before and after, steps that are run
     ("1", 300, 300, 0, 600, 215.28, 224.88, 60, 60, "e f h i i_out j k l"),
@@ -132,13 +132,13 @@ def test_voltage_trip(name: str, v_in: float, hold_in: float, v_out: float, hold
     assert (case.settings["voltage_trip.owner"], case.settings["enter_service.owner"]) == ("controller", "controller")
 
 
-@pytest.mark.parametrize(("name", "f_in", "hold_in", "f_out", "hold_out", "clearing"), FREQUENCY_TRIP)
-def test_frequency_trip(name: str, f_in: float, hold_in: float, f_out: float, hold_out: float, clearing: float) -> None:
+@pytest.mark.parametrize(("name", "f_in", "hold_in", "f_edge", "f_out", "hold_out", "clearing"), FREQUENCY_TRIP)
+def test_frequency_trip(name: str, f_in: float, hold_in: float, f_edge: float, f_out: float, hold_out: float,
+                        clearing: float) -> None:  # fmt: skip
     case = cases("frequency_trip")[f"frequency_trip-{name}"]
     found = [(base(step.name), step.point.f_hz, step.hold_s) for step in case.steps]
-    side = 1 if name.startswith("O") else -1
-    edge = ("edge", pytest.approx(f_in / (1 - side * 0.01) - side * 0.02, abs=1e-6), 1.0)  # 2 MRA_f inside the setting
-    assert found == [("inside", f_in, hold_in), edge, ("beyond", f_out, hold_out), ("back", 60.0, 40.0)] * 5
+    once = [("inside", f_in, hold_in), ("edge", f_edge, 1.0), ("beyond", f_out, hold_out), ("back", 60.0, 40.0)]
+    assert found == once * 5
     assert {step.ramp_hz_s for step in case.steps} == {3.0}
     check_trip(case, clearing)
 
