@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import signal
 import sys
@@ -50,8 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             action.add_argument("folder", type=Path, help="folder of a run")
         if name == "run":
             action.add_argument("--out", type=Path, metavar="DIR", help="new folder of the run; default: bench-TIME")
+        if name in ("run", "resume", "judge"):
+            action.add_argument("--jobs", type=int, default=2, help="processes, of virtual time and the judge; default 2")
         if name in ("run", "resume"):
-            action.add_argument("--jobs", type=int, default=2, help="processes in virtual time; default 2")
             action.add_argument(
                 "--yes-energise", action="store_true", help="switch a real source on without asking for the word"
             )
@@ -192,7 +194,7 @@ def carry_on(args: argparse.Namespace, folder: RunFolder, rig: RigFile, found: P
     left = [case for case in found.cases if not case.skipped and not folder.done(case.id)]
     with stoppable():
         run_left(args, folder, rig, found, left)
-    return judged(folder, args.json)
+    return judged(folder, args.json, args.jobs)
 
 
 def run_left(args: argparse.Namespace, folder: RunFolder, rig: RigFile, found: Plan, left: Sequence[Case]) -> None:
@@ -273,17 +275,18 @@ def say(text: str) -> None:
 
 def judge(args: argparse.Namespace) -> int:
     """The verdict of a run, anew from its record."""
-    return judged(RunFolder(args.folder), args.json, with_report=False)
+    return judged(RunFolder(args.folder), args.json, args.jobs, with_report=False)
 
 
-def judged(folder: RunFolder, as_json: bool, with_report: bool = True) -> int:
-    from controller.bench.judge import judge_plan
+def judged(folder: RunFolder, as_json: bool, jobs: int, with_report: bool = True) -> int:
     from controller.bench.judgement import Verdict, worst
-    from controller.bench.judgementfile import as_text, write_judgement
+    from controller.bench.judgementfile import as_text
+    from controller.bench.judgerun import judge_run
 
     found = folder.plan()
-    judgements = judge_plan(found, folder.record)
-    write_judgement(folder.path / "judgement.json", judgements)
+    with Progress("v2g bench judge", sys.stderr) as progress:
+        count = itertools.count(1)
+        judgements = judge_run(folder, found, jobs, lambda _: progress(next(count), len(found.cases)))
     if with_report:
         for path in write_reports(folder.path):
             say(f"{path}")
@@ -300,9 +303,11 @@ def report(args: argparse.Namespace) -> int:
 
 
 def write_reports(folder: Path) -> list[Path]:
-    from controller.bench.report.make import write_csv, write_json, write_junit, write_report
+    from controller.bench.report.make import read_judged, write_csv, write_json, write_junit, write_report
 
-    return [write(folder) for write in (write_report, write_csv, write_json, write_junit)]
+    run = read_judged(folder)
+    with Progress("v2g bench report", sys.stderr) as progress:
+        return [write_report(run, progress), *(write(run) for write in (write_csv, write_json, write_junit))]
 
 
 def source_check(args: argparse.Namespace) -> int:
