@@ -5,7 +5,7 @@ Errors   ProcedureError, one line a mistake: `volt_var.yaml:31: unknown symbol V
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,12 +69,12 @@ def load_procedure(name: str, common: Common | None = None) -> Procedure:
     return procedure
 
 
-def load_all() -> tuple[Procedure, ...]:
-    """Every procedure, by name; mistakes of all files together."""
+def load_all(each: Callable[[Sequence[str]], Iterable[str]] = iter) -> tuple[Procedure, ...]:
+    """Every procedure, by name; mistakes of all files together. each: goes through the names, and may show how far."""
     loaded: list[Procedure] = []
     wrong: list[str] = []
     common = load_common()
-    for name in names():
+    for name in each(tuple(names())):
         try:
             loaded.append(load_procedure(name, common))
         except ProcedureError as error:

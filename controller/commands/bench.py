@@ -121,14 +121,16 @@ def rig_and_eut(args: argparse.Namespace) -> tuple[RigFile, Eut]:
 def chosen(args: argparse.Namespace) -> Sequence[Any]:
     from controller.bench.procedurefile import load_all, load_procedure
 
-    return [load_procedure(name) for name in args.procedures] or load_all()
+    with Progress("v2g bench: procedures", sys.stderr) as progress:
+        return [load_procedure(name) for name in progress.over(args.procedures)] or load_all(progress.over)
 
 
 def plan_of(args: argparse.Namespace, rig: RigFile, eut: Eut) -> Plan:
     """The cases that were asked for, skipped where the rig cannot do them."""
     from controller.bench.expand import make_plan
 
-    found = make_plan(chosen(args), eut, args.seed)
+    with Progress("v2g bench: plan", sys.stderr) as progress:
+        found = make_plan(progress.over(chosen(args)), eut, args.seed)
     known = [case.id for case in found.cases]
     for pattern in args.only:
         if not any(fnmatchcase(name, pattern) for name in known):
