@@ -11,11 +11,12 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from typing import TypeVar
 
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-T, R = TypeVar("T"), TypeVar("R")
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 def spread(work: Callable[[T], R], things: Sequence[T], jobs: int, told: Callable[[T], None]) -> list[R]:
-    """[work(thing), ...]. work, things and results go to other processes. told: done, in the order in which they end."""
+    """[work(thing), ...]: all three go through pickle. told: one is done, in the order in which they end."""
     if jobs <= 1 or len(things) <= 1:
         return [done(work(thing), thing, told) for thing in things]
     with ProcessPoolExecutor(jobs, initializer=deaf) as pool:

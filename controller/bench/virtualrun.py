@@ -9,7 +9,7 @@ from controller.bench.folder import RunFolder
 from controller.bench.plan import Case
 from controller.bench.runner import run_cases
 from controller.bench.spread import spread
-from controller.bench.tables import seconds_of
+from controller.bench.tables import samples_of
 from controller.bench.virtual import VirtualRig
 
 
@@ -17,7 +17,7 @@ def run_parallel(
     rig: VirtualRig, cases: Sequence[Case], folder: RunFolder, told: Callable[[Case], None], jobs: int
 ) -> None:
     """The same bytes whatever the number of jobs. told: a case has ended, in the order in which they end."""
-    longest_first = sorted(cases, key=seconds_of, reverse=True)  # so that no process is left alone with one at the end
+    longest_first = sorted(cases, key=samples_of, reverse=True)  # so that no process is left alone with one at the end
     spread(partial(run_one, rig, folder), longest_first, jobs, told)
 
 

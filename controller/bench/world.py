@@ -58,7 +58,7 @@ class World:
         self.commands: list[tuple[float, float]] = []  # of the steps from self.first on
         self.first = 0
         self.saved: bytes = b""  # the brain before self.first
-        self.asleep: tuple[tuple[float, float], float] | None = None  # command and v_pu that no longer move the inverter
+        self.asleep: tuple[tuple[float, float], float] | None = None  # what moves the inverter no more
         self.ahead = 1
 
     def change(self, **values: Any) -> None:

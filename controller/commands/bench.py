@@ -19,7 +19,7 @@ from controller.bench.folder import RunFolder
 from controller.bench.plan import Case, Eut, Plan
 from controller.bench.rig import RigFile, load_eut, load_rig
 from controller.bench.runner import fit
-from controller.bench.tables import cases_table, procedures_table, seconds_of, verdicts_text
+from controller.bench.tables import cases_table, procedures_table, samples_of, seconds_of, verdicts_text
 from controller.errors import InputError
 from controller.progress import Progress
 
@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         if name == "run":
             action.add_argument("--out", type=Path, metavar="DIR", help="new folder of the run; default: bench-TIME")
         if name in ("run", "resume", "judge"):
-            action.add_argument("--jobs", type=int, default=2, help="processes, of virtual time and the judge; default 2")
+            action.add_argument("--jobs", type=int, default=2, help="processes of virtual time and judge; default 2")
         if name in ("run", "resume"):
             action.add_argument(
                 "--yes-energise", action="store_true", help="switch a real source on without asking for the word"
@@ -200,13 +200,14 @@ def carry_on(args: argparse.Namespace, folder: RunFolder, rig: RigFile, found: P
 
 
 def run_left(args: argparse.Namespace, folder: RunFolder, rig: RigFile, found: Plan, left: Sequence[Case]) -> None:
-    total_s, done_s = round(sum(seconds_of(case) for case in left)), 0.0
+    size = samples_of if rig.time == "virtual" else seconds_of
+    total, done = round(sum(size(case) for case in left)), 0.0
     with Progress("v2g bench run", sys.stderr) as progress:
 
         def told(case: Case) -> None:
-            nonlocal done_s
-            done_s += seconds_of(case)
-            progress(round(done_s), total_s)
+            nonlocal done
+            done += size(case)
+            progress(round(done), total)
 
         runner_of(rig, found, args.jobs)(left, folder, told)
 

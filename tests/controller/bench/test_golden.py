@@ -168,7 +168,7 @@ def test_limit_active_power(limit: str) -> None:
     case = cases("limit_active_power")[f"limit_active_power-{limit}"]
     found = {step: p for step, _, _, p in rows(case, "p_w")}
     for step in case.steps:  # the limit itself: every sample from 30 s on
-        found |= {step.name: c.high for c in step.criteria if isinstance(c, Inside) and c.from_s == 30}
+        found.update((step.name, c.high) for c in step.criteria if isinstance(c, Inside) and c.from_s == 30)
     assert {step: found[step] for step in LIMIT[limit]} == LIMIT[limit]
 
 
