@@ -13,8 +13,8 @@ WORDS = [
     # unit   procedure              case                  step         words
     (EUT,   "volt_var",             "char_1-discharge-100", "h",       "V3 + a_V: 1.035 pu (248.40 V)"),
     (EUT,   "voltage_trip",         "OV2-min-min-all",    "inside-1",  "2 MRA inside the setting: 1.18 pu (283.20 V)"),
-    (THREE, "voltage_trip",         "OV2-min-min-L1",     "beyond-1",  "2 MRA beyond the setting: L1 1.22 pu "
-                                                                       "(292.80 V); L2 1 pu (240.00 V); L3 1 pu (240.00 V)"),
+    (THREE, "voltage_trip",         "OV2-min-min-L1",     "beyond-1",
+     "2 MRA beyond the setting: L1 1.22 pu (292.80 V); L2 1 pu (240.00 V); L3 1 pu (240.00 V)"),
     (EUT,   "frequency_trip",       "OF2-min-min",        "edge-1",    "2 MRA inside the setting: 61.78 Hz"),
     (EUT,   "limit_active_power",   "66",                 "c",         "L: limit 0.66 pu"),
     (EUT,   "limit_active_power",   "66",                 "b",         "no limit"),
