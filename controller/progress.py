@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator, Sequence
 from types import TracebackType
-from typing import TextIO
+from typing import TextIO, TypeVar
+
+T = TypeVar("T")
 
 
 class Progress:
@@ -25,6 +28,12 @@ class Progress:
         left_s = (now - self.started) * (total - done) / max(done, 1)
         self.stream.write(f"\r{self.name}: {100 * done // total:3d} %, {left_s:.0f} s left \x1b[K")
         self.stream.flush()
+
+    def over(self, things: Sequence[T]) -> Iterator[T]:
+        """Each of them, shown once it has been dealt with."""
+        for n, thing in enumerate(things, 1):
+            yield thing
+            self(n, len(things))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

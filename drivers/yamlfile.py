@@ -97,8 +97,9 @@ def parse_yaml(text: str, problems: Problems) -> Section:
     """YAML text -> its tree. Broken YAML gives one problem and an empty Section."""
     root, before = None, len(problems)
     try:
-        if is_plain(text, problems):
-            root = yaml.compose(text, Loader=yaml.SafeLoader)
+        root = yaml.compose(text, Loader=PlainLoader)
+    except NotPlainError as error:
+        problems.add(*error.args)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         problems.add(getattr(mark, "line", 0) + 1, f"is not YAML: {error.problem or error.context}")
@@ -111,19 +112,24 @@ def parse_yaml(text: str, problems: Problems) -> Section:
     return Section({}, 1)
 
 
-def is_plain(text: str, problems: Problems) -> bool:
-    """Not too deep (PyYAML takes seconds over 5000 brackets), and no anchors."""
+class NotPlainError(Exception):
+    """YAML that is not read on purpose: (line, why)."""
+
+
+class PlainLoader(yaml.SafeLoader):
+    """Not too deep (PyYAML takes seconds over 5000 brackets), and no anchors: told as soon as they come."""
+
     depth = 0
-    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+
+    def get_event(self) -> yaml.Event:
+        event: yaml.Event = super().get_event()  # type: ignore[no-untyped-call]  # PyYAML's stubs leave it so
         line = getattr(event.start_mark, "line", 0) + 1
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > MAX_DEPTH:
-            problems.add(line, f"groups inside groups, {depth} deep")
-            return False
+        self.depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if self.depth > MAX_DEPTH:
+            raise NotPlainError(line, f"groups inside groups, {self.depth} deep")
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            problems.add(line, "anchors (&) and aliases (*) are not used: write it out")
-            return False
-    return True
+            raise NotPlainError(line, "anchors (&) and aliases (*) are not used: write it out")
+        return event
 
 
 def section(node: yaml.MappingNode, line: int, problems: Problems) -> Section:

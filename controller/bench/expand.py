@@ -13,8 +13,10 @@ from typing import TypeVar
 
 from controller.bench.criteria import criteria_of, sample_s
 from controller.bench.expression import Expression, ExpressionError
+from controller.bench.nameplate import eut_symbols, not_for
 from controller.bench.plan import Case, Curve, Eut, Plan, Step, Value
 from controller.bench.procedure import ByCategory, Procedure, Setting, StepText, Trace
+from controller.bench.stepwords import words_of
 from controller.bench.tracesteps import trace_points
 from controller.errors import InputError
 from drivers.gridsource.point import GridPoint
@@ -45,40 +47,11 @@ def expand(procedure: Procedure, eut: Eut) -> tuple[Case, ...]:
         raise ExpandError(f"{procedure.name}: {error}") from None
 
 
-def not_for(procedure: Procedure, eut: Eut) -> str:
-    """Why a unit need not be tested by this procedure; nothing when it must."""
-    is_now: dict[str, object] = {
-        "storage": eut.p_charge_rated_w > 0.0,
-        "phases": eut.phases,
-        "f_nom_hz": eut.f_nom_hz,
-        "normal": eut.normal_category,
-        "abnormal": eut.abnormal_category,
-    }
-    for key, wanted in procedure.units.items():
-        allowed = wanted if isinstance(wanted, tuple) else (wanted,)
-        if is_now[key] not in allowed:
-            return f"for units with {key} = {' or '.join(map(str, allowed))}; this one has {is_now[key]}"
-    return ""
-
-
 def combinations(procedure: Procedure) -> Iterator[dict[str, str]]:
     """{axis: row} of each case, the last axis changing fastest."""
     names = [axis.name for axis in procedure.axes]
     for rows in itertools.product(*(axis.rows for axis in procedure.axes)):
         yield dict(zip(names, rows, strict=True))
-
-
-def eut_symbols(eut: Eut) -> Symbols:
-    """What every procedure may count with; V_L and V_H are pu, P_charge and P_charge_min magnitudes."""
-    return {
-        "V_N": eut.v_nom_v, "V_L": eut.v_low_pu, "V_H": eut.v_high_pu,
-        "f_N": eut.f_nom_hz, "f_L": eut.f_low_hz, "f_H": eut.f_high_hz,
-        "P_rated": eut.p_rated_w, "P_charge": eut.p_charge_rated_w,
-        "P_min": eut.p_min_w, "P_charge_min": eut.p_charge_min_w,
-        "S": eut.s_rated_va, "Q_inj": eut.q_inject_var, "Q_abs": eut.q_absorb_var,
-        "dP_small": eut.dp_small_pu, "dP_large": eut.dp_large_pu_min,
-        "storage": float(eut.p_charge_rated_w > 0.0), "phases": float(eut.phases),
-    }  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -195,7 +168,7 @@ class Expansion:
         if skipped:
             return self.skipped_step(text, name, skipped)
         before = self.source.f_hz
-        what = text.what or self.move_what(text)
+        what = words_of(text, self.number, self.eut)
         point = self.move(text, name)
         hold = text.hold or self.procedure.hold
         if hold is None:
@@ -222,7 +195,7 @@ class Expansion:
 
     def skipped_step(self, text: StepText, name: str, reason: str) -> Step:
         """Listed, not run: the source stays where it is."""
-        return Step(name, text.what or self.move_what(text), self.point(), 0.0, 0.0, skipped=reason)
+        return Step(name, words_of(text, self.number, self.eut), self.point(), 0.0, 0.0, skipped=reason)
 
     def move(self, text: StepText, name: str) -> GridPoint:
         """Go where the step says; what it does not say stays."""
@@ -250,13 +223,3 @@ class Expansion:
             edge = self.procedure.clip_v[0 if v_pu < low else 1].text
             self.notes.append(f"step {name}: {text.v[0].text} = {v_pu:g} pu is clipped to {edge} = {inside:g} pu")
         return inside
-
-    def move_what(self, text: StepText) -> str:
-        """`V3 + a_V = 1.035 pu; f_H = 61.2 Hz`: from the file's own words."""
-        told = [(one, "pu") for one in text.v]
-        told += [(one, unit) for one, unit in ((text.f, "Hz"), (text.p, "W"), (text.limit, "pu limit")) if one]
-        words = [f"{e.text} = {self.number(e):.6g} {unit}" if e.names else f"{e.text} {unit}" for e, unit in told]
-        words += [f"{self.number(text.v[0]) * self.eut.v_nom_v:.2f} V"] if len(text.v) == 1 else []
-        words += ["no limit"] if text.no_limit else []
-        words += [] if text.permit is None else [f"permit service {'on' if text.permit else 'off'}"]
-        return "; ".join([*words, *text.faults]) or "hold"

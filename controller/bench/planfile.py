@@ -12,6 +12,7 @@ import math
 import types
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, fields, is_dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -89,9 +90,15 @@ def decode(kind: Any, value: Any, where: str) -> Any:
     return decode_value(kind, value, where)
 
 
+@cache
+def hints_of(kind: Any) -> dict[str, Any]:
+    """Types of a dataclass's fields: a plan has thousands of each."""
+    return get_type_hints(kind)
+
+
 def decode_group(kind: Any, value: Any, where: str) -> Any:
     """One dataclass: unknown keys and missing ones are refused."""
-    hints, entries = get_type_hints(kind), group(value, where)
+    hints, entries = hints_of(kind), group(value, where)
     for key in entries:
         if key not in hints:
             raise PlanError(f"{where}: unknown key '{key}'; known: {', '.join(hints)}")

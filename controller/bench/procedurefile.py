@@ -5,40 +5,31 @@ Errors   ProcedureError, one line a mistake: `volt_var.yaml:31: unknown symbol V
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from controller.bench.criteriafile import CriteriaReader
 from controller.bench.procedure import (
-    ABNORMAL,
-    NORMAL,
-    Axis,
-    ByCategory,
     Common,
-    CurveText,
     Procedure,
     ProcedureError,
-    Rule,
-    Setting,
     StepText,
     Trace,
 )
 from controller.bench.procedurekeys import (
     COMMON_KEYS,
-    CURVE_KEYS,
     EUT_SYMBOLS,
     FOR_KEYS,
     NAMED_STEP_KEYS,
-    RULE_KEYS,
     STEP_KEYS,
     TOP_KEYS,
     TRACE_KEYS,
 )
+from controller.bench.tablesfile import TableReader
 from controller.site import USER_FILES, available
 from drivers.sim.faultscript import ScriptError
 from drivers.sim.faultscript import parse as parse_faults
-from drivers.yamlfile import Items, Leaf, Problems, Section, read_yaml
+from drivers.yamlfile import Leaf, Problems, Section, read_yaml
 from drivers.yamlkeys import read_values
 
 FOLDER = "procedures"
@@ -69,12 +60,12 @@ def load_procedure(name: str, common: Common | None = None) -> Procedure:
     return procedure
 
 
-def load_all() -> tuple[Procedure, ...]:
-    """Every procedure, by name; mistakes of all files together."""
+def load_all(each: Callable[[Sequence[str]], Iterable[str]] = iter) -> tuple[Procedure, ...]:
+    """Every procedure, by name; mistakes of all files together. each: goes through the names, and may show how far."""
     loaded: list[Procedure] = []
     wrong: list[str] = []
     common = load_common()
-    for name in names():
+    for name in each(tuple(names())):
         try:
             loaded.append(load_procedure(name, common))
         except ProcedureError as error:
@@ -103,7 +94,7 @@ def section(values: Mapping[str, tuple[Any, int]], name: str) -> Section:
     return value if isinstance(value, Section) else Section({}, line)
 
 
-class Reader(CriteriaReader):
+class Reader(TableReader):
     """One reading of one file; mistakes go to problems. scope grows as symbols are declared, in the file's order."""
 
     def __init__(self, problems: Problems, common: Common) -> None:
@@ -163,93 +154,6 @@ class Reader(CriteriaReader):
         for line, name in self.befores:
             if name not in known:
                 self.problems.add(line, f"before = {name} is no step; known: {', '.join(known)}")
-
-    def axis(self, name: str, entry: Any) -> Axis:
-        """{columns: [V1, volt_var.v1_pu], row: [values], other: {A: [values], B: [values]}}."""
-        rows: dict[str, dict[str, dict[str, Setting]]] = {}
-        columns: list[str] = []
-        if isinstance(entry, Section) and isinstance(entry.entries.get("columns"), Items):
-            heads = entry.entries["columns"]
-            assert isinstance(heads, Items)
-            columns = [self.column(head) for head in heads.items]
-            for row, cells in entry.entries.items():
-                if row != "columns":
-                    kinds = cells.entries if self.by_category(cells) else {"": cells}  # type: ignore[union-attr]  # by_category: it is a Section
-                    rows[row] = {kind: self.row(columns, one) for kind, one in kinds.items()}
-        if not rows:
-            self.problems.add(entry.line, f"{name} needs `columns: [...]` and at least one row below it")
-        self.scope |= {column for column in columns if "." not in column}
-        return Axis(name, rows)
-
-    def column(self, head: Any) -> str:
-        """A symbol's or a setting's name."""
-        name = head.text if isinstance(head, Leaf) else "?"
-        if "." in name:
-            self.setting_meta(name, head.line)
-        elif not name.isidentifier():
-            self.problems.add(head.line, f"column {name} is neither a symbol nor a setting (group.key)")
-        return name
-
-    def row(self, columns: list[str], cells: Any) -> dict[str, Setting]:
-        """One value for each column; cells may use symbols of the axes above."""
-        items = cells.items if isinstance(cells, Items) else (cells,)
-        if len(items) != len(columns):
-            self.problems.add(cells.line, f"{len(items)} values for {len(columns)} columns: {', '.join(columns)}")
-            return {}
-        read = (self.setting(c, i) if "." in c else self.optional(i, c) for c, i in zip(columns, items, strict=True))
-        return {column: value for column, value in zip(columns, read, strict=True) if value is not None}
-
-    def symbols(self, group: Section) -> dict[str, ByCategory]:
-        """In order: each may use those above it."""
-        found: dict[str, ByCategory] = {}
-        for name, entry in group.entries.items():
-            if not name.isidentifier():
-                self.problems.add(entry.line, f"symbol {name} is not a name of letters, digits and _")
-            if name in self.scope:
-                self.problems.add(entry.line, f"symbol {name} is there already")
-            kinds = entry.entries if self.by_category(entry) else {"": entry}  # type: ignore[union-attr]  # by_category: it is a Section
-            read = {kind: self.optional(one, name) for kind, one in kinds.items()}
-            found[name] = {kind: value for kind, value in read.items() if value is not None}
-            self.scope.add(name)
-        return found
-
-    def by_category(self, entry: Any) -> bool:
-        """Whether it holds a value for each category."""
-        if not isinstance(entry, Section):
-            return False
-        keys = set(entry.entries)
-        if not any(keys and keys <= set(family) for family in (NORMAL, ABNORMAL)):
-            self.problems.add(entry.line, "a group here has the keys A, B or I, II, III")
-        return True
-
-    def curve_texts(self, group: Section) -> dict[str, CurveText]:
-        found: dict[str, CurveText] = {}
-        for name, entry in group.entries.items():
-            if not isinstance(entry, Section):
-                self.problems.add(entry.line, f"curve {name} needs x and points")
-                continue
-            values = read_values(CURVE_KEYS, entry, self.problems, name)
-            points = values.get("points", (None, 0))[0]
-            pairs = [self.expressions(one, "a point", 2) for one in points.items] if isinstance(points, Items) else []
-            if not pairs:
-                self.problems.add(entry.line, f"curve {name}: points is a list of [x, y]")
-            elif "x" in values:
-                found[name] = CurveText(values["x"][0], tuple((p[0], p[1]) for p in pairs if len(p) == 2))
-        return found
-
-    def conditions(self, entry: Any) -> tuple[Any, ...]:
-        """One condition, or a list of them."""
-        items = entry.items if isinstance(entry, Items) else () if entry is None else (entry,)
-        return tuple(c for c in (self.optional(i, "leave_out", condition=True) for i in items) if c)
-
-    def rules(self, entry: Any) -> tuple[Rule, ...]:
-        found = []
-        for group in self.groups(entry, "skip"):
-            values = read_values(RULE_KEYS, group, self.problems, "skip")
-            when = self.optional(values.get("when", (None, 0))[0], "when", condition=True)
-            if when and "why" in values:
-                found.append(Rule(when, values["why"][0]))
-        return tuple(found)
 
     def trace(self, group: Section) -> Trace | None:
         values = read_values(TRACE_KEYS, group, self.problems, "trace")

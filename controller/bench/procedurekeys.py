@@ -12,10 +12,11 @@ from drivers.yamlkeys import Meta, anything, choice, flag, integer, nested, seve
 
 SCHEMA = 1
 NEEDS = ("faults", "wires", "processes", "three_phase", "angle", "permit")
-# of every unit, from its nameplate (expand.eut_symbols)
+# of every unit, from its nameplate and the standard's accuracies (nameplate.eut_symbols)
 EUT_SYMBOLS = (
     *("V_N", "V_L", "V_H", "f_N", "f_L", "f_H", "P_rated", "P_charge", "P_min", "P_charge_min", "S", "Q_inj", "Q_abs"),
     *("dP_small", "dP_large", "storage", "phases"),
+    *("MRA_V", "MRA_f", "MRA_P", "MRA_Q", "a_V", "a_f", "a_P"),
 )
 WORDS = r"\S.*"
 

@@ -25,6 +25,12 @@ def seconds_of(case: Case) -> float:
     return total_s
 
 
+def samples_of(case: Case) -> float:
+    """What a case costs in virtual time, where waiting costs nothing."""
+    run = [step for step in (case.start, *case.steps) if not step.skipped]
+    return 0.0 if case.skipped else sum(step.hold_s / step.sample_s for step in run)
+
+
 def duration_text(seconds: float) -> str:
     whole = round(seconds)
     return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"

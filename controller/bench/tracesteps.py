@@ -21,7 +21,7 @@ def trace_points(scenario: str, every_s: float, hold_s: float, f_nom_hz: float, 
         yield replace(
             blank,
             name=f"t{n * every_s:05.0f}",
-            what=f"{trace.name} at {n * every_s:g} s: {f_hz:.3f} Hz",
+            what=f"{trace.name} at {n * every_s:g} s",
             f=parse(f"{f_hz}", blank.place),
             ramp_f=parse(f"{slope:.6f}", blank.place) if slope else None,
             hold=parse(f"{hold_s if slope else every_s}", blank.place),

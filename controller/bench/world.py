@@ -13,7 +13,7 @@ Battery  never full or empty: the power that is demanded is available.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import hypot, inf
 from typing import Any
@@ -58,6 +58,7 @@ class World:
         self.commands: list[tuple[float, float]] = []  # of the steps from self.first on
         self.first = 0
         self.saved: bytes = b""  # the brain before self.first
+        self.asleep: tuple[tuple[float, float], float] | None = None  # what moves the inverter no more
         self.ahead = 1
 
     def change(self, **values: Any) -> None:
@@ -123,15 +124,24 @@ class World:
         if t_ns <= self.now_ns:
             return
         target = -((START_NS - t_ns) // self.period_ns)  # steps 0 ... target - 1 lie before t_ns
-        v_pu = self.mean_v() / self.v_low_v
-        step = self.inverter.step
         while self.steps < target:
             if self.steps - self.first >= len(self.commands):
                 self.refill(target - self.steps)
-            for p_w, q_var in self.commands[self.steps - self.first : target - self.first]:
-                step(self.period_s, p_w, q_var, v_pu=v_pu)
-                self.steps += 1
+            lived = self.commands[self.steps - self.first : target - self.first]
+            self.obey(lived, self.mean_v() / self.v_low_v)
+            self.steps += len(lived)
         self.now_ns = t_ns
+
+    def obey(self, commands: Sequence[tuple[float, float]], v_pu: float) -> None:
+        """The inverter, a step for each command. One that nothing has moved is not moved by the same again."""
+        unit, asleep = self.inverter, self.asleep
+        for command in commands:
+            if asleep != (command, v_pu):
+                before = unit.p_w, unit.q_var
+                unit.step(self.period_s, *command, v_pu=v_pu)
+                still = before == (unit.p_w, unit.q_var) and not unit.waiting and not unit.dwell_s  # dwell counts time
+                asleep = (command, v_pu) if still else None
+        self.asleep = asleep
 
     def refill(self, wanted: int) -> None:
         self.first = self.steps

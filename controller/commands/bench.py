@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import signal
 import sys
@@ -18,7 +19,7 @@ from controller.bench.folder import RunFolder
 from controller.bench.plan import Case, Eut, Plan
 from controller.bench.rig import RigFile, load_eut, load_rig
 from controller.bench.runner import fit
-from controller.bench.tables import cases_table, procedures_table, seconds_of, verdicts_text
+from controller.bench.tables import cases_table, procedures_table, samples_of, seconds_of, verdicts_text
 from controller.errors import InputError
 from controller.progress import Progress
 
@@ -50,8 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             action.add_argument("folder", type=Path, help="folder of a run")
         if name == "run":
             action.add_argument("--out", type=Path, metavar="DIR", help="new folder of the run; default: bench-TIME")
+        if name in ("run", "resume", "judge"):
+            action.add_argument("--jobs", type=int, default=2, help="processes of virtual time and judge; default 2")
         if name in ("run", "resume"):
-            action.add_argument("--jobs", type=int, default=2, help="processes in virtual time; default 2")
             action.add_argument(
                 "--yes-energise", action="store_true", help="switch a real source on without asking for the word"
             )
@@ -82,7 +84,8 @@ def run(args: argparse.Namespace) -> int:
 
 def list_(args: argparse.Namespace) -> int:
     """Every procedure, for this unit."""
-    from controller.bench.expand import expand, not_for
+    from controller.bench.expand import expand
+    from controller.bench.nameplate import not_for
 
     eut = rig_and_eut(args)[1]
     rows = [(p, expand(p, eut), not_for(p, eut)) for p in chosen(args)]
@@ -118,14 +121,16 @@ def rig_and_eut(args: argparse.Namespace) -> tuple[RigFile, Eut]:
 def chosen(args: argparse.Namespace) -> Sequence[Any]:
     from controller.bench.procedurefile import load_all, load_procedure
 
-    return [load_procedure(name) for name in args.procedures] or load_all()
+    with Progress("v2g bench: procedures", sys.stderr) as progress:
+        return [load_procedure(name) for name in progress.over(args.procedures)] or load_all(progress.over)
 
 
 def plan_of(args: argparse.Namespace, rig: RigFile, eut: Eut) -> Plan:
     """The cases that were asked for, skipped where the rig cannot do them."""
     from controller.bench.expand import make_plan
 
-    found = make_plan(chosen(args), eut, args.seed)
+    with Progress("v2g bench: plan", sys.stderr) as progress:
+        found = make_plan(progress.over(chosen(args)), eut, args.seed)
     known = [case.id for case in found.cases]
     for pattern in args.only:
         if not any(fnmatchcase(name, pattern) for name in known):
@@ -191,17 +196,18 @@ def carry_on(args: argparse.Namespace, folder: RunFolder, rig: RigFile, found: P
     left = [case for case in found.cases if not case.skipped and not folder.done(case.id)]
     with stoppable():
         run_left(args, folder, rig, found, left)
-    return judged(folder, args.json)
+    return judged(folder, args.json, args.jobs)
 
 
 def run_left(args: argparse.Namespace, folder: RunFolder, rig: RigFile, found: Plan, left: Sequence[Case]) -> None:
-    total_s, done_s = round(sum(seconds_of(case) for case in left)), 0.0
+    size = samples_of if rig.time == "virtual" else seconds_of
+    total, done = round(sum(size(case) for case in left)), 0.0
     with Progress("v2g bench run", sys.stderr) as progress:
 
         def told(case: Case) -> None:
-            nonlocal done_s
-            done_s += seconds_of(case)
-            progress(round(done_s), total_s)
+            nonlocal done
+            done += size(case)
+            progress(round(done), total)
 
         runner_of(rig, found, args.jobs)(left, folder, told)
 
@@ -272,17 +278,18 @@ def say(text: str) -> None:
 
 def judge(args: argparse.Namespace) -> int:
     """The verdict of a run, anew from its record."""
-    return judged(RunFolder(args.folder), args.json, with_report=False)
+    return judged(RunFolder(args.folder), args.json, args.jobs, with_report=False)
 
 
-def judged(folder: RunFolder, as_json: bool, with_report: bool = True) -> int:
-    from controller.bench.judge import judge_plan
+def judged(folder: RunFolder, as_json: bool, jobs: int, with_report: bool = True) -> int:
     from controller.bench.judgement import Verdict, worst
-    from controller.bench.judgementfile import as_text, write_judgement
+    from controller.bench.judgementfile import as_text
+    from controller.bench.judgerun import judge_run
 
     found = folder.plan()
-    judgements = judge_plan(found, folder.record)
-    write_judgement(folder.path / "judgement.json", judgements)
+    with Progress("v2g bench judge", sys.stderr) as progress:
+        count = itertools.count(1)
+        judgements = judge_run(folder, found, jobs, lambda _: progress(next(count), len(found.cases)))
     if with_report:
         for path in write_reports(folder.path):
             say(f"{path}")
@@ -299,9 +306,11 @@ def report(args: argparse.Namespace) -> int:
 
 
 def write_reports(folder: Path) -> list[Path]:
-    from controller.bench.report.make import write_csv, write_json, write_junit, write_report
+    from controller.bench.report.make import read_judged, write_csv, write_json, write_junit, write_report
 
-    return [write(folder) for write in (write_report, write_csv, write_json, write_junit)]
+    run = read_judged(folder)
+    with Progress("v2g bench report", sys.stderr) as progress:
+        return [write_report(run, progress), *(write(run) for write in (write_csv, write_json, write_junit))]
 
 
 def source_check(args: argparse.Namespace) -> int:

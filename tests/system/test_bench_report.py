@@ -16,7 +16,7 @@ from controller.bench.judge import judge_plan
 from controller.bench.judgement import Verdict
 from controller.bench.judgementfile import write_judgement
 from controller.bench.procedurefile import load_procedure
-from controller.bench.report.make import write_report
+from controller.bench.report.make import read_judged, write_report
 from controller.bench.report.page import page
 from controller.bench.runner import run_cases
 from controller.bench.virtual import VirtualRig
@@ -48,7 +48,7 @@ def virtual(tmp_path_factory: pytest.TempPathFactory) -> Path:
     found = judge_plan(plan, folder.record)
     assert [j.verdict for j in found] == [verdict for _, _, verdict in RIGS]
     write_judgement(folder.path / "judgement.json", found)
-    return write_report(folder.path)
+    return write_report(read_judged(folder.path))
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)

@@ -5,13 +5,17 @@ The judgement is read, not made: what the report says is what judgement.json say
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from controller.bench.folder import RunFolder, read_events
 from controller.bench.judgement import CaseJudgement
 from controller.bench.judgementfile import read_judgement
+from controller.bench.plan import Plan
+from controller.bench.record import CaseRecord
 from controller.bench.report.junit import as_junit
 from controller.bench.report.page import page
 from controller.bench.report.results import as_csv, as_json
@@ -19,31 +23,55 @@ from controller.build import about
 from controller.wholefile import write_whole
 
 
-def write_report(folder: Path) -> Path:
-    """report.html; its path. InputError: no run, or none that was judged."""
-    run, judgements = _read(folder)
-    html = page(run.plan(), run.rig(), run.record, judgements, made_of(folder))
-    return _put(folder / "report.html", html)
+def silent(_done: int, _total: int) -> None:
+    """Nobody wants to know."""
 
 
-def write_csv(folder: Path) -> Path:
+class Judged(NamedTuple):
+    """A run that was judged, read once for all that is made of it."""
+
+    run: RunFolder
+    plan: Plan
+    judgements: tuple[CaseJudgement, ...]
+
+    @property
+    def folder(self) -> Path:
+        return self.run.path
+
+
+def read_judged(folder: Path) -> Judged:
+    """InputError: no run, or none that was judged."""
+    run = RunFolder(folder)
+    judgements = read_judgement(folder / "judgement.json")
+    return Judged(run, run.plan(), judgements)
+
+
+def write_report(of: Judged, told: Callable[[int, int], None] = silent) -> Path:
+    """report.html; its path. told: (cases drawn, of how many)."""
+    count = itertools.count()
+
+    def record(case_id: str) -> CaseRecord | None:
+        told(next(count), len(of.plan.cases))
+        return of.run.record(case_id)
+
+    return _put(of.folder / "report.html", page(of.plan, of.run.rig(), record, of.judgements, made_of(of.folder)))
+
+
+def write_csv(of: Judged) -> Path:
     """results.csv; its path."""
-    run, judgements = _read(folder)
-    return _put(folder / "results.csv", as_csv(run.plan(), judgements))
+    return _put(of.folder / "results.csv", as_csv(of.plan, of.judgements))
 
 
-def write_json(folder: Path) -> Path:
+def write_json(of: Judged) -> Path:
     """results.json; its path."""
-    run, judgements = _read(folder)
-    facts: dict[str, Any] = {"rig": run.rig(), "made": made_of(folder)}
-    return _put(folder / "results.json", as_json(run.plan(), judgements, facts))
+    facts: dict[str, Any] = {"rig": of.run.rig(), "made": made_of(of.folder)}
+    return _put(of.folder / "results.json", as_json(of.plan, of.judgements, facts))
 
 
-def write_junit(folder: Path) -> Path:
+def write_junit(of: Judged) -> Path:
     """junit.xml; its path."""
-    run, judgements = _read(folder)
-    plan = run.plan()
-    return _put(folder / "junit.xml", as_junit(plan, judgements, {c.id: lasted_s(run, c.id) for c in plan.cases}))
+    lasted = {case.id: lasted_s(of.run, case.id) for case in of.plan.cases}
+    return _put(of.folder / "junit.xml", as_junit(of.plan, of.judgements, lasted))
 
 
 def made_of(folder: Path) -> dict[str, str]:
@@ -58,10 +86,6 @@ def lasted_s(run: RunFolder, case_id: str) -> float:
     path = run.case(case_id) / "events.jsonl"
     times_ns = [e.t_ns for e in read_events(path)] if path.is_file() else []
     return (times_ns[-1] - times_ns[0]) / 1e9 if times_ns else 0.0
-
-
-def _read(folder: Path) -> tuple[RunFolder, tuple[CaseJudgement, ...]]:
-    return RunFolder(folder), read_judgement(folder / "judgement.json")
 
 
 def _put(path: Path, text: str) -> Path:

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller.bench.criteria import sample_s
-from controller.bench.expand import ExpandError, expand, make_plan, not_for
+from controller.bench.expand import ExpandError, expand, make_plan
+from controller.bench.nameplate import not_for
 from controller.bench.plan import Case, Crosses, Inside, Response, Smooth, Steady, Step
 from controller.bench.planfile import plan_text
 from controller.bench.procedurefile import load_all, load_procedure

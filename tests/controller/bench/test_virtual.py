@@ -19,8 +19,9 @@ from controller.bench.ports import RigError
 from controller.bench.record import CaseRecord
 from controller.bench.runner import run_cases
 from controller.bench.virtual import VirtualRig, period_of
-from controller.bench.world import Flaws
+from controller.bench.world import Flaws, World
 from cython_core.step import Core
+from drivers.sim.plant import Inverter
 from tests.controller.bench.golden import EUT
 from tests.controller.bench.plans import OFF, VOLT_VAR_V, at, case, plan, step, volt_var
 from tests.cython_core.reference import Reference
@@ -212,3 +213,23 @@ def test_settings_are_read_back_from_what_is_in_force() -> None:
         assert rig.unit.write({"volt_var.v4_pu": 1.07}) == {"volt_var.v4_pu": 1.07}
         with pytest.raises(RigError, match=r"k_of = 0.5 is outside"):
             rig.unit.write({"freq_droop.k_of": 0.5})
+
+
+# --- an inverter that nothing moves is not stepped ---
+
+
+@pytest.mark.parametrize("dead_s", [0.0, 0.25])
+def test_sleep_leaves_no_trace(dead_s: float) -> None:
+    """Commands that stand, change, and come back while one is on its way: the same bits as with every step."""
+    commands = [(5000.0, 0.0)] * 60 + [(5000.0, 100.0)] + [(5000.0, 0.0)] * 40 + [(0.0, 0.0)] * 60 + [(-1.0, 5.0)] * 40
+    always, world = (
+        Inverter(dead_s=dead_s),
+        World(StepBrain("", 1, 0.1, Reference), Inverter(dead_s=dead_s), 0.1, 211.2, Flaws()),
+    )
+    stepped = []
+    for v_pu, (p_w, q_var) in zip([1.0] * 100 + [0.5] * 101, commands, strict=True):
+        always.step(0.1, p_w, q_var, v_pu=v_pu)
+        world.obey([(p_w, q_var)], v_pu)
+        stepped.append(world.asleep is None)
+        assert (world.inverter.p_w, world.inverter.q_var) == (always.p_w, always.q_var)
+    assert not all(stepped)  # it did sleep
