@@ -17,8 +17,8 @@ from controller.bench.plan import Eut, Value
 from controller.bench.ports import NAN, RigError
 from controller.bench.unitsettings import grouped
 from controller.build import build_id
-from controller.commands.reload import hand_over, in_force, ring_of
 from controller.errors import InputError
+from controller.handover import hand_over, in_force, ring_of
 from controller.processes import Family, ProcessError
 from controller.services.wishes import Wishes
 from controller.site import Site, load_site

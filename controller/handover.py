@@ -1,0 +1,94 @@
+"""Settings to a controller that runs, in force between two of its steps; and which ones are in force there.
+
+Written  the files that controller.nextsettings reads in the core process.
+Errors   InputError: no controller of this site and this program runs. DriverError: it did not take them over.
+"""
+
+from __future__ import annotations
+
+import json
+import marshal
+import os
+import time
+from typing import Any
+
+from controller.departure import departures
+from controller.errors import InputError
+from controller.handed import stamp
+from controller.nextsettings import ALL, NAME, named
+from controller.site import Site
+from controller.wholefile import write_whole
+from cython_core.compiled import compiled
+from cython_core.realtime.ring import RingReader
+from cython_core.settings import Settings, digest, to_mapping
+from drivers.base import DriverError
+
+TAKEN_S = 5.0
+KEPT = 50  # files of settings: who reads the ring is seldom more than a minute behind
+
+
+def ring_of(site: Site) -> RingReader:
+    """The ring of the site's controller. InputError: there is none, or not of this program."""
+    path = site.runtime_dir / "ring"
+    try:
+        return RingReader(path)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no controller of {site.name} is running; start it: v2g run {site.path}") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: {error}; restart the controller") from None
+
+
+def in_force(site: Site, reader: RingReader) -> Settings:
+    """The settings of the newest step."""
+    record = reader.newest()
+    found = reader.info["settings_digest"] if record is None else newest(record)["settings_digest"]
+    if found == reader.info["settings_digest"]:
+        return Settings.from_mapping(reader.info["settings"])
+    text = (site.runtime_dir / named(int(found))).read_text(encoding="utf-8")
+    return Settings.from_mapping(json.loads(text)["settings"])
+
+
+def newest(record: bytes) -> Any:
+    """One raw step record as a row."""
+    from cython_core.bulk import from_bytes
+
+    return from_bytes(record)[0]
+
+
+def hand_over(site: Site, reader: RingReader) -> int:
+    """Put the files there and wait. -> the first step under them. DriverError: nobody took them over."""
+    period_ns = site.period_ms * 1_000_000
+    wanted, path = digest(site.settings, period_ns), site.runtime_dir / NAME
+    write_whole(site.runtime_dir / named(wanted), json.dumps({"v": 1, "settings": to_mapping(site.settings)}))
+    times = departures(site.departure.ready_by, site.departure.timezone, time.time()) if site.departure else []
+    known = sorted(site.runtime_dir.glob(ALL), key=lambda file: file.stat().st_mtime)
+    for old in known[:-KEPT]:
+        old.unlink(missing_ok=True)
+    temporary = path.with_name(f"{NAME}.{os.getpid()}")
+    temporary.write_bytes(marshal.dumps((stamp(), compiled(site.settings, site.period_ms * 1e-3), times)))
+    temporary.replace(path)
+    deadline = time.monotonic() + TAKEN_S
+    while time.monotonic() < deadline:
+        record = reader.newest()
+        if record is not None and newest(record)["settings_digest"] == wanted:
+            return first_step(reader, wanted)
+        time.sleep(0.02)
+    path.unlink(missing_ok=True)
+    raise DriverError(
+        f"{path}: not taken over within {TAKEN_S:g} s: look at the controller's log for V2G-RELOAD-REFUSED"
+    )
+
+
+def first_step(reader: RingReader, wanted: int) -> int:
+    """Where these settings begin, as far back as the ring goes."""
+    from cython_core.bulk import from_bytes
+
+    first = -1
+    while raw := reader.read(4096)[0]:
+        rows = from_bytes(raw)
+        here = rows["n"][rows["settings_digest"] == wanted]
+        if first < 0 and len(here):
+            first = int(here[0])
+        elif not len(here):
+            first = -1
+    return first
