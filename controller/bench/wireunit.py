@@ -31,9 +31,9 @@ LIFE_S = 10.0  # of a wish: a dead bench is forgotten soon
 
 
 class ControllerUnit:
-    """start() and stop() around everything else; keep() at least every few seconds."""
+    """start() and stop() around everything else; keep() at least every few seconds. settings: the rig's own."""
 
-    def __init__(self, site: Path, eut: Eut, logs: Path) -> None:
+    def __init__(self, site: Path, eut: Eut, logs: Path, settings: Mapping[str, Value]) -> None:
         self.site = load_site(site)
         self.family = Family(logs)
         self.rating = self.site.settings.rating
@@ -42,7 +42,7 @@ class ControllerUnit:
                 f"{self.site.where('settings.rating', 'rating')}: p_rated_w = {self.rating.p_rated_w:g} and s_rated_va "
                 f"= {self.rating.s_rated_va:g} are not the rig's eut: {eut.p_rated_w:g} W and {eut.s_rated_va:g} VA"
             )
-        self.given: dict[str, Value] = {}
+        self.given = dict(settings)
         self.demand_w: float | None = None
         self.wished_s = 0.0
 

@@ -24,6 +24,7 @@ from controller.progress import Progress
 
 EXIT_OK, EXIT_FAIL, EXIT_USER, EXIT_DEVICE = 0, 1, 2, 3
 WORD = "energise"
+BESIDE = "the unit will give and take power up to its rating"
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -52,6 +53,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             action.add_argument("--out", type=Path, metavar="DIR", help="new folder of the run; default: bench-TIME")
         if name in ("run", "resume"):
             action.add_argument("--jobs", type=int, default=2, help="processes in virtual time; default 2")
+        if name == "source-check":
+            action.add_argument(
+                "--energise", action="store_true", help="switch it on: small steps, measured and off again"
+            )
+        if name in ("run", "resume", "source-check"):
             action.add_argument(
                 "--yes-energise", action="store_true", help="switch a real source on without asking for the word"
             )
@@ -189,8 +195,12 @@ def made_by() -> dict[str, str]:
 
 def carry_on(args: argparse.Namespace, folder: RunFolder, rig: RigFile, found: Plan) -> int:
     left = [case for case in found.cases if not case.skipped and not folder.done(case.id)]
-    with stoppable():
-        run_left(args, folder, rig, found, left)
+    try:
+        with stoppable():
+            run_left(args, folder, rig, found, left)
+    except Stopped:
+        say(f"to go on: v2g bench resume {folder.path}")
+        raise
     return judged(folder, args.json)
 
 
@@ -241,9 +251,9 @@ def stoppable() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def may_energise(args: argparse.Namespace, rig: RigFile) -> None:
-    """The word, before a real source is switched on. InputError: it was not typed."""
-    if rig.time == "virtual" or args.yes_energise:
+def may_energise(args: argparse.Namespace, rig: RigFile, beside: str = BESIDE) -> None:
+    """The word, before a real source is switched on. beside: what else happens. InputError: it was not typed."""
+    if rig.time == "virtual" or rig.devices == "simulated" or args.yes_energise:
         return
     if not sys.stdin.isatty():
         raise InputError(
@@ -254,7 +264,7 @@ def may_energise(args: argparse.Namespace, rig: RigFile) -> None:
     e = rig.envelope
     say(
         f"\nNow the grid simulator of rig {rig.name} will be switched on: {e.v_min_v:g} ... {e.v_max_v:g} V, "
-        f"{e.f_min_hz:g} ... {e.f_max_hz:g} Hz,\nand the unit will give and take power up to its rating. At the end, "
+        f"{e.f_min_hz:g} ... {e.f_max_hz:g} Hz;\n{beside}. At the end, "
         "at Ctrl-C and at any fault the source goes to its\nsafe state and permit service off. Somebody should stand "
         "beside it, with the emergency stop in reach."
     )
@@ -305,15 +315,19 @@ def write_reports(folder: Path) -> list[Path]:
 
 
 def source_check(args: argparse.Namespace) -> int:
-    """Who the grid simulator is and what it puts out; it is not switched on."""
+    """Who the grid simulator is and what it puts out. It is switched on with --energise alone. 3: it is not fit."""
     rig, eut = rig_and_eut(args)
     if rig.time == "virtual":
         raise InputError(f"--rig {args.rig}: has no source of its own: it is simulated in virtual time")
-    from controller.bench.wire import source_facts
+    from controller.bench.wire import source_checked, source_facts
 
-    for line in source_facts(rig, eut):
-        print(line)
-    return EXIT_OK
+    if not args.energise:
+        print("\n".join(source_facts(rig, eut)))
+        return EXIT_OK
+    may_energise(args, rig, "nothing but its own meter should be connected to it")
+    with stoppable():
+        found = source_checked(rig, eut, lambda finding: print(finding.line, flush=True))
+    return EXIT_DEVICE if any(finding.good is False for finding in found) else EXIT_OK
 
 
 ACTIONS: tuple[tuple[str, str, Callable[[argparse.Namespace], int]], ...] = (
@@ -323,5 +337,5 @@ ACTIONS: tuple[tuple[str, str, Callable[[argparse.Namespace], int]], ...] = (
     ("resume", "Go on with a run that was stopped.", resume),
     ("judge", "Judge a run anew from its record.", judge),
     ("report", "Write the report of a run that was judged.", report),
-    ("source-check", "Ask the grid simulator who it is; it is not switched on.", source_check),
+    ("source-check", "Ask the grid simulator who it is; with --energise: is it fit for a bench?", source_check),
 )

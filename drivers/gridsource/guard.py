@@ -82,6 +82,10 @@ class GuardedSource:
         found: GridPoint | None = self._request("read")
         return found
 
+    def overdue(self) -> str:
+        """Why the guard has made the source safe by itself; empty: it has not."""
+        return str(self._request("overdue"))
+
     def safe(self) -> None:
         try:
             self._request("safe")
@@ -199,6 +203,8 @@ class Guard:
         if verb == "stop":
             self.latch("emergency stop")
             return True, None
+        if verb == "overdue":
+            return True, self.latched
         if verb in MOVES and self.latched:
             return False, EnvelopeError(f"{self.latched}: the grid simulator stays as it is; start the bench anew")
         try:
