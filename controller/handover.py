@@ -24,6 +24,7 @@ from cython_core.settings import Settings, digest, to_mapping
 from drivers.base import DriverError
 
 TAKEN_S = 5.0
+GONE_NS = 1_000_000_000  # without a step: longer than any period
 KEPT = 50  # files of settings: who reads the ring is seldom more than a minute behind
 
 
@@ -48,6 +49,15 @@ def in_force(site: Site, reader: RingReader) -> Settings:
     return Settings.from_mapping(json.loads(text)["settings"])
 
 
+def steps_since(site: Site, t_ns: int) -> bool:
+    """A controller of the site has made a step after CLOCK_MONOTONIC t_ns; the ring of an earlier run has none."""
+    try:
+        record = RingReader(site.runtime_dir / "ring").newest()
+    except (OSError, ValueError):
+        return False
+    return record is not None and int(newest(record)["t_ns"]) > t_ns
+
+
 def newest(record: bytes) -> Any:
     """One raw step record as a row."""
     from cython_core.bulk import from_bytes
@@ -70,8 +80,11 @@ def hand_over(site: Site, reader: RingReader) -> int:
     deadline = time.monotonic() + TAKEN_S
     while time.monotonic() < deadline:
         record = reader.newest()
-        if record is not None and newest(record)["settings_digest"] == wanted:
+        row = None if record is None else newest(record)
+        if row is not None and row["settings_digest"] == wanted:
             return first_step(reader, wanted)
+        if row is not None and time.monotonic_ns() - row["t_ns"] > GONE_NS:
+            break
         time.sleep(0.02)
     path.unlink(missing_ok=True)
     raise DriverError(

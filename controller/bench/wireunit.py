@@ -18,13 +18,15 @@ from controller.bench.ports import NAN, RigError
 from controller.bench.unitsettings import grouped
 from controller.build import build_id
 from controller.errors import InputError
-from controller.handover import hand_over, in_force, ring_of
+from controller.handover import hand_over, in_force, ring_of, steps_since
+from controller.lifetime import lock_folder
 from controller.processes import Family, ProcessError
 from controller.services.wishes import Wishes
 from controller.site import Site, load_site
 from cython_core.quantities import SettingError
 from cython_core.records import Wish, WishSource
 from cython_core.settings import Settings, digest, to_mapping
+from drivers.base import DriverError
 
 START_S = 30.0
 LIFE_S = 10.0  # of a wish: a dead bench is forgotten soon
@@ -47,9 +49,10 @@ class ControllerUnit:
         self.wished_s = 0.0
 
     def start(self) -> None:
+        begin_ns = time.monotonic_ns()
         self.family.start("controller", "controller.cli", "run", str(self.site.path), "--parent-death")
         try:
-            self.family.wait_until((self.site.runtime_dir / "ring").exists, "the controller's first step", START_S)
+            self.family.wait_until(lambda: steps_since(self.site, begin_ns), "the controller's first step", START_S)
         except ProcessError as error:
             raise RigError(str(error)) from None
 
@@ -112,7 +115,16 @@ def hand(site: Site, values: Mapping[str, Value]) -> None:
 
 
 def withdraw(site: str) -> None:
-    """Permit service off, by whoever can still do it: the guard of a bench that was killed."""
+    """Permit service off, by whoever can still do it: the guard of a bench that was killed.
+
+    A controller ends with its bench, and hands back as it ends: then nothing has permission any more.
+    """
     found = load_site(Path(site))
-    now = to_mapping(in_force(found, ring_of(found)))
-    hand(replace(found, settings=Settings.from_mapping(now)), {"enter_service.permit": False})
+    try:
+        now = in_force(found, ring_of(found))
+        hand(replace(found, settings=now), {"enter_service.permit": False})
+    except (DriverError, InputError, RigError):
+        lock = lock_folder(found.runtime_dir, "core")
+        if lock is None:  # it runs, and has not obeyed
+            raise
+        lock.close()
