@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 from controller.bench.folder import RunFolder
 from controller.bench.plan import Case, Plan, Step, Value
-from controller.bench.ports import Rig, RigError
+from controller.bench.ports import Rig
 from controller.bench.record import Event, EventKind
 from drivers.base import DriverError
 from drivers.gridsource.point import GridPoint
@@ -65,7 +65,7 @@ def run_case(case: Case, rig: Rig, writer: Writer) -> None:
     run = CaseRun(case, rig, writer)
     try:
         run.all_steps()
-    except (RigError, DriverError) as error:
+    except DriverError as error:
         make_safe(rig)
         run.note("rig", text=str(error))
     except BaseException:

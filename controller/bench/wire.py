@@ -28,6 +28,7 @@ from controller.bench.runner import run_cases
 from controller.bench.simulated import simulated
 from controller.bench.sourcecheck import Finding, check
 from controller.bench.wireunit import ControllerUnit, withdraw
+from controller.errors import InputError
 from cython_core.records import Measurement
 from drivers.gridsource.envelope import Fenced
 from drivers.gridsource.guard import GuardedSource, Watch
@@ -83,20 +84,30 @@ def source_checked(rig: RigFile, eut: Eut, tell: Callable[[Finding], None]) -> l
             source.close()
 
 
-def nothing() -> None:
-    """No unit takes part."""
-
-
 def devices(rig: RigFile, logs: Path | None = None) -> AbstractContextManager[RigFile]:
     """The rig with addresses: its own, or those of devices that we start."""
     return simulated(rig, logs) if rig.devices == "simulated" else nullcontext(rig)
 
 
-def run_real(rig: RigFile, eut: Eut, cases: Sequence[Case], folder: RunFolder, told: Callable[[Case], None]) -> None:
-    """All cases on one opening of the rig; source safe and everything closed at the end, however it ends."""
+def nothing() -> None:
+    """Told to nobody."""
+
+
+def run_real(
+    rig: RigFile,
+    eut: Eut,
+    cases: Sequence[Case],
+    folder: RunFolder,
+    told: Callable[[Case], None],
+    looked: Callable[[], None] = nothing,
+) -> None:
+    """All cases on one opening of the rig; source safe and everything closed at the end, however it ends.
+
+    told: a case has ended; looked: called at least every WAIT_S between.
+    """
     if any(not case.skipped for case in cases):
         logs = folder.path / "logs"
-        with devices(rig, logs) as wired, opened(wired, eut, logs) as ports:
+        with devices(rig, logs) as wired, opened(wired, eut, logs, looked) as ports:
 
             def open_rig(_case: Case) -> AbstractContextManager[Rig]:
                 return nullcontext(ports)
@@ -105,7 +116,7 @@ def run_real(rig: RigFile, eut: Eut, cases: Sequence[Case], folder: RunFolder, t
 
 
 @contextmanager
-def opened(rig: RigFile, eut: Eut, logs: Path) -> Iterator[Rig]:
+def opened(rig: RigFile, eut: Eut, logs: Path, looked: Callable[[], None]) -> Iterator[Rig]:
     assert rig.meter is not None
     meter = WireMeter(rig.meter, PHASES[eut.phases])
     unit = ControllerUnit(Path(rig.unit.site), eut, logs, rig.settings)
@@ -118,6 +129,8 @@ def opened(rig: RigFile, eut: Eut, logs: Path) -> Iterator[Rig]:
             late = source.overdue()
             if late:
                 raise RigError(late)
+            if not source.manual:  # its prompts stand where progress would
+                looked()
 
         try:
             yield Rig(rig.name, RealClock(keep), source, meter, unit, can_of_real(rig))
@@ -179,7 +192,7 @@ class WireMeter:
         self._where = f"meter {spec.map} at {link} unit {spec.unit}"
         layout = load_map(spec.map)
         if layout.kind != "meter":
-            raise RigError(f"{self._where}: the map is one of kind {layout.kind}, not of a meter")
+            raise InputError(f"{self._where}: the map is one of kind {layout.kind}, not of a meter")
         baud = link.baud if isinstance(link, SerialLink) else 0
         self._plan = meter_plan(layout.as_if_found(), spec.unit, phases, spec.timeout_ms, baud=baud)
         self._wire = Wire(link, spec.timeout_ms, layout.min_gap_ms)

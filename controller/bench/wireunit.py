@@ -54,7 +54,7 @@ class ControllerUnit:
         try:
             self.family.wait_until(lambda: steps_since(self.site, begin_ns), "the controller's first step", START_S)
         except ProcessError as error:
-            raise RigError(str(error)) from None
+            raise RigError(f"{error}; its last line: {self.family.last_line('controller')}") from None
 
     def stop(self) -> None:
         self.family.stop()
@@ -123,7 +123,7 @@ def withdraw(site: str) -> None:
     try:
         now = in_force(found, ring_of(found))
         hand(replace(found, settings=now), {"enter_service.permit": False})
-    except (DriverError, InputError, RigError):
+    except (DriverError, InputError):
         lock = lock_folder(found.runtime_dir, "core")
         if lock is None:  # it runs, and has not obeyed
             raise

@@ -205,21 +205,26 @@ def carry_on(args: argparse.Namespace, folder: RunFolder, rig: RigFile, found: P
 
 
 def run_left(args: argparse.Namespace, folder: RunFolder, rig: RigFile, found: Plan, left: Sequence[Case]) -> None:
-    total_s, done_s = round(sum(seconds_of(case) for case in left)), 0.0
+    total_s, done_s, told_s = sum(seconds_of(case) for case in left), 0.0, time.monotonic()
     with Progress("v2g bench run", sys.stderr) as progress:
 
         def told(case: Case) -> None:
-            nonlocal done_s
-            done_s += seconds_of(case)
-            progress(round(done_s), total_s)
+            nonlocal done_s, told_s
+            done_s, told_s = done_s + seconds_of(case), time.monotonic()
+            progress(round(done_s), round(total_s))
 
-        runner_of(rig, found, args.jobs)(left, folder, told)
+        def looked() -> None:
+            if sys.stderr.isatty():
+                progress(round(min(done_s + time.monotonic() - told_s, total_s)), round(total_s))
+
+        runner_of(rig, found, args.jobs, looked)(left, folder, told)
 
 
 Runner = Callable[[Sequence[Case], RunFolder, Callable[[Case], None]], None]
 
 
-def runner_of(rig: RigFile, found: Plan, jobs: int) -> Runner:
+def runner_of(rig: RigFile, found: Plan, jobs: int, looked: Callable[[], None]) -> Runner:
+    """looked: called a few times a second while a rig in real time works."""
     if rig.time == "virtual":
         from controller.bench.virtual import VirtualRig
         from controller.bench.virtualrun import run_parallel
@@ -231,7 +236,7 @@ def runner_of(rig: RigFile, found: Plan, jobs: int) -> Runner:
         return lambda cases, folder, told: run_parallel(virtual, cases, folder, told, jobs)
     from controller.bench.wire import run_real
 
-    return lambda cases, folder, told: run_real(rig, found.eut, cases, folder, told)
+    return lambda cases, folder, told: run_real(rig, found.eut, cases, folder, told, looked)
 
 
 @contextmanager
