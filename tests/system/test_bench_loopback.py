@@ -26,6 +26,7 @@ from controller.bench.virtual import VirtualRig
 from controller.bench.wire import run_real
 from controller.cli import main
 from controller.site import available
+from tests.system.benches import procedure
 
 pytestmark = pytest.mark.system
 TRIP = "voltage_trip-OV1-min-min-all"  # 268.8 V, above 1.10 pu by 2 MRA
@@ -55,8 +56,8 @@ def shortened(rig: RigFile, rows: range, path: Path) -> Plan:
     cases: list[Case] = []
     for i in rows:
         name, steps, start_s, sample_s, own, *_ = CASES[i]
-        procedure = str(path / "voltage_trip.yaml") if name == TRIP else name.partition("-")[0]
-        found = make_plan([load_procedure(procedure)], rig.eut, 1).cases
+        file = str(path / "voltage_trip.yaml") if name == TRIP else name.partition("-")[0]
+        found = make_plan([load_procedure(file)], rig.eut, 1).cases
         case = next(c for c in found if c.id == name)
         kept = tuple(replace(s, sample_s=max(s.sample_s, sample_s)) for s in case.steps if s.name in steps)
         start = replace(case.start, hold_s=start_s)
@@ -106,30 +107,12 @@ def test_an_inverter_that_is_too_slow_fails_in_both(tmp_path: Path) -> None:
         assert wrong[0].reason.startswith("|P| never stayed below 525 W")
 
 
-TINY = """\
-schema: 1
-title: One step
-clause: none
-criteria: none
-cases:
-  direction:
-    columns: [P_full]
-    discharge: P_rated
-start: {v: 1, f: f_N, p: 0.5 * P_full, hold: 2}
-hold: 3
-judge:
-  - inside: {y: p, low: 0.4 * P_full, high: 0.6 * P_full, from: 1, to: 3}
-steps:
-  - {step: high, v: 1.05, sample: 0.2}
-"""
-
-
 def test_from_an_empty_folder_to_a_report(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """As a new user, who has no rig: nothing is energised, so nothing is asked."""
     monkeypatch.chdir(tmp_path)
-    Path("tiny.yaml").write_text(TINY, encoding="utf-8")
+    Path("tiny.yaml").write_text(procedure(1.05), encoding="utf-8")
     assert main(["bench", "run", "tiny.yaml", "--rig", "loopback", "--out", "RUN"]) == 0, capsys.readouterr()
     assert "1 case: 1 pass" in capsys.readouterr().out
     assert "V2G,SIMULATED GRID SOURCE" in Path("RUN/report.html").read_text(encoding="utf-8")

@@ -27,27 +27,11 @@ from controller.handover import in_force, ring_of
 from controller.lifetime import lock_folder
 from controller.site import load_site
 from drivers.sim.bar import Bar
+from tests.system.benches import procedure
 
 pytestmark = pytest.mark.system
 SAFE_WITHIN_S = 2.0
 SLOW_S = 12.0
-PROCEDURE = """\
-schema: 1
-title: High for a moment
-clause: none
-criteria: none
-cases:
-  direction:
-    columns: [P_full]
-    discharge: P_rated
-start: {v: 1, f: f_N, p: 0.5 * P_full, hold: 2}
-hold: 3
-judge:
-  - inside: {y: p, low: 0.4 * P_full, high: 0.6 * P_full, from: 1, to: 3}
-steps:
-  - {step: high, v: 1.13, sample: 0.2}
-  - {step: back, v: 1, sample: 0.2}
-"""
 CASE = "high-discharge"
 
 
@@ -77,9 +61,9 @@ class Bench:
         self.by_hand = folder / "by_hand.yaml"
         self.by_hand.write_text(re.sub("emergency_stop.*\n", "", text).replace(scpi, "kind: manual\n  phases: 1"))
         self.procedure = folder / "high.yaml"
-        self.procedure.write_text(PROCEDURE)
+        self.procedure.write_text(procedure(1.13))
         self.gentle = folder / "gentle.yaml"  # within the normal band, where nobody is in a hurry
-        self.gentle.write_text(PROCEDURE.replace("1.13", "1.05"))
+        self.gentle.write_text(procedure(1.05))
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "controller.cli", "bench", *arguments, "--yes-energise"]
