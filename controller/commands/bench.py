@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -17,7 +15,9 @@ from typing import Any
 from controller.bench.folder import RunFolder
 from controller.bench.plan import Case, Eut, Plan
 from controller.bench.rig import RigFile, load_eut, load_rig
+from controller.bench.rigrun import can_of, runner_of
 from controller.bench.runner import fit
+from controller.bench.stopping import Stopped, stoppable
 from controller.bench.tables import cases_table, procedures_table, seconds_of, verdicts_text
 from controller.errors import InputError
 from controller.progress import Progress
@@ -25,15 +25,6 @@ from controller.progress import Progress
 EXIT_OK, EXIT_FAIL, EXIT_USER, EXIT_DEVICE = 0, 1, 2, 3
 WORD = "energise"
 BESIDE = "the unit will give and take power up to its rating"
-STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-class Stopped(BaseException):
-    """A signal has ended the run; by now all is safe. number: the signal. As KeyboardInterrupt, no Exception."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(f"stopped by {signal.Signals(number).name}")
-        self.number = number
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -144,16 +135,6 @@ def plan_of(args: argparse.Namespace, rig: RigFile, eut: Eut) -> Plan:
     return fit(found, rig.name, can_of(rig))
 
 
-def can_of(rig: RigFile) -> frozenset[str]:
-    if rig.time == "virtual":
-        from controller.bench.virtual import CAN
-
-        return CAN
-    from controller.bench.wire import can_of_real
-
-    return can_of_real(rig)
-
-
 # ---- run, resume ----
 
 
@@ -218,42 +199,6 @@ def run_left(args: argparse.Namespace, folder: RunFolder, rig: RigFile, found: P
                 progress(round(min(done_s + time.monotonic() - told_s, total_s)), round(total_s))
 
         runner_of(rig, found, args.jobs, looked)(left, folder, told)
-
-
-Runner = Callable[[Sequence[Case], RunFolder, Callable[[Case], None]], None]
-
-
-def runner_of(rig: RigFile, found: Plan, jobs: int, looked: Callable[[], None]) -> Runner:
-    """looked: called a few times a second while a rig in real time works."""
-    if rig.time == "virtual":
-        from controller.bench.virtual import VirtualRig
-        from controller.bench.virtualrun import run_parallel
-
-        unit = rig.unit
-        virtual = VirtualRig(
-            found.eut, found.seed, rig.name, settings=rig.settings, dead_s=unit.dead_s, lag_s=unit.lag_s
-        )
-        return lambda cases, folder, told: run_parallel(virtual, cases, folder, told, jobs)
-    from controller.bench.wire import run_real
-
-    return lambda cases, folder, told: run_real(rig, found.eut, cases, folder, told, looked)
-
-
-@contextmanager
-def stoppable() -> Iterator[None]:
-    """Inside, the first signal raises Stopped where the run is; the way to safety after it is not disturbed again."""
-
-    def stop(number: int, _frame: object) -> None:
-        for each in STOPS:
-            signal.signal(each, signal.SIG_IGN)
-        raise Stopped(number)
-
-    before = {number: signal.signal(number, stop) for number in STOPS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def may_energise(args: argparse.Namespace, rig: RigFile, beside: str = BESIDE) -> None:
