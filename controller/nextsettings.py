@@ -1,7 +1,7 @@
 """Other settings for a core that is running: handed over in a file, in force between two of its steps.
 
-Written  by `v2g reload`: settings.next, marshal of (stamp, compiled settings, departures), whole at once; before that
-         settings-<digest>.json, their names and values, for the readers of the ring.
+Written  by controller.handover: settings.next, marshal of (stamp, compiled settings, departures), whole at once;
+         before that settings-<digest>.json, their names and values, for the readers of the ring.
 Read     by the core's main thread a few times a second. A file of another build is refused: its bytes would be misread.
 Imports  as controller.runtime: part of the core process.
 """

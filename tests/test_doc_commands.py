@@ -58,7 +58,7 @@ NOT_RUN = [
     ("v2g check /etc/v2g/site.yaml",     "the file of an installation; tests/system/test_install.py"),
     ("v2g site migrate *",               "tests/controller/settings/test_migrate.py"),
     ("v2g bench run *",                  "tests/controller/bench/test_command.py"),
-    ("v2g bench source-check *",         "tests/controller/bench/test_command.py"),
+    ("v2g bench source-check *",         "tests/system/test_bench_loopback.py"),
     ("v2g export *",                     "tests/controller/telemetry/test_export.py"),
     ("python -m tests.system.losses*",   "takes 7 minutes; tests/system/test_loss.py is the short form"),
     ("python -m tests.performance *",    "takes minutes; tests/performance/test_performance.py is the short form"),

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from controller.bench.plan import Value
+from drivers.base import DriverError
 from drivers.gridsource.point import GridSource
 
 NAN = float("nan")
 
 
-class RigError(Exception):
+class RigError(DriverError):
     """The rig is in trouble, not the unit: the case becomes invalid. The text is its reason."""
 
 

@@ -9,6 +9,8 @@
     source: {kind: scpi, ...}   # drivers.gridsource.spec.SourceSpec
     meter: {map: ..., ...}      # the bench's own meter, by a map of drivers/maps
     envelope: {v_max_v: ...}    # hard limits, drivers.gridsource.envelope.Envelope
+    emergency_stop: {file: ...} # an input line that the guard looks at; optional
+    devices: simulated          # source, meter and the unit's devices are started by the bench; without addresses
 
 Errors   RigFileError: every mistake of the file, one line each. The rig's owner must act.
 """
@@ -21,12 +23,14 @@ from pathlib import Path
 from typing import Any
 
 from controller.bench.plan import Eut, Value
+from controller.bench.rigcheck import check_groups
 from controller.bench.unitsettings import grouped, rating_of
 from controller.errors import InputError
 from controller.site import USER_FILES, available
 from cython_core.quantities import SettingError
 from cython_core.settings import Settings
-from drivers.gridsource.envelope import Envelope, mistakes
+from drivers.gridsource.envelope import Envelope
+from drivers.gridsource.estop import LineStop
 from drivers.gridsource.spec import SourceSpec
 from drivers.yamlfile import Leaf, Problems, Section, read_yaml
 from drivers.yamlkeys import Meta, choice, integer, keys_of, nested, number, read_values, text, version
@@ -66,12 +70,12 @@ class RigFileError(InputError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnitSpec:
-    """`unit:` of a rig file. dead_s, lag_s: of the simulated inverter in virtual time."""
+    """`unit:` of a rig file. dead_s, lag_s: of the inverter where that is simulated."""
 
     kind: str = choice(("core", "controller"), "core: the compiled step alone; controller: `v2g run` of a site")
     site: str = text("path of the site file, for kind controller", "", r"\S+")
-    dead_s: float = number("s", 0.0, 10.0, "until the simulated inverter hears a set-point", 0.0)
-    lag_s: float = number("s", 0.0, 10.0, "time constant of the simulated inverter", 0.01)
+    dead_s: float = number("s", 0.0, 10.0, "until a simulated inverter hears a set-point", 0.0)
+    lag_s: float = number("s", 0.0, 10.0, "time constant of a simulated inverter", 0.01)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,11 +83,22 @@ class MeterSpec:
     """`meter:` of a rig file."""
 
     map: str = text("name of a meter map, see `v2g scan`")
-    address: str = text("tcp://HOST:PORT or serial:/dev/NAME", pattern=ADDRESS)
+    address: str = text("tcp://HOST:PORT or serial:/dev/NAME", "", ADDRESS)
     unit: int = integer("", 0, 247, "Modbus unit", 1)
     timeout_ms: int = integer("ms", 10, 10000, "of one answer", 500)
     baud: int = integer("baud", 1200, 1000000, "serial line", 9600)
     parity: str = choice(("N", "E", "O"), "serial line", "N")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopSpec:
+    """`emergency_stop:` of a rig file: an input line, asked every 20 ms. A file that cannot be read is pressed."""
+
+    file: str = text("shows the line's state, like /sys/class/gpio/gpio17/value", pattern=r"\S+")
+    free: str = text("what stands in it while not pressed", "1", r"\S+")
+
+    def line(self) -> LineStop:
+        return LineStop(Path(self.file), self.free)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,11 +108,12 @@ class RigHead:
     schema: int = version(1, "version of this file's shape")
     name: str = text("a word for the front page", pattern=r"[A-Za-z0-9_.-]+")
     time: str = choice(("virtual", "real"), "virtual: all simulated, as fast as it goes; real: wires and wall clock")
+    devices: str = choice(("wired", "simulated"), "simulated: the bench starts its own, over real sockets", "wired")
 
 
 @dataclass(frozen=True, slots=True)
 class RigFile:
-    """One rig. source, meter, envelope: of a rig in real time, else None."""
+    """One rig. source, meter, envelope, emergency_stop: of a rig in real time, else None."""
 
     path: Path
     name: str
@@ -108,6 +124,8 @@ class RigFile:
     source: SourceSpec | None = None
     meter: MeterSpec | None = None
     envelope: Envelope | None = None
+    emergency_stop: StopSpec | None = None
+    devices: str = "wired"
 
 
 def eut_keys() -> dict[str, Meta]:
@@ -126,13 +144,16 @@ def eut_keys() -> dict[str, Meta]:
 
 
 EUT_KEYS = eut_keys()
-GROUPS: dict[str, type[Any]] = {"unit": UnitSpec, "source": SourceSpec, "meter": MeterSpec, "envelope": Envelope}
+OF_REAL: dict[str, type[Any]] = {
+    "source": SourceSpec, "meter": MeterSpec, "envelope": Envelope, "emergency_stop": StopSpec,
+}  # fmt: skip
+GROUPS: dict[str, type[Any]] = {"unit": UnitSpec, **OF_REAL}
 KEYS: dict[str, Meta] = {
     **keys_of(RigHead),
     "eut": nested("nameplate of the unit under test"),
     "unit": nested("what is tested"),
     "settings": nested("group: {key: value} of the unit", required=False),
-    **{name: nested(f"of a rig in real time: {name}", required=False) for name in ("source", "meter", "envelope")},
+    **{name: nested(f"of a rig in real time: {name}", required=False) for name in OF_REAL},
 }
 
 
@@ -175,7 +196,8 @@ def rig_of(path: Path, tree: Section, problems: Problems) -> RigFile | None:
     settings = read_settings(top["settings"][0], eut, problems) if "settings" in top and eut is not None else {}
     if problems or eut is None:
         return None
-    return RigFile(path, top["name"][0], top["time"][0], eut, settings=settings, **groups)
+    devices = top["devices"][0] if "devices" in top else "wired"
+    return RigFile(path, top["name"][0], top["time"][0], eut, settings=settings, devices=devices, **groups)
 
 
 def read_settings(section: Section, eut: Eut, problems: Problems) -> dict[str, Value]:
@@ -215,22 +237,3 @@ def read_eut(section: Section, problems: Problems) -> Eut | None:
         text_ = f"f_low_hz = {eut.f_low_hz:g} and f_high_hz = {eut.f_high_hz:g} do not lie around {eut.f_nom_hz:g} Hz"
         problems.add(section.line, f"{text_}: at 50 Hz both must be given")
     return eut
-
-
-def check_groups(top: Mapping[str, Any], groups: Mapping[str, Any], problems: Problems) -> None:
-    """A rig in real time has wires; one in virtual time has none."""
-    real = top.get("time", ("virtual", 0))[0] == "real"
-    for name in ("source", "meter", "envelope"):
-        if real and name not in top:
-            problems.add(0, f"time: real needs the group '{name}'")
-        elif not real and name in top:
-            problems.add(top[name][1], f"time: virtual has no {name}: everything is simulated")
-    envelope, unit = groups.get("envelope"), groups.get("unit")
-    if envelope is not None:
-        for mistake in mistakes(envelope):
-            problems.add(top["envelope"][1], f"envelope: {mistake}")
-    if unit is not None and real != (unit.kind == "controller"):
-        kind = "controller" if real else "core"
-        problems.add(top["unit"][1], f"unit: kind = {unit.kind}; allowed with time: {top['time'][0]}: {kind}")
-    if unit is not None and (unit.kind == "controller") != bool(unit.site):
-        problems.add(top["unit"][1], "unit: site belongs to kind: controller, and is needed there")

@@ -3,10 +3,14 @@
 The controller is `v2g run` of the rig's site file, a process of ours for the time of the run: at the end it ramps to 0
 and hands back. The source is owned by the guard (drivers.gridsource.guard): it makes the source safe and withdraws the
 permission also when this process is killed. A source with knobs (manual) has the envelope alone.
+With `devices: simulated` all devices are processes of ours too.
 """
 
 from __future__ import annotations
 
+import os
+import select
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -21,11 +25,15 @@ from controller.bench.plan import Case, Eut
 from controller.bench.ports import NAN, Reading, Rig, RigError
 from controller.bench.rig import MeterSpec, RigFile
 from controller.bench.runner import run_cases
+from controller.bench.simulated import simulated
+from controller.bench.sourcecheck import Finding, check
 from controller.bench.wireunit import ControllerUnit, withdraw
+from controller.errors import InputError
 from cython_core.records import Measurement
 from drivers.gridsource.envelope import Fenced
 from drivers.gridsource.guard import GuardedSource, Watch
-from drivers.gridsource.point import GridPoint, GridSource
+from drivers.gridsource.manual import ManualSource
+from drivers.gridsource.point import GridPoint
 from drivers.gridsource.profile import load_profile
 from drivers.gridsource.spec import banner, open_source
 from drivers.mapfile import load_map
@@ -52,21 +60,54 @@ def nominal(eut: Eut) -> GridPoint:
 
 def source_facts(rig: RigFile, eut: Eut) -> list[str]:
     """Asks, and sets nothing."""
-    assert rig.source is not None
-    source = open_source(rig.source, nominal(eut))
-    try:
-        lines = [f"source: {source.identity()}"]
-        point = source.read()
-    finally:
-        source.close()
-    measured = "it has no meter" if point is None else f"{point.v1_v:.2f} V on L1, {point.f_hz:.3f} Hz"
-    return [*filter(None, [banner(rig.source)]), *lines, f"puts out: {measured}"]
+    with devices(rig) as wired:
+        assert wired.source is not None
+        source = open_source(wired.source, nominal(eut))
+        try:
+            lines = [f"source: {source.identity()}"]
+            point = source.read()
+        finally:
+            source.close()
+        measured = "it has no meter" if point is None else f"{point.v1_v:.2f} V on L1, {point.f_hz:.3f} Hz"
+        return [*filter(None, [banner(wired.source)]), *lines, f"puts out: {measured}"]
 
 
-def run_real(rig: RigFile, eut: Eut, cases: Sequence[Case], folder: RunFolder, told: Callable[[Case], None]) -> None:
-    """All cases on one opening of the rig; source safe and everything closed at the end, however it ends."""
+def source_checked(rig: RigFile, eut: Eut, tell: Callable[[Finding], None]) -> list[Finding]:
+    """Energises the source, guarded as in a run: ask before."""
+    with devices(rig) as wired:
+        assert wired.source is not None
+        assert wired.envelope is not None
+        source = guarded(wired, eut, nothing)
+        try:
+            return check(source, wired.envelope, nominal(eut), tell=tell)
+        finally:
+            source.close()
+
+
+def devices(rig: RigFile, logs: Path | None = None) -> AbstractContextManager[RigFile]:
+    """The rig with addresses: its own, or those of devices that we start."""
+    return simulated(rig, logs) if rig.devices == "simulated" else nullcontext(rig)
+
+
+def nothing() -> None:
+    """Told to nobody."""
+
+
+def run_real(
+    rig: RigFile,
+    eut: Eut,
+    cases: Sequence[Case],
+    folder: RunFolder,
+    told: Callable[[Case], None],
+    looked: Callable[[], None] = nothing,
+) -> None:
+    """All cases on one opening of the rig; source safe and everything closed at the end, however it ends.
+
+    told: a case has ended; looked: called at least every WAIT_S between.
+    """
     if any(not case.skipped for case in cases):
-        with opened(rig, eut, folder.path / "logs") as ports:
+        logs = folder.path / "logs"
+        with devices(rig, logs) as wired, opened(wired, eut, logs, looked) as ports:
 
             def open_rig(_case: Case) -> AbstractContextManager[Rig]:
                 return nullcontext(ports)
@@ -75,15 +116,24 @@ def run_real(rig: RigFile, eut: Eut, cases: Sequence[Case], folder: RunFolder, t
 
 
 @contextmanager
-def opened(rig: RigFile, eut: Eut, logs: Path) -> Iterator[Rig]:
+def opened(rig: RigFile, eut: Eut, logs: Path, looked: Callable[[], None]) -> Iterator[Rig]:
     assert rig.meter is not None
     meter = WireMeter(rig.meter, PHASES[eut.phases])
-    unit = ControllerUnit(Path(rig.unit.site), eut, logs)
+    unit = ControllerUnit(Path(rig.unit.site), eut, logs, rig.settings)
     try:
         unit.start()
-        source = guarded(rig, eut)
+        source = guarded(rig, eut, unit.keep, partial(withdraw, rig.unit.site))
+
+        def keep() -> None:
+            unit.keep()
+            late = source.overdue()
+            if late:
+                raise RigError(late)
+            if not source.manual:  # its prompts stand where progress would
+                looked()
+
         try:
-            yield Rig(rig.name, RealClock(unit.keep), source, meter, unit, can_of_real(rig))
+            yield Rig(rig.name, RealClock(keep), source, meter, unit, can_of_real(rig))
         finally:
             source.safe()
             source.close()
@@ -92,13 +142,30 @@ def opened(rig: RigFile, eut: Eut, logs: Path) -> Iterator[Rig]:
         meter.close()
 
 
-def guarded(rig: RigFile, eut: Eut) -> GridSource:
+def guarded(
+    rig: RigFile, eut: Eut, keep: Callable[[], None], permit_off: Callable[[], None] | None = None
+) -> GuardedSource | Fenced:
     assert rig.source is not None
     assert rig.envelope is not None
-    opening = partial(open_source, rig.source, nominal(eut))
     if rig.source.kind == "manual":
-        return Fenced(opening(), rig.envelope)
-    return GuardedSource(Watch(opening, rig.envelope, permit_off=partial(withdraw, rig.unit.site)))
+        return Fenced(ManualSource(rig.source.phases, partial(asked, keep)), rig.envelope)
+    stop = rig.emergency_stop.line() if rig.emergency_stop else None
+    opening = partial(open_source, rig.source, nominal(eut))
+    return GuardedSource(Watch(opening, rig.envelope, permit_off, stop))
+
+
+def asked(keep: Callable[[], None], line: str) -> str:
+    """What is typed after the line; keep is called meanwhile. EOFError: nobody can type."""
+    print(line, end="", file=sys.stderr, flush=True)
+    keyboard, typed = sys.stdin.fileno(), b""
+    while not typed.endswith(b"\n"):
+        if not select.select([keyboard], [], [], WAIT_S)[0]:
+            keep()
+        elif byte := os.read(keyboard, 1):  # not through sys.stdin: what it holds back, select does not see
+            typed += byte
+        else:
+            raise EOFError
+    return typed.decode(errors="replace")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +192,7 @@ class WireMeter:
         self._where = f"meter {spec.map} at {link} unit {spec.unit}"
         layout = load_map(spec.map)
         if layout.kind != "meter":
-            raise RigError(f"{self._where}: the map is one of kind {layout.kind}, not of a meter")
+            raise InputError(f"{self._where}: the map is one of kind {layout.kind}, not of a meter")
         baud = link.baud if isinstance(link, SerialLink) else 0
         self._plan = meter_plan(layout.as_if_found(), spec.unit, phases, spec.timeout_ms, baud=baud)
         self._wire = Wire(link, spec.timeout_ms, layout.min_gap_ms)

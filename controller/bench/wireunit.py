@@ -17,23 +17,25 @@ from controller.bench.plan import Eut, Value
 from controller.bench.ports import NAN, RigError
 from controller.bench.unitsettings import grouped
 from controller.build import build_id
-from controller.commands.reload import hand_over, in_force, ring_of
 from controller.errors import InputError
+from controller.handover import hand_over, in_force, ring_of, steps_since
+from controller.lifetime import lock_folder
 from controller.processes import Family, ProcessError
 from controller.services.wishes import Wishes
 from controller.site import Site, load_site
 from cython_core.quantities import SettingError
 from cython_core.records import Wish, WishSource
 from cython_core.settings import Settings, digest, to_mapping
+from drivers.base import DriverError
 
 START_S = 30.0
 LIFE_S = 10.0  # of a wish: a dead bench is forgotten soon
 
 
 class ControllerUnit:
-    """start() and stop() around everything else; keep() at least every few seconds."""
+    """start() and stop() around everything else; keep() at least every few seconds. settings: the rig's own."""
 
-    def __init__(self, site: Path, eut: Eut, logs: Path) -> None:
+    def __init__(self, site: Path, eut: Eut, logs: Path, settings: Mapping[str, Value]) -> None:
         self.site = load_site(site)
         self.family = Family(logs)
         self.rating = self.site.settings.rating
@@ -42,16 +44,17 @@ class ControllerUnit:
                 f"{self.site.where('settings.rating', 'rating')}: p_rated_w = {self.rating.p_rated_w:g} and s_rated_va "
                 f"= {self.rating.s_rated_va:g} are not the rig's eut: {eut.p_rated_w:g} W and {eut.s_rated_va:g} VA"
             )
-        self.given: dict[str, Value] = {}
+        self.given = dict(settings)
         self.demand_w: float | None = None
         self.wished_s = 0.0
 
     def start(self) -> None:
+        begin_ns = time.monotonic_ns()
         self.family.start("controller", "controller.cli", "run", str(self.site.path), "--parent-death")
         try:
-            self.family.wait_until((self.site.runtime_dir / "ring").exists, "the controller's first step", START_S)
+            self.family.wait_until(lambda: steps_since(self.site, begin_ns), "the controller's first step", START_S)
         except ProcessError as error:
-            raise RigError(str(error)) from None
+            raise RigError(f"{error}; its last line: {self.family.last_line('controller')}") from None
 
     def stop(self) -> None:
         self.family.stop()
@@ -112,7 +115,16 @@ def hand(site: Site, values: Mapping[str, Value]) -> None:
 
 
 def withdraw(site: str) -> None:
-    """Permit service off, by whoever can still do it: the guard of a bench that was killed."""
+    """Permit service off, by whoever can still do it: the guard of a bench that was killed.
+
+    A controller ends with its bench, and hands back as it ends: then nothing has permission any more.
+    """
     found = load_site(Path(site))
-    now = to_mapping(in_force(found, ring_of(found)))
-    hand(replace(found, settings=Settings.from_mapping(now)), {"enter_service.permit": False})
+    try:
+        now = in_force(found, ring_of(found))
+        hand(replace(found, settings=now), {"enter_service.permit": False})
+    except (DriverError, InputError):
+        lock = lock_folder(found.runtime_dir, "core")
+        if lock is None:  # it runs, and has not obeyed
+            raise
+        lock.close()

@@ -5,11 +5,9 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -18,22 +16,16 @@ from typing import Any
 from controller.bench.folder import RunFolder
 from controller.bench.plan import Case, Eut, Plan
 from controller.bench.rig import RigFile, load_eut, load_rig
+from controller.bench.rigrun import can_of, runner_of
 from controller.bench.runner import fit
+from controller.bench.stopping import Stopped, stoppable
 from controller.bench.tables import cases_table, procedures_table, samples_of, seconds_of, verdicts_text
 from controller.errors import InputError
 from controller.progress import Progress
 
 EXIT_OK, EXIT_FAIL, EXIT_USER, EXIT_DEVICE = 0, 1, 2, 3
 WORD = "energise"
-STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-class Stopped(BaseException):
-    """A signal has ended the run; by now all is safe. number: the signal. As KeyboardInterrupt, no Exception."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(f"stopped by {signal.Signals(number).name}")
-        self.number = number
+BESIDE = "the unit will give and take power up to its rating"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,6 +46,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         if name in ("run", "resume", "judge"):
             action.add_argument("--jobs", type=int, default=2, help="processes of virtual time and judge; default 2")
         if name in ("run", "resume"):
+        if name == "source-check":
+            action.add_argument(
+                "--energise", action="store_true", help="switch it on: small steps, measured and off again"
+            )
+        if name in ("run", "resume", "source-check"):
             action.add_argument(
                 "--yes-energise", action="store_true", help="switch a real source on without asking for the word"
             )
@@ -143,16 +140,6 @@ def plan_of(args: argparse.Namespace, rig: RigFile, eut: Eut) -> Plan:
     return fit(found, rig.name, can_of(rig))
 
 
-def can_of(rig: RigFile) -> frozenset[str]:
-    if rig.time == "virtual":
-        from controller.bench.virtual import CAN
-
-        return CAN
-    from controller.bench.wire import can_of_real
-
-    return can_of_real(rig)
-
-
 # ---- run, resume ----
 
 
@@ -194,62 +181,36 @@ def made_by() -> dict[str, str]:
 
 def carry_on(args: argparse.Namespace, folder: RunFolder, rig: RigFile, found: Plan) -> int:
     left = [case for case in found.cases if not case.skipped and not folder.done(case.id)]
-    with stoppable():
-        run_left(args, folder, rig, found, left)
+    try:
+        with stoppable():
+            run_left(args, folder, rig, found, left)
+    except Stopped:
+        say(f"to go on: v2g bench resume {folder.path}")
+        raise
     return judged(folder, args.json, args.jobs)
 
 
 def run_left(args: argparse.Namespace, folder: RunFolder, rig: RigFile, found: Plan, left: Sequence[Case]) -> None:
+    """Progress counts what takes the time: samples in virtual time, else seconds."""
     size = samples_of if rig.time == "virtual" else seconds_of
-    total, done = round(sum(size(case) for case in left)), 0.0
+    total, done, told_s = sum(size(case) for case in left), 0.0, time.monotonic()
     with Progress("v2g bench run", sys.stderr) as progress:
 
         def told(case: Case) -> None:
-            nonlocal done
-            done += size(case)
-            progress(round(done), total)
+            nonlocal done, told_s
+            done, told_s = done + size(case), time.monotonic()
+            progress(round(done), round(total))
 
-        runner_of(rig, found, args.jobs)(left, folder, told)
+        def looked() -> None:
+            if sys.stderr.isatty():
+                progress(round(min(done + time.monotonic() - told_s, total)), round(total))
 
-
-Runner = Callable[[Sequence[Case], RunFolder, Callable[[Case], None]], None]
-
-
-def runner_of(rig: RigFile, found: Plan, jobs: int) -> Runner:
-    if rig.time == "virtual":
-        from controller.bench.virtual import VirtualRig
-        from controller.bench.virtualrun import run_parallel
-
-        unit = rig.unit
-        virtual = VirtualRig(
-            found.eut, found.seed, rig.name, settings=rig.settings, dead_s=unit.dead_s, lag_s=unit.lag_s
-        )
-        return lambda cases, folder, told: run_parallel(virtual, cases, folder, told, jobs)
-    from controller.bench.wire import run_real
-
-    return lambda cases, folder, told: run_real(rig, found.eut, cases, folder, told)
+        runner_of(rig, found, args.jobs, looked)(left, folder, told)
 
 
-@contextmanager
-def stoppable() -> Iterator[None]:
-    """Inside, the first signal raises Stopped where the run is; the way to safety after it is not disturbed again."""
-
-    def stop(number: int, _frame: object) -> None:
-        for each in STOPS:
-            signal.signal(each, signal.SIG_IGN)
-        raise Stopped(number)
-
-    before = {number: signal.signal(number, stop) for number in STOPS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def may_energise(args: argparse.Namespace, rig: RigFile) -> None:
-    """The word, before a real source is switched on. InputError: it was not typed."""
-    if rig.time == "virtual" or args.yes_energise:
+def may_energise(args: argparse.Namespace, rig: RigFile, beside: str = BESIDE) -> None:
+    """The word, before a real source is switched on. beside: what else happens. InputError: it was not typed."""
+    if rig.time == "virtual" or rig.devices == "simulated" or args.yes_energise:
         return
     if not sys.stdin.isatty():
         raise InputError(
@@ -260,7 +221,7 @@ def may_energise(args: argparse.Namespace, rig: RigFile) -> None:
     e = rig.envelope
     say(
         f"\nNow the grid simulator of rig {rig.name} will be switched on: {e.v_min_v:g} ... {e.v_max_v:g} V, "
-        f"{e.f_min_hz:g} ... {e.f_max_hz:g} Hz,\nand the unit will give and take power up to its rating. At the end, "
+        f"{e.f_min_hz:g} ... {e.f_max_hz:g} Hz;\n{beside}. At the end, "
         "at Ctrl-C and at any fault the source goes to its\nsafe state and permit service off. Somebody should stand "
         "beside it, with the emergency stop in reach."
     )
@@ -314,15 +275,19 @@ def write_reports(folder: Path) -> list[Path]:
 
 
 def source_check(args: argparse.Namespace) -> int:
-    """Who the grid simulator is and what it puts out; it is not switched on."""
+    """Who the grid simulator is and what it puts out. It is switched on with --energise alone. 3: it is not fit."""
     rig, eut = rig_and_eut(args)
     if rig.time == "virtual":
         raise InputError(f"--rig {args.rig}: has no source of its own: it is simulated in virtual time")
-    from controller.bench.wire import source_facts
+    from controller.bench.wire import source_checked, source_facts
 
-    for line in source_facts(rig, eut):
-        print(line)
-    return EXIT_OK
+    if not args.energise:
+        print("\n".join(source_facts(rig, eut)))
+        return EXIT_OK
+    may_energise(args, rig, "nothing but its own meter should be connected to it")
+    with stoppable():
+        found = source_checked(rig, eut, lambda finding: print(finding.line, flush=True))
+    return EXIT_DEVICE if any(finding.good is False for finding in found) else EXIT_OK
 
 
 ACTIONS: tuple[tuple[str, str, Callable[[argparse.Namespace], int]], ...] = (
@@ -332,5 +297,5 @@ ACTIONS: tuple[tuple[str, str, Callable[[argparse.Namespace], int]], ...] = (
     ("resume", "Go on with a run that was stopped.", resume),
     ("judge", "Judge a run anew from its record.", judge),
     ("report", "Write the report of a run that was judged.", report),
-    ("source-check", "Ask the grid simulator who it is; it is not switched on.", source_check),
+    ("source-check", "Ask the grid simulator who it is; with --energise: is it fit for a bench?", source_check),
 )

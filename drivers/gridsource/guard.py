@@ -82,6 +82,10 @@ class GuardedSource:
         found: GridPoint | None = self._request("read")
         return found
 
+    def overdue(self) -> str:
+        """Why the guard has made the source safe by itself; empty: it has not."""
+        return str(self._request("overdue"))
+
     def safe(self) -> None:
         try:
             self._request("safe")
@@ -168,6 +172,7 @@ class Guard:
         self.latched = ""  # why nothing moves any more
         self.ended = ""  # by a signal
         self.beat_s = monotonic()
+        self.withdrawn = False  # the unit's permission
 
     def serve(self) -> str:
         reason = ""
@@ -199,6 +204,8 @@ class Guard:
         if verb == "stop":
             self.latch("emergency stop")
             return True, None
+        if verb == "overdue":
+            return True, self.latched
         if verb in MOVES and self.latched:
             return False, EnvelopeError(f"{self.latched}: the grid simulator stays as it is; start the bench anew")
         try:
@@ -214,6 +221,7 @@ class Guard:
 
     def make_safe(self, reason: str) -> None:
         """Never raises. The permission is withdrawn beside the source, for either may be slow to answer."""
+        self.withdrawn = False
         permit = Thread(target=self.permit_off, name="permit-off", daemon=True)
         permit.start()
         self.source.safe()
@@ -221,12 +229,13 @@ class Guard:
         if permit.is_alive():
             tell(f"the unit's permission could not be withdrawn within {PERMIT_S:g} s")
         if reason != CLOSED:
-            tell(f"{reason}: grid simulator made safe, permission to be in service withdrawn")
+            tell(f"{reason}: grid simulator made safe{', permission to be in service withdrawn' * self.withdrawn}")
 
     def permit_off(self) -> None:
         try:
             if self.watch.permit_off is not None:
                 self.watch.permit_off()
+                self.withdrawn = True
         except Exception as error:  # whatever it is: the source's side must go on
             tell(f"the unit's permission could not be withdrawn: {error}")
 

@@ -21,9 +21,13 @@ class ManualSource:
     def __init__(self, phases: int, ask: Callable[[str], str] = input) -> None:
         self.phases = phases
         self._ask = ask
+        self._identity = ""
 
     def identity(self) -> str:
-        return self._typed("Maker, model and serial number of the grid simulator: ")
+        """Asked until something is answered, then remembered."""
+        while not self._identity:
+            self._identity = self._typed("Maker, model and serial number of the grid simulator: ")
+        return self._identity
 
     def on(self, point: GridPoint) -> int:
         self._typed(f"Set the grid simulator to {self.told(point)}, then switch its output ON, then Enter: ")

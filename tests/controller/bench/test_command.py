@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -137,17 +138,40 @@ def test_mistakes_have_one_line_and_exit_code_2(
     assert line in capsys.readouterr().err
 
 
+# fmt: off
+ANSWERS = [
+    # typed         the line                                            why
+    (None,          "standard input is no terminal, so nobody can",     "no terminal"),
+    ("yes\n",       "`energise` was not typed; nothing was switched on", "another word"),
+    ("ENERGISE\n",  "`energise` was not typed; nothing was switched on", "a word in passing is written otherwise"),
+    ("\n",          "`energise` was not typed; nothing was switched on", "Enter alone"),
+    ("\x04",        "`energise` was not typed; nothing was switched on", "Ctrl-D"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("typed", "line", "why"), ANSWERS, ids=[a[-1] for a in ANSWERS])
+@pytest.mark.parametrize("command", [("run",), ("source-check", "--energise")], ids=" ".join)
 def test_real_hardware_is_not_switched_on_without_the_word(
-    tiny: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("sys.stdin", open(os.devnull))  # noqa: PTH123, SIM115  # for the test's life: no terminal
+    tiny: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+    command: tuple[str, ...], typed: str | None, line: str, why: str,
+) -> None:  # fmt: skip
     rig = written(
         REAL.replace("f_nom_hz: 50", "f_nom_hz: 60").replace("f_low_hz: 49, f_high_hz: 51", "p_min_w: 0"), tmp_path
     )
-    out = tmp_path / "run"
-    assert main(["bench", "run", tiny, "--rig", rig, "--out", str(out)]) == 2
-    assert "nothing was switched on" in capsys.readouterr().err
-    assert not out.exists()
+    of_run = (tiny, "--out", str(tmp_path / "run")) if command == ("run",) else ()
+    keyboard, terminal = pty.openpty()
+    os.write(keyboard, (typed or "").encode())
+    with open(os.devnull if typed is None else os.ttyname(terminal)) as stdin:  # noqa: PTH123  # a device
+        monkeypatch.setattr("sys.stdin", stdin)
+        assert main(["bench", *command, *of_run, "--rig", rig]) == 2, why
+    os.close(keyboard)
+    os.close(terminal)
+    told = capsys.readouterr().err
+    assert line in told
+    assert "nothing was switched on" in told
+    assert ("0 ... 280 V, 45 ... 55 Hz" in told) == (typed is not None), "who is asked has read what will happen"
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_signal_ends_the_run_and_resume_finishes_it(tmp_path: Path) -> None:

@@ -65,6 +65,9 @@ class Watched:
         self.port, self.spy = port, spy
 
     def __getattr__(self, name: str) -> Any:
+        if not callable(getattr(self.port, name)):
+            return getattr(self.port, name)
+
         def method(*args: Any) -> Any:
             self.spy.met(name, *args)
             return getattr(self.port, name)(*args)
@@ -108,6 +111,21 @@ def test_samples_lie_on_a_grid_that_begins_at_arrival(tmp_path: Path) -> None:
     inside = [t - arrived for t in one.samples["t_ns"].tolist() if arrived < t <= end]
     assert inside == [100_000_000 * k for k in range(1, 6)]  # 0.5 s, one each 0.1 s, the last at the end of the hold
     assert end - arrived == 500_000_000
+
+
+def test_nobody_turns_a_knob_a_hundred_times_a_second(tmp_path: Path) -> None:
+    """A source by hand goes to the end of a ramp at once: `set` is told twice, for step `first` and for the ramp."""
+
+    class ByHand(Spied):
+        @contextmanager
+        def open(self, one: Case) -> Iterator[Rig]:
+            with super().open(one) as rig:
+                rig.source.port.manual = True  # type: ignore[attr-defined]  # Watched
+                yield rig
+
+    spied = ByHand()
+    run([SMALL], spied, tmp_path / "run")
+    assert [told[1].f_hz for told in spied.told if told[0] == "set"] == [60.0, 61.2]
 
 
 def test_a_ramp_arrives_at_its_end(tmp_path: Path) -> None:
