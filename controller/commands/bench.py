@@ -45,7 +45,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             action.add_argument("--out", type=Path, metavar="DIR", help="new folder of the run; default: bench-TIME")
         if name in ("run", "resume", "judge"):
             action.add_argument("--jobs", type=int, default=2, help="processes of virtual time and judge; default 2")
-        if name in ("run", "resume"):
         if name == "source-check":
             action.add_argument(
                 "--energise", action="store_true", help="switch it on: small steps, measured and off again"
