@@ -115,6 +115,8 @@ VERBS: dict[str, Verb] = {
         *of_device("inverter", ("reads", "writes")),
         *of_values("inverter", ("p", "soc"), 'values are SunSpec\'s "not implemented"'),
         Verb("inverter.soc_glitch", "the state of charge reads so", CHARGE),
+        Verb("inverter.charge_limit", "the car takes at most this power", POWER),
+        Verb("inverter.discharge_limit", "the car gives at most this power", POWER),
         Verb("inverter.fault", "the inverter reports a fault"),
         Verb("inverter.local", "somebody at the inverter has taken control"),
         Verb("inverter.overwrite", "another master writes this set-point", POWER, lasts=False, tcp_only=True),
