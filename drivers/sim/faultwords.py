@@ -18,13 +18,7 @@ from drivers.sim.plant import Unit
 from drivers.sim.sunspec_layout import TYPES
 from drivers.sim.sunspec_unit import SunSpecUnit
 
-FIXED = {  # the point that shows it, and what it shows; None: the fault's value
-    "soc_glitch": ("713.SoC", None),
-    "charge_limit": ("702.WChaRteMax", None),
-    "discharge_limit": ("702.WDisChaRteMax", None),
-    "fault": ("701.InvSt", 6),
-    "local": ("715.LocRemCtl", 1),
-}
+FIXED = {"soc_glitch": ("713.SoC", None), "fault": ("701.InvSt", 6), "local": ("715.LocRemCtl", 1)}  # None: the value
 PARTS = {"701.W": "p", "701.Var": "p", "713.SoC": "soc"}  # of the inverter
 HUGE = 1e9
 

@@ -200,6 +200,8 @@ class Unit:
     ceiling_w: float = inf
     mode_var: float | None = None
     session: Session = Session.PLUGGED
+    car_charge_w: float = inf  # most that the car takes and gives, magnitudes
+    car_discharge_w: float = inf
 
     def step(self, dt_s: float, v_pu: float = 1.0, connected: bool = True) -> bool:
         """One step; True when a reversion timer ran out. Not connected: no grid at the terminals."""
@@ -217,6 +219,7 @@ class Unit:
         if self.mode_var is not None:
             q_var = self.mode_var
         lo_w, hi_w = self.battery.limits_w(dt_s)
+        lo_w, hi_w = max(lo_w, -self.car_charge_w), min(hi_w, self.car_discharge_w)
         self.inverter.step(dt_s, p_w, q_var, lo_w, hi_w, v_pu)
         self.battery.step(dt_s, self.inverter.p_w)
         return ran_out

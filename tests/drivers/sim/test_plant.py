@@ -192,6 +192,16 @@ def test_battery_limits(soc: float, own_w: float, p_w: float, why: str) -> None:
     assert unit.inverter.p_w == p_w
 
 
+@pytest.mark.parametrize(("own_w", "p_w"), [(3000.0, 1000.0), (-3000.0, -500.0)])
+def test_the_cars_own_limits_of_power_act_at_once(own_w: float, p_w: float) -> None:
+    unit = Unit(plain(), own_w=own_w)
+    unit.step(DT)
+    assert unit.inverter.p_w == own_w
+    unit.car_discharge_w, unit.car_charge_w = 1000.0, 500.0
+    unit.step(DT)
+    assert unit.inverter.p_w == p_w
+
+
 @pytest.mark.parametrize("own_w", [7000.0, -7000.0])
 def test_charge_never_leaves_the_cars_limits(own_w: float) -> None:
     unit = Unit(plain(), Battery(1000.0, 500.0, soc_min=0.2, soc_max=0.9), own_w=own_w)
