@@ -17,7 +17,7 @@ from random import Random
 
 from controller.bench.brains import Brain, CompiledBrain
 from controller.bench.plan import Case, Eut, Value
-from controller.bench.ports import Reading, Rig, RigError
+from controller.bench.ports import Reading, Rig, RigError, Unit
 from controller.bench.unitsettings import grouped, rating_of
 from controller.bench.world import DARK, MOST_AHEAD, START_NS, Flaws, World
 from cython_core.quantities import SettingError
@@ -161,12 +161,19 @@ class VirtualUnit:
         self.world.fault(line)
 
 
+def told_directly(world: World, settings: dict[str, Value]) -> Unit:
+    unit = VirtualUnit(world, settings)
+    unit.write({})
+    return unit
+
+
 @dataclass(frozen=True, slots=True)
 class VirtualRig:
     """Where the rigs of a run's cases come from: each case begins with a new world.
 
     brain: (number of phases, period in s) -> a brain; None: the compiled core. settings: what the unit has beside its
-    rating before a case writes anything. The inverter's own delay adds to every response time.
+    rating before a case writes anything. The inverter's own delay adds to every response time. reach: a world -> its
+    unit as its operator reaches it; None: settings and orders go straight to the brain.
     """
 
     eut: Eut
@@ -178,6 +185,7 @@ class VirtualRig:
     lag_s: float = 0.01
     flaws: Flaws = IDEAL
     can: frozenset[str] = CAN
+    reach: Callable[[World], Unit] | None = None
 
     @contextmanager
     def open(self, case: Case) -> Iterator[Rig]:
@@ -192,7 +200,6 @@ class VirtualRig:
             lag_s=self.lag_s,
         )
         world = World(brain, inverter, period_s, eut.v_low_pu * eut.v_nom_v, self.flaws)
-        unit = VirtualUnit(world, {**rating_of(eut), **self.settings})
-        unit.write({})
+        unit = self.reach(world) if self.reach else told_directly(world, {**rating_of(eut), **self.settings})
         meter = VirtualMeter(world, seed_of(self.seed, case.id))
         yield Rig(self.name, VirtualClock(world), VirtualSource(world, eut.phases), meter, unit, self.can)
