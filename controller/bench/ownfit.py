@@ -18,9 +18,9 @@ from cython_core.settings import Settings
 OWNED: dict[str, Value] = {f"{function}.owner": "inverter" for function in ACTING}
 SWITCHES = ("freq_droop.enable", "volt_watt.enable", "reactive.mode")
 BEYOND: dict[tuple[str, Value], str] = {
-    ("enter_service.owner", "controller"): "enter service (703) is written by the certified installer",
-    ("voltage_trip.owner", "controller"): "trip settings (707, 708) are written by the certified installer",
-    ("frequency_trip.owner", "controller"): "trip settings (709, 710) are written by the certified installer",
+    ("voltage_trip.owner", "controller"): "trips by voltage (707, 708) are the certified installer's",
+    ("frequency_trip.owner", "controller"): "trips by frequency (709, 710) are the certified installer's",
+    ("enter_service.owner", "controller"): "enter service (703) is the certified installer's",
     ("ride_through.owner", "controller"): "ride-through has no switch in SunSpec models 701 to 715",
     ("active_limit.enable", True): "a standing active power limit is the controller's",
 }
@@ -35,9 +35,9 @@ def fitted_case(case: Case, eut: Eut) -> Case:
     if case.skipped:
         return case
     stages = (case.settings, case.start.settings, *(step.settings for step in case.steps))
-    beyond = [why for key, why in BEYOND.items() if any(key in stage.items() for stage in stages)]
+    beyond = next((why for key, why in BEYOND.items() if any(key in stage.items() for stage in stages)), "")
     if beyond:
-        return replace(case, skipped=f"the inverter's own functions: {'; '.join(beyond)}")
+        return replace(case, skipped=beyond)
     told: dict[str, Value] = {}
     said: dict[str, Value] = {}
     first = acting(case.settings, eut, said, told)

@@ -52,6 +52,7 @@ class OwnFunctions:
             p_discharge_w=eut.p_rated_w,
             p_charge_w=eut.p_charge_rated_w,
             q_max_var=max(eut.q_inject_var, eut.q_absorb_var),
+            v_low_pu=eut.v_low_pu,
             dead_s=own.dead_s,
             lag_s=own.lag_s,
             gain=own.gain,

@@ -15,7 +15,7 @@ Errors   RigFileError: every mistake of the file, one line each. The rig's owner
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -68,8 +68,16 @@ class RigFileError(InputError):
 class UnitSpec:
     """`unit:` of a rig file. dead_s, lag_s: of the simulated inverter in virtual time."""
 
-    kind: str = choice(("core", "controller"), "core: the compiled step alone; controller: `v2g run` of a site")
+    kind: str = choice(
+        ("core", "controller", "inverter"),
+        "core: the compiled step alone; controller: `v2g run` of a site; inverter: its own functions, by SunSpec",
+    )
     site: str = text("path of the site file, for kind controller", "", r"\S+")
+    address: str = text("tcp://HOST:PORT or serial:/dev/NAME, for kind inverter on wires", "", ADDRESS)
+    unit: int = integer("", 0, 247, "Modbus unit of that inverter", 1)
+    timeout_ms: int = integer("ms", 10, 10000, "of one answer of it", 1000)
+    baud: int = integer("baud", 1200, 1000000, "serial line", 9600)
+    parity: str = choice(("N", "E", "O"), "serial line", "N")
     dead_s: float = number("s", 0.0, 10.0, "until the simulated inverter hears a set-point", 0.0)
     lag_s: float = number("s", 0.0, 10.0, "time constant of the simulated inverter", 0.01)
 
@@ -229,8 +237,17 @@ def check_groups(top: Mapping[str, Any], groups: Mapping[str, Any], problems: Pr
     if envelope is not None:
         for mistake in mistakes(envelope):
             problems.add(top["envelope"][1], f"envelope: {mistake}")
-    if unit is not None and real != (unit.kind == "controller"):
-        kind = "controller" if real else "core"
-        problems.add(top["unit"][1], f"unit: kind = {unit.kind}; allowed with time: {top['time'][0]}: {kind}")
-    if unit is not None and (unit.kind == "controller") != bool(unit.site):
-        problems.add(top["unit"][1], "unit: site belongs to kind: controller, and is needed there")
+    if unit is not None:
+        for mistake in unit_mistakes(unit, real):
+            problems.add(top["unit"][1], f"unit: {mistake}")
+
+
+def unit_mistakes(unit: UnitSpec, real: bool) -> Iterator[str]:
+    """What is tested, and how it is reached, must fit each other and the rig's time."""
+    time, kinds = ("real", ("controller", "inverter")) if real else ("virtual", ("core", "inverter"))
+    if unit.kind not in kinds:
+        yield f"kind = {unit.kind}; allowed with time: {time}: {', '.join(kinds)}"
+    if (unit.kind == "controller") != bool(unit.site):
+        yield "site belongs to kind: controller, and is needed there"
+    if (unit.kind == "inverter" and real) != bool(unit.address):
+        yield "address belongs to kind: inverter with time: real, and is needed there"

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from controller.bench.folder import RunFolder
 from controller.bench.plan import Case, Eut, Plan
@@ -21,6 +21,9 @@ from controller.bench.runner import fit
 from controller.bench.tables import cases_table, procedures_table, seconds_of, verdicts_text
 from controller.errors import InputError
 from controller.progress import Progress
+
+if TYPE_CHECKING:
+    from controller.bench.virtual import VirtualRig
 
 EXIT_OK, EXIT_FAIL, EXIT_USER, EXIT_DEVICE = 0, 1, 2, 3
 WORD = "energise"
@@ -135,10 +138,19 @@ def plan_of(args: argparse.Namespace, rig: RigFile, eut: Eut) -> Plan:
         found = replace(found, cases=cases)
     if not found.cases:
         raise InputError("v2g bench: no case: none of these procedures is for this unit (`v2g bench list` says why)")
+    if rig.unit.kind == "inverter":
+        from controller.bench.ownfit import fitted
+
+        found = fitted(found)
     return fit(found, rig.name, can_of(rig))
 
 
 def can_of(rig: RigFile) -> frozenset[str]:
+    if rig.unit.kind == "inverter":
+        from controller.bench.inverterrig import can_of_inverter
+        from controller.bench.owninverter import CAN as CAN_OF_OWN
+
+        return CAN_OF_OWN if rig.time == "virtual" else can_of_inverter(rig)
     if rig.time == "virtual":
         from controller.bench.virtual import CAN
 
@@ -211,17 +223,26 @@ Runner = Callable[[Sequence[Case], RunFolder, Callable[[Case], None]], None]
 
 def runner_of(rig: RigFile, found: Plan, jobs: int) -> Runner:
     if rig.time == "virtual":
-        from controller.bench.virtual import VirtualRig
         from controller.bench.virtualrun import run_parallel
 
-        unit = rig.unit
-        virtual = VirtualRig(
-            found.eut, found.seed, rig.name, settings=rig.settings, dead_s=unit.dead_s, lag_s=unit.lag_s
-        )
+        virtual = virtual_rig(rig, found)
         return lambda cases, folder, told: run_parallel(virtual, cases, folder, told, jobs)
-    from controller.bench.wire import run_real
+    if rig.unit.kind == "inverter":
+        from controller.bench.inverterrig import run_inverter as run_real
+    else:
+        from controller.bench.wire import run_real
 
     return lambda cases, folder, told: run_real(rig, found.eut, cases, folder, told)
+
+
+def virtual_rig(rig: RigFile, found: Plan) -> VirtualRig:
+    from controller.bench.owninverter import Own, own_rig
+    from controller.bench.virtual import VirtualRig
+
+    unit = rig.unit
+    if unit.kind == "inverter":
+        return own_rig(found.eut, found.seed, rig.name, Own(unit.dead_s, unit.lag_s))
+    return VirtualRig(found.eut, found.seed, rig.name, settings=rig.settings, dead_s=unit.dead_s, lag_s=unit.lag_s)
 
 
 @contextmanager

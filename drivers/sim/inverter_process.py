@@ -97,6 +97,7 @@ def unit_of(args: Namespace) -> Unit:
         p_discharge_w=args.p_discharge_w,
         p_charge_w=args.p_charge_w,
         q_max_var=args.q_max_var,
+        v_low_pu=args.v_low_pu,
         p_min_abs_w=args.p_min_abs_w,
         dwell_s=args.dwell_s,
         dead_s=args.dead_s,

@@ -212,6 +212,7 @@ class OwnFunctions:
             self.sets[model].fill(values)
         for model in TRIPS:
             image.put(f"{model}.Ena", 1)
+        self.event = False  # frequency is outside the dead band
         self.droop, self.ceiling, self.mode, self.v_ref = Lag(), Lag(unit.inverter.p_discharge_w), Lag(), Lag(100.0)
         self.read()
 
@@ -224,6 +225,8 @@ class OwnFunctions:
         decided = [sets.step(dt_s) for sets in self.sets.values()]
         if any(decided):
             self.read()
+        if not self.event:
+            self.unit.pre_ceiling_w = self.unit.ceiling_w
         self.unit.droop_w = self._droop_w(dt_s, f_hz)
         self.unit.ceiling_w = self._ceiling_w(dt_s, 100.0 * v_pu)
         self.unit.mode_var = self._mode_var(dt_s, 100.0 * v_pu)
@@ -248,9 +251,10 @@ class OwnFunctions:
     def _droop_w(self, dt_s: float, f_hz: float) -> float:
         n = self.numbers[711]
         if 711 not in self.acts or f_hz == 0.0:
-            self.droop.value = 0.0
+            self.droop.value, self.event = 0.0, False
             return 0.0
         share = droop(f_hz, self.f_nom_hz, n["DbOf"], n["DbUf"], n["KOf"], n["KUf"])
+        self.event = share != 0.0
         return self.droop.step(dt_s, share * self.unit.inverter.p_discharge_w, n["RspTms"])
 
     def _ceiling_w(self, dt_s: float, v_pct: float) -> float:
@@ -261,6 +265,8 @@ class OwnFunctions:
             return inf
         pct = on_curve(self.curves[706], v_pct)
         target_w = pct / 100.0 * (inverter.p_charge_w if pct < 0.0 else inverter.p_discharge_w)
+        asked_w = self.unit.asked_w + self.droop.value
+        self.ceiling.value = min(self.ceiling.value, max(asked_w, target_w))  # 90 % of what power has to change
         return self.ceiling.step(dt_s, target_w, self.numbers[706]["RspTms"])
 
     def _mode_var(self, dt_s: float, v_pct: float) -> float | None:
