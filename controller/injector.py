@@ -23,7 +23,9 @@ from drivers.sim.faultscript import START_S, Action
 from drivers.sim.plant import Session
 from drivers.sim.proxy import Proxy
 
-KNOBS: dict[str, tuple[str, float | None, float]] = {  # a word of the bar, its value meanwhile (None: the fault's), after
+KNOBS: dict[
+    str, tuple[str, float | None, float]
+] = {  # a word of the bar, its value meanwhile (None: the fault's), after
     "unplug": ("session", Session.UNPLUGGED, Session.PLUGGED),
     "asleep": ("session", Session.ENDED, Session.PLUGGED),
     "charge_limit": ("charge_limit_w", None, inf),

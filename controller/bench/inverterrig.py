@@ -34,7 +34,9 @@ def can_of_inverter(rig: RigFile) -> frozenset[str]:
     return can_of_real(rig) - {"permit"}
 
 
-def run_inverter(rig: RigFile, eut: Eut, cases: Sequence[Case], folder: RunFolder, told: Callable[[Case], None]) -> None:
+def run_inverter(
+    rig: RigFile, eut: Eut, cases: Sequence[Case], folder: RunFolder, told: Callable[[Case], None]
+) -> None:
     """All cases on one opening of the rig; source safe and the inverter stopped at the end, however it ends."""
     if not any(not case.skipped for case in cases):
         return

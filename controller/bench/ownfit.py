@@ -49,12 +49,13 @@ def fitted_step(step: Step, eut: Eut, said: dict[str, Value], told: dict[str, Va
     return replace(step, settings=acting(step.settings, eut, said, told)) if step.settings else step
 
 
-def acting(
-    settings: Mapping[str, Value], eut: Eut, said: dict[str, Value], told: dict[str, Value]
-) -> dict[str, Value]:
+def acting(settings: Mapping[str, Value], eut: Eut, said: dict[str, Value], told: dict[str, Value]) -> dict[str, Value]:
     """What of these the inverter is told. said: all that the case has said until now; told: what the inverter has."""
     said |= settings
-    known = {*SWITCHES, *(key for part in wanted(settings_of(eut, said)) if part.function in ACTING for key in part.keys)}
+    known = {
+        *SWITCHES,
+        *(key for part in wanted(settings_of(eut, said)) if part.function in ACTING for key in part.keys),
+    }
     new = {name: said[name] for name in said if name in known and told.get(name) != said[name]}
     told |= new
     return new
