@@ -1,7 +1,8 @@
-"""A rig in real time whose unit is an inverter with grid functions of its own, over Modbus; no controller has a part in it.
+"""A rig in real time whose unit is an inverter with grid functions of its own, over Modbus, without a controller.
 
-Source, meter and clock are those of wire.py. The guard stops the inverter (715 OpCtl) also when this process is killed;
-a set-point that nobody renews ends by the inverter's own timer. At the end it is stopped, with the last case's settings.
+Source, meter and clock are those of wire.py. The guard stops the inverter (715 OpCtl) also when this process is
+killed; a set-point that nobody renews ends by the inverter's own timer. At the end it is stopped, with the settings of
+the last case.
 """
 
 from __future__ import annotations

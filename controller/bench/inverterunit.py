@@ -29,7 +29,7 @@ WATTS = 1  # of WSetMod
 
 
 class InverterUnit:
-    """wire: the inverter, and time for the wait for an adoption. life_s: of a set-point that nobody renews; 0: for ever."""
+    """wire: the inverter, and time to wait for an adoption. life_s: of a set-point that nobody renews; 0: for ever."""
 
     def __init__(self, name: str, wire: Wire, eut: Eut, life_s: float = 0.0, max_words: int = 125) -> None:
         self.name, self.wire, self.eut, self.life_s, self.max_words = name, wire, eut, life_s, max_words

@@ -1,7 +1,7 @@
-"""A plan for an inverter that is tested by its own grid functions: what is written to it, what it cannot be tested for. Pure.
+"""A plan for an inverter that is tested by its own grid functions: what is written, what cannot be tested. Pure.
 
-Written  of each case the settings of the functions that act in it, as far as SunSpec models 704 to 712 carry them; when a
-         step switches another function on, its settings with it. The rest of a case belongs to a controller.
+Written  of each case the settings of the functions that act in it, as far as SunSpec models 704 to 712 carry them;
+         when a step switches another function on, its settings with it. The rest belongs to a controller.
 Skipped  what only the certified installer writes (703, 707 to 710), and what has no model.
 """
 

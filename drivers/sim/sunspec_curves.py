@@ -18,6 +18,7 @@ from drivers.sim.plant import Unit
 from drivers.sim.sunspec_layout import CURVES, POINTS, Image
 
 ADOPT_S = 0.4
+FREE = 0.005  # of rated power: volt-watt no longer holds it back
 IN_PROGRESS, COMPLETED, FAILED = 0, 1, 2
 TRIPS = (707, 708, 709, 710)
 MODELS = (705, 706, *TRIPS, 711, 712)
@@ -266,7 +267,10 @@ class OwnFunctions:
         pct = on_curve(self.curves[706], v_pct)
         target_w = pct / 100.0 * (inverter.p_charge_w if pct < 0.0 else inverter.p_discharge_w)
         asked_w = self.unit.asked_w + self.droop.value
-        self.ceiling.value = min(self.ceiling.value, max(asked_w, target_w))  # 90 % of what power has to change
+        # 90 % of what power has to change: down from what is asked for, up to it, then the ceiling is free
+        self.ceiling.value = min(self.ceiling.value, max(asked_w, target_w))
+        if self.ceiling.value < asked_w - FREE * inverter.p_discharge_w:
+            target_w = min(target_w, asked_w)
         return self.ceiling.step(dt_s, target_w, self.numbers[706]["RspTms"])
 
     def _mode_var(self, dt_s: float, v_pct: float) -> float | None:

@@ -1,8 +1,8 @@
 """EPRI's OpenDER behind the bench's ports, judged as the product is: the judge does not lean on our core.
 
-It passes what it should, and fails where it is known to do otherwise (tests/peers/rules.py, series_rules.py), at the step
-that shows it. Every case of the golden unit stands in one of the tables; what is not run says why. DEPARTURES are cases
-made for one known difference each: there the product passes and OpenDER does not.
+It passes what it should, and fails where it is known to do otherwise (tests/peers/rules.py, series_rules.py), at the
+step that shows it. Every case of the golden unit stands in one of the tables; what is not run says why. DEPARTURES are
+cases made for one known difference each: there the product passes and OpenDER does not.
 
 The unit's own ramp is 10 pu/s, as on the virtual rig. About 0.2 ms a step.
 """
@@ -31,13 +31,12 @@ QUICK = "volt_watt_above_droop"  # 1600 steps: played every day
 
 # fmt: off
 PASSES = (
-    "constant_pf-*", "constant_q-*", "enter_service-[256]", "freq_droop_above-*", "freq_droop_below-*", "freq_ride_through-*",
-    "frequency_trip-OF1-min-min", "frequency_trip-OF1-max-min", "frequency_trip-OF2-*-min", "frequency_trip-UF1-*-min",
-    "frequency_trip-UF2-*-min", "hvrt_cat_iii-*", "limit_active_power-*", "lvrt_cat_iii-*", "phase_jump-*",
-    "prioritisation-*", "rocof-*", "trace_replay", "volt_var-*", "volt_var_vref-300", "volt_watt-char_1-*",
+    "constant_pf-*", "constant_q-*", "enter_service-[256]", "freq_droop_above-*", "freq_droop_below-*",
+    "freq_ride_through-*", "frequency_trip-*-min", "hvrt_cat_iii-*", "limit_active_power-*", "lvrt_cat_iii-*",
+    "phase_jump-*", "prioritisation-*", "rocof-*", "trace_replay", "volt_var-*", "volt_var_vref-300", "volt_watt-char_1-*",
     "volt_watt-char_2-*", "volt_watt-char_3-*-100", "voltage_trip-OV*", "voltage_trip-UV*-max-*-all", "watt_var-*",
 )
-CEILING = "5.4.2: its lag is on volt-watt's ceiling, not on power: at part load 90 % of a change come too late or too soon"
+CEILING = "5.4.2: its lag is on volt-watt's ceiling, not on power: at part load 90 % of a change come late or early"
 LATE = "it knows neither late nor missing readings"
 CHARGE = "it is told nothing of the car's state of charge"
 FAILS = [

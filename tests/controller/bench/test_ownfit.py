@@ -20,7 +20,7 @@ PF = {"power_factor.pf", "power_factor.excitation"}
 WRITTEN = [
     # procedure          case             settings                                 why
     ("freq_droop_above", "char_1-66",     OFF | DROOP | PF,                        "droop, at unity power factor"),
-    ("constant_pf",      "max_inject",    OFF | PF,                                "and nothing of functions that are off"),
+    ("constant_pf",      "max_inject",    OFF | PF,                                "nothing of what is off"),
     ("constant_q",       "max_inject-discharge", OFF | {"const_var.q_pu"},  "percent of VAMax"),
 ]
 SKIPPED = [

@@ -24,9 +24,10 @@ from tests.conformance.bench import Memory, case_of
 from tests.controller.bench.golden import EUT, cases
 
 RIGHT = (
-    "constant_pf-max_absorb", "constant_q-max_inject-charge", "freq_droop_above-char_1-66", "freq_droop_below-char_1-charge_50",
-    "limit_active_power-33", "prioritisation-p2_20-volt_var", "volt_var-char_2-discharge-100", "volt_var_vref-300",
-    "volt_watt-char_1-discharge-66", "volt_watt_above_droop", "watt_var-char_1-charge",
+    "constant_pf-max_absorb", "constant_q-max_inject-charge", "freq_droop_above-char_1-66",
+    "freq_droop_below-char_1-charge_50", "limit_active_power-33", "prioritisation-p2_20-volt_var",
+    "volt_var-char_2-discharge-100", "volt_var_vref-300", "volt_watt-char_3-discharge-66", "volt_watt_above_droop",
+    "watt_var-char_1-charge",
 )  # fmt: skip
 
 

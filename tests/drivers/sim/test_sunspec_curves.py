@@ -180,10 +180,16 @@ def test_volt_watt_has_90_percent_of_the_change_of_power_in_its_response_time_at
     for _ in range(1000):
         face.tick(0.01, grid(1.092))
     assert face.unit.inverter.p_w == pytest.approx(1560.0, abs=5.0)
+    assert settled(face, grid(1.092))[0] == pytest.approx(1400.0, abs=1.0)
+    for _ in range(1000):
+        face.tick(0.01, grid())
+    assert face.unit.inverter.p_w == pytest.approx(2840.0, abs=5.0)  # and 90 % of the way back
+    command(face, 6000.0)
+    assert settled(face, grid())[0] == pytest.approx(6000.0)
 
 
 def test_droop_starts_from_what_volt_watt_left_when_the_event_began() -> None:
-    """5 kW at 109 %: 0.25 x 7 kW. 0.5 Hz down: (0.5 - 0.036) / 2.5 x 7 kW more; voltage back, and it stays from there."""
+    """5 kW at 109 %: 0.25 x 7 kW. 0.5 Hz down: (0.5 - 0.036) / 2.5 x 7 kW more; with the voltage back as well."""
     face = made()
     command(face, 5000.0)
     put(face, "706.Ena", 1)
