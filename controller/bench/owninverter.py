@@ -15,14 +15,14 @@ from controller.bench.brains import Command, Given
 from controller.bench.inverterunit import InverterUnit
 from controller.bench.plan import Eut
 from controller.bench.ports import Unit as UnitPort
-from controller.bench.virtual import VirtualRig
+from controller.bench.virtual import VirtualRig, inverter_of
 from controller.bench.world import World
 from controller.build import build_id
 from controller.settings.sunspec_push import Wire
 from cython_core.settings import Settings
 from drivers.gridsource.point import GridPoint
 from drivers.sim.bar import Grid
-from drivers.sim.plant import Battery, Inverter, Unit
+from drivers.sim.plant import Battery, Unit
 from drivers.sim.sunspec_port import FacePort
 from drivers.sim.sunspec_unit import SunSpecUnit
 
@@ -47,16 +47,8 @@ class OwnFunctions:
 
     def __init__(self, eut: Eut, own: Own, phases: int, period_s: float) -> None:
         self.phases, self.period_s = phases, period_s
-        inverter = Inverter(
-            s_max_va=eut.s_rated_va,
-            p_discharge_w=eut.p_rated_w,
-            p_charge_w=eut.p_charge_rated_w,
-            q_max_var=max(eut.q_inject_var, eut.q_absorb_var),
-            v_low_pu=eut.v_low_pu,
-            dead_s=own.dead_s,
-            lag_s=own.lag_s,
-            gain=own.gain,
-        )
+        inverter = inverter_of(eut, own.dead_s, own.lag_s, own.gain)
+        inverter.v_low_pu = eut.v_low_pu
         unit = Unit(inverter, Battery(CAPACITY_WH, CAPACITY_WH / 2.0))
         self.face = SunSpecUnit(unit, phases, eut.v_nom_v, eut.f_nom_hz)
 

@@ -161,6 +161,19 @@ class VirtualUnit:
         self.world.fault(line)
 
 
+def inverter_of(eut: Eut, dead_s: float, lag_s: float, gain: float = 1.0) -> Inverter:
+    """The simulated inverter of this nameplate. gain: fault."""
+    return Inverter(
+        s_max_va=eut.s_rated_va,
+        p_discharge_w=eut.p_rated_w,
+        p_charge_w=eut.p_charge_rated_w,
+        q_max_var=max(eut.q_inject_var, eut.q_absorb_var),
+        dead_s=dead_s,
+        lag_s=lag_s,
+        gain=gain,
+    )
+
+
 def told_directly(world: World, settings: dict[str, Value]) -> Unit:
     unit = VirtualUnit(world, settings)
     unit.write({})
@@ -191,14 +204,7 @@ class VirtualRig:
     def open(self, case: Case) -> Iterator[Rig]:
         eut, period_s = self.eut, period_of(case)
         brain = self.brain(eut.phases, period_s) if self.brain else CompiledBrain(eut.phases, period_s, MOST_AHEAD)
-        inverter = Inverter(
-            s_max_va=eut.s_rated_va,
-            p_discharge_w=eut.p_rated_w,
-            p_charge_w=eut.p_charge_rated_w,
-            q_max_var=max(eut.q_inject_var, eut.q_absorb_var),
-            dead_s=self.dead_s,
-            lag_s=self.lag_s,
-        )
+        inverter = inverter_of(eut, self.dead_s, self.lag_s)
         world = World(brain, inverter, period_s, eut.v_low_pu * eut.v_nom_v, self.flaws)
         unit = self.reach(world) if self.reach else told_directly(world, {**rating_of(eut), **self.settings})
         meter = VirtualMeter(world, seed_of(self.seed, case.id))

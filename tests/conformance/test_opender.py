@@ -34,7 +34,8 @@ PASSES = (
     "constant_pf-*", "constant_q-*", "enter_service-[256]", "freq_droop_above-*", "freq_droop_below-*",
     "freq_ride_through-*", "frequency_trip-*-min", "hvrt_cat_iii-*", "limit_active_power-*", "lvrt_cat_iii-*",
     "phase_jump-*", "prioritisation-*", "rocof-*", "trace_replay", "volt_var-*", "volt_var_vref-300",
-    "volt_watt-char_1-*", "volt_watt-char_2-*", "volt_watt-char_3-*-100", "voltage_trip-OV*", "voltage_trip-UV*-max-*-all", "watt_var-*",
+    "volt_watt-char_1-*", "volt_watt-char_2-*", "volt_watt-char_3-*-100", "voltage_trip-OV*",
+    "voltage_trip-UV*-max-*-all", "watt_var-*",
 )
 CEILING = "5.4.2: its lag is on volt-watt's ceiling, not on power: at part load 90 % of a change come late or early"
 LATE = "it knows neither late nor missing readings"
