@@ -32,6 +32,7 @@ BUSY_S = 0.3  # a poll or a look that a busy machine delays
 SETTLE_S = 1.0  # of the plant: dead time and lag
 SMALL_PU = 0.01
 SLOW_POLLS = 10  # the state of charge is asked in each tenth round
+LIMIT_POLLS = 20  # and what the car can do in each twentieth
 STALE = Reason.F_STALE | Reason.F_LOST | Reason.V_STALE | Reason.V_LOST | Reason.DEVICE_STALE | Reason.DEVICE_LOST
 ORDINARY = int(Reason.DEFAULT_WISH | Reason.SKIPPED)
 Steps = NDArray[Any]
@@ -46,7 +47,7 @@ inverter.silent writes; inverter.exception 4; inverter.exception writes 6; inver
 inverter.wrong_id; inverter.wrong_unit; inverter.duplicate; inverter.reorder; inverter.freeze; inverter.reset
 inverter.refuse; inverter.half_open; inverter.nan p; inverter.nan soc; inverter.out_of_range p; inverter.scale10 p
 inverter.soc_glitch 0%; inverter.soc_glitch 100%; inverter.fault; inverter.local; inverter.overwrite 3000W
-inverter.unplug; inverter.asleep
+inverter.unplug; inverter.asleep; inverter.charge_limit 700W; inverter.discharge_limit 700W
 broker.down; clock.step -1h; clock.step +1h
 process.kill telemetry; process.hang telemetry; process.kill bridge; process.kill controller; process.hang controller
 """
@@ -179,6 +180,10 @@ def safe_power(case: Case) -> float | None:
     return case.first_s(lambda s: (s["mode"] == Mode.SAFE) & (s["p_cmd_w"] == safe_w))
 
 
+def limited(case: Case) -> float | None:
+    return case.first_s(lambda s: bits(Reason.DEVICE_LIMIT)(s) & (s["p_cmd_w"] == -s["d_p_max_charge_w"]))
+
+
 def reduced_charging(case: Case) -> float | None:
     most_w = case.site.settings.fail_safe.degraded_charge_w
     return case.first_s(lambda s: bits(Reason.V_STALE | Reason.V_LOST)(s) & (s["p_cmd_w"] >= -most_w))
@@ -209,6 +214,9 @@ ANSWERS: dict[str, Answer] = {
     "full": Answer(
         "no more charging", lambda t: SLOW_POLLS * t.poll_s + t.in_flight_s + t.ramp_s, to_zero(Reason.SOC_LIMIT)
     ),
+    "limited": Answer(
+        "no more than the car takes, at once", lambda t: LIMIT_POLLS * t.poll_s + t.in_flight_s, limited
+    ),
     "told and stopped": Answer(
         "told, then 0 W by ramp", lambda t: t.mismatch_s + t.in_flight_s + t.ramp_s, to_zero(Reason.POWER_MISMATCH),
         latches=True,
@@ -222,6 +230,7 @@ ANSWERS: dict[str, Answer] = {
 SEEN_IN_SHADOW = ("goes on", "f gone", "V gone", "meter gone", "frozen")
 ABSORBED = {"duplicate", "reorder", "half_open"}
 VALUES = {"nan", "inf", "out_of_range", "scale10"}
+STEADY = {*ABSORBED, "freeze", "discharge_limit"}  # of the inverter, while the car is charged
 SAID = {"fault": "no command", "local": "no command", "unplug": "car gone", "asleep": "car gone"}
 BYTES = 40  # of an answer, about: what drips slower is not whole in time
 
@@ -269,11 +278,13 @@ def inverter_answer(action: Action, site: Site) -> str:
         return SAID[fault]
     if fault == "overwrite":
         return "overwritten"
+    if fault == "charge_limit":
+        return "limited" if action.value < site.settings.default_wish.charge_w else "goes on"
     if fault == "soc_glitch":
         return "full" if action.value / 100.0 >= site.settings.limits.soc_max_pu else "goes on"
     if fault in VALUES:
         return unlike(action, site)
-    if fault in ABSORBED or fault == "freeze" or in_time(action, site.inverter.timeout_ms):
+    if fault in STEADY or in_time(action, site.inverter.timeout_ms):
         return "goes on"
     if action.part == "writes":
         return "own timer" if fault in ("silent", "exception") else "goes on"

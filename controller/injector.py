@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import count
+from math import inf
 from typing import Protocol
 
 from drivers.sim.bar import Bar
@@ -22,7 +23,14 @@ from drivers.sim.faultscript import START_S, Action
 from drivers.sim.plant import Session
 from drivers.sim.proxy import Proxy
 
-SESSIONS = {"unplug": Session.UNPLUGGED, "asleep": Session.ENDED}
+KNOBS: dict[
+    str, tuple[str, float | None, float]
+] = {  # a word of the bar, its value meanwhile (None: the fault's), after
+    "unplug": ("session", Session.UNPLUGGED, Session.PLUGGED),
+    "asleep": ("session", Session.ENDED, Session.PLUGGED),
+    "charge_limit": ("charge_limit_w", None, inf),
+    "discharge_limit": ("discharge_limit_w", None, inf),
+}
 
 
 class House(Protocol):
@@ -85,8 +93,9 @@ class Injector:
         house, now_s = self.house, time.monotonic()
         self.played.append(Played(action.text, now_s, None if action.verb.lasts else now_s))
         match action.target:
-            case "meter" | "inverter" if action.fault in SESSIONS:
-                house.bar.set("session", SESSIONS[action.fault])
+            case "meter" | "inverter" if action.fault in KNOBS:
+                word, value, _ = KNOBS[action.fault]
+                house.bar.set(word, action.value if value is None else value)
             case "meter" | "inverter":
                 house.proxies[action.target].begin(action)
             case "broker":
@@ -103,8 +112,9 @@ class Injector:
         self._over(action)
         house = self.house
         match action.target:
-            case "meter" | "inverter" if action.fault in SESSIONS:
-                house.bar.set("session", Session.PLUGGED)
+            case "meter" | "inverter" if action.fault in KNOBS:
+                word, _, rest = KNOBS[action.fault]
+                house.bar.set(word, rest)
             case "meter" | "inverter":
                 house.proxies[action.target].end(action)
             case "broker":

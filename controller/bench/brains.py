@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf, isfinite
 from typing import Any, Protocol
 
 import numpy as np
@@ -51,6 +52,8 @@ class Given:
     status: int = GOOD
     session: int = int(Session.READY)
     soc_pu: float = 0.5
+    p_max_discharge_w: float = inf  # of the car; inf: it has not said
+    p_max_charge_w: float = inf
 
 
 class Brain(Protocol):
@@ -77,6 +80,13 @@ def meter_bits(phases: int) -> int:
     return int(MeasurementValid.F) | sum(int(bit) for bit in PHASE[:phases])
 
 
+def device_bits(given: Given) -> int:
+    bits = DeviceValid.SOC | DeviceValid.STATUS | DeviceValid.SESSION
+    bits |= DeviceValid.P_MAX_DISCHARGE if isfinite(given.p_max_discharge_w) else DeviceValid(0)
+    bits |= DeviceValid.P_MAX_CHARGE if isfinite(given.p_max_charge_w) else DeviceValid(0)
+    return int(bits)
+
+
 class CompiledBrain:
     """The product's core, many steps at a call."""
 
@@ -86,10 +96,7 @@ class CompiledBrain:
         self.core: Core | None = None
         self.rows = np.zeros(most, STEP)
         self.rows["k"] = 1
-        self.rows["m_valid"], self.rows["d_valid"] = (
-            meter_bits(phases),
-            int(DeviceValid.SOC | DeviceValid.STATUS | DeviceValid.SESSION),
-        )
+        self.rows["m_valid"] = meter_bits(phases)
         for name in ("m_p_w", "m_q_var", "i_q_var"):
             self.rows[name] = np.nan
         self.offsets_ns = np.arange(most, dtype=np.int64) * self.period_ns
@@ -117,7 +124,9 @@ class CompiledBrain:
         for name in ("v1_v", "v2_v", "v3_v"):
             rows[f"m_{name}"] = getattr(given, name)
         rows["m_f_hz"] = given.f_hz + given.f_error_hz
-        rows["d_status"], rows["d_session"], rows["d_soc_pu"] = given.status, given.session, given.soc_pu
+        rows["d_valid"] = device_bits(given)
+        for name in ("status", "session", "soc_pu", "p_max_discharge_w", "p_max_charge_w"):
+            rows[f"d_{name}"] = getattr(given, name)
         rows["o_t_ns"], rows["o_permit"], rows["o_ap_limit_pu"] = times, given.permit, given.ap_limit_pu
         self.wish(rows, given.demand_w)
         out = np.frombuffer(core.replay(rows.data), STEP)
@@ -186,8 +195,8 @@ class StepBrain:
                 given.v1_v, given.v2_v, given.v3_v,
             )  # fmt: skip
             device = DeviceState(
-                device_ns, device_ns, int(DeviceValid.SOC | DeviceValid.STATUS | DeviceValid.SESSION),
-                soc_pu=given.soc_pu, session=given.session, status=given.status,
+                device_ns, device_ns, device_bits(given), soc_pu=given.soc_pu, session=given.session,
+                status=given.status, p_max_discharge_w=given.p_max_discharge_w, p_max_charge_w=given.p_max_charge_w,
             )  # fmt: skip
             order = Order(at_ns, int(given.permit), ap_limit_pu=given.ap_limit_pu)
             record = self.unit.step(at_ns, meter, device, order, self.wish(given.demand_w, at_ns), 1)

@@ -72,8 +72,16 @@ class RigFileError(InputError):
 class UnitSpec:
     """`unit:` of a rig file. dead_s, lag_s: of the inverter where that is simulated."""
 
-    kind: str = choice(("core", "controller"), "core: the compiled step alone; controller: `v2g run` of a site")
+    kind: str = choice(
+        ("core", "controller", "inverter"),
+        "core: the compiled step alone; controller: `v2g run` of a site; inverter: its own functions, by SunSpec",
+    )
     site: str = text("path of the site file, for kind controller", "", r"\S+")
+    address: str = text("tcp://HOST:PORT or serial:/dev/NAME, for kind inverter on wires", "", ADDRESS)
+    unit: int = integer("", 0, 247, "Modbus unit of that inverter", 1)
+    timeout_ms: int = integer("ms", 10, 10000, "of one answer of it", 1000)
+    baud: int = integer("baud", 1200, 1000000, "serial line", 9600)
+    parity: str = choice(("N", "E", "O"), "serial line", "N")
     dead_s: float = number("s", 0.0, 10.0, "until a simulated inverter hears a set-point", 0.0)
     lag_s: float = number("s", 0.0, 10.0, "time constant of a simulated inverter", 0.01)
 

@@ -6,7 +6,7 @@ groups   name of a group -> its dataclass of rig.py, None where it is wrong in i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from drivers.gridsource.envelope import mistakes
@@ -29,17 +29,21 @@ def check_groups(top: Mapping[str, Any], groups: Mapping[str, Any], problems: Pr
         for mistake in mistakes(groups["envelope"]):
             problems.add(top["envelope"][1], f"envelope: {mistake}")
     if "unit" in groups:
-        check_unit(real, groups["unit"], top["unit"][1], problems)
+        for mistake in unit_mistakes(groups["unit"], real):
+            problems.add(top["unit"][1], f"unit: {mistake}")
     if real:
         check_wires(top, groups, problems)
 
 
-def check_unit(real: bool, unit: Any, line: int, problems: Problems) -> None:
-    kind = "controller" if real else "core"
-    if unit.kind != kind:
-        problems.add(line, f"unit: kind = {unit.kind}; allowed with time: {'real' if real else 'virtual'}: {kind}")
+def unit_mistakes(unit: Any, real: bool) -> Iterator[str]:
+    """What is tested, and how it is reached, must fit each other and the rig's time."""
+    time, kinds = ("real", ("controller", "inverter")) if real else ("virtual", ("core", "inverter"))
+    if unit.kind not in kinds:
+        yield f"kind = {unit.kind}; allowed with time: {time}: {', '.join(kinds)}"
     if (unit.kind == "controller") != bool(unit.site):
-        problems.add(line, "unit: site belongs to kind: controller, and is needed there")
+        yield "site belongs to kind: controller, and is needed there"
+    if (unit.kind == "inverter" and real) != bool(unit.address):
+        yield "address belongs to kind: inverter with time: real, and is needed there"
 
 
 def check_wires(top: Mapping[str, Any], groups: Mapping[str, Any], problems: Problems) -> None:

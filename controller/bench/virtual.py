@@ -17,7 +17,7 @@ from random import Random
 
 from controller.bench.brains import Brain, CompiledBrain
 from controller.bench.plan import Case, Eut, Value
-from controller.bench.ports import Reading, Rig, RigError
+from controller.bench.ports import Reading, Rig, RigError, Unit
 from controller.bench.unitsettings import grouped, rating_of
 from controller.bench.world import DARK, MOST_AHEAD, START_NS, Flaws, World
 from cython_core.quantities import SettingError
@@ -161,12 +161,32 @@ class VirtualUnit:
         self.world.fault(line)
 
 
+def inverter_of(eut: Eut, dead_s: float, lag_s: float, gain: float = 1.0) -> Inverter:
+    """The simulated inverter of this nameplate. gain: fault."""
+    return Inverter(
+        s_max_va=eut.s_rated_va,
+        p_discharge_w=eut.p_rated_w,
+        p_charge_w=eut.p_charge_rated_w,
+        q_max_var=max(eut.q_inject_var, eut.q_absorb_var),
+        dead_s=dead_s,
+        lag_s=lag_s,
+        gain=gain,
+    )
+
+
+def told_directly(world: World, settings: dict[str, Value]) -> Unit:
+    unit = VirtualUnit(world, settings)
+    unit.write({})
+    return unit
+
+
 @dataclass(frozen=True, slots=True)
 class VirtualRig:
     """Where the rigs of a run's cases come from: each case begins with a new world.
 
     brain: (number of phases, period in s) -> a brain; None: the compiled core. settings: what the unit has beside its
-    rating before a case writes anything. The inverter's own delay adds to every response time.
+    rating before a case writes anything. The inverter's own delay adds to every response time. reach: a world -> its
+    unit as its operator reaches it; None: settings and orders go straight to the brain.
     """
 
     eut: Eut
@@ -178,21 +198,14 @@ class VirtualRig:
     lag_s: float = 0.01
     flaws: Flaws = IDEAL
     can: frozenset[str] = CAN
+    reach: Callable[[World], Unit] | None = None
 
     @contextmanager
     def open(self, case: Case) -> Iterator[Rig]:
         eut, period_s = self.eut, period_of(case)
         brain = self.brain(eut.phases, period_s) if self.brain else CompiledBrain(eut.phases, period_s, MOST_AHEAD)
-        inverter = Inverter(
-            s_max_va=eut.s_rated_va,
-            p_discharge_w=eut.p_rated_w,
-            p_charge_w=eut.p_charge_rated_w,
-            q_max_var=max(eut.q_inject_var, eut.q_absorb_var),
-            dead_s=self.dead_s,
-            lag_s=self.lag_s,
-        )
+        inverter = inverter_of(eut, self.dead_s, self.lag_s)
         world = World(brain, inverter, period_s, eut.v_low_pu * eut.v_nom_v, self.flaws)
-        unit = VirtualUnit(world, {**rating_of(eut), **self.settings})
-        unit.write({})
+        unit = self.reach(world) if self.reach else told_directly(world, {**rating_of(eut), **self.settings})
         meter = VirtualMeter(world, seed_of(self.seed, case.id))
         yield Rig(self.name, VirtualClock(world), VirtualSource(world, eut.phases), meter, unit, self.can)

@@ -34,6 +34,8 @@ SHOWN: dict[str, Callable[[Action, int], dict[str, Any]]] = {
     "inverter.unplug": lambda *_: {"session": int(Session.UNPLUGGED)},
     "inverter.asleep": lambda *_: {"session": int(Session.ENDED_BY_CAR)},
     "inverter.soc_glitch": lambda action, _: {"soc_pu": action.value / 100.0},
+    "inverter.charge_limit": lambda action, _: {"p_max_charge_w": action.value},
+    "inverter.discharge_limit": lambda action, _: {"p_max_discharge_w": action.value},
 }
 
 

@@ -123,23 +123,31 @@ def opened(rig: RigFile, eut: Eut, logs: Path, looked: Callable[[], None]) -> It
     try:
         unit.start()
         source = guarded(rig, eut, unit.keep, partial(withdraw, rig.unit.site))
-
-        def keep() -> None:
-            unit.keep()
-            late = source.overdue()
-            if late:
-                raise RigError(late)
-            if not source.manual:  # its prompts stand where progress would
-                looked()
-
         try:
-            yield Rig(rig.name, RealClock(keep), source, meter, unit, can_of_real(rig))
+            yield Rig(
+                rig.name,
+                RealClock(partial(look_after, unit.keep, source, looked)),
+                source,
+                meter,
+                unit,
+                can_of_real(rig),
+            )
         finally:
             source.safe()
             source.close()
     finally:
         unit.stop()
         meter.close()
+
+
+def look_after(keep: Callable[[], None], source: GuardedSource | Fenced, looked: Callable[[], None]) -> None:
+    """While nothing else is due. RigError: the guard has acted."""
+    keep()
+    late = source.overdue()
+    if late:
+        raise RigError(late)
+    if not source.manual:  # its prompts stand where progress would
+        looked()
 
 
 def guarded(

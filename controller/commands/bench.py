@@ -136,6 +136,10 @@ def plan_of(args: argparse.Namespace, rig: RigFile, eut: Eut) -> Plan:
         found = replace(found, cases=cases)
     if not found.cases:
         raise InputError("v2g bench: no case: none of these procedures is for this unit (`v2g bench list` says why)")
+    if rig.unit.kind == "inverter":
+        from controller.bench.ownfit import fitted
+
+        found = fitted(found)
     return fit(found, rig.name, can_of(rig))
 
 

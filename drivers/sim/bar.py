@@ -46,6 +46,8 @@ WORDS = (
     "gain",  # knob
     "local",  # knob: 1, somebody at the unit has taken control
     "heart_stops",  # knob: 1, its own count of seconds stands still
+    "charge_limit_w",  # knob: most that the car takes
+    "discharge_limit_w",  # knob: most that it gives
     "p_set_w",
     "q_set_var",
     "p_enabled",
@@ -54,7 +56,7 @@ WORDS = (
     # meter
     "meter_s",  # heartbeat
 )
-VERSION = 3.0
+VERSION = 4.0
 SILENT_S = 1.0  # a part whose heartbeat is older is off: its process was stopped
 
 

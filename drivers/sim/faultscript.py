@@ -48,6 +48,7 @@ LATE = Value("a time", r"(\d+(?:\.\d+)?)(ms|s|min|h)", "s", 0.0001, 60.0)
 JUMP = Value("a time with its sign", r"([+-]\d+(?:\.\d+)?)(ms|s|min|h)", "s", -LONGEST_S, LONGEST_S)
 CODE = Value("a Modbus exception", r"(\d+)", "", 1, 11)
 POWER = Value("a power", r"([+-]?\d+(?:\.\d+)?)W", "W", -100_000, 100_000)
+LIMIT = Value("a power", r"(\d+(?:\.\d+)?)W", "W", 0, 100_000)
 CHARGE = Value("a state of charge", r"(\d+(?:\.\d+)?)%", "%", 0, 100)
 
 
@@ -115,6 +116,8 @@ VERBS: dict[str, Verb] = {
         *of_device("inverter", ("reads", "writes")),
         *of_values("inverter", ("p", "soc"), 'values are SunSpec\'s "not implemented"'),
         Verb("inverter.soc_glitch", "the state of charge reads so", CHARGE),
+        Verb("inverter.charge_limit", "the car takes at most this power", LIMIT),
+        Verb("inverter.discharge_limit", "the car gives at most this power", LIMIT),
         Verb("inverter.fault", "the inverter reports a fault"),
         Verb("inverter.local", "somebody at the inverter has taken control"),
         Verb("inverter.overwrite", "another master writes this set-point", POWER, lasts=False, tcp_only=True),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from asyncio import sleep
 from itertools import groupby
+from math import inf
 from time import monotonic
 
 from pymodbus.constants import ExcCodes
@@ -26,11 +27,13 @@ class InverterProcess:
         self.face = SunSpecUnit(unit_of(args), args.phases, args.v_nom, args.f_nom, args.own_meter)
         self.writes = 0
         bar.update(session=self.face.unit.session, gain=args.gain * args.sign, writes=0.0)
+        bar.update(charge_limit_w=inf, discharge_limit_w=inf)
 
     def tick(self, dt_s: float) -> None:
         bar, unit = self.bar, self.face.unit
         unit.session = Session(int(bar.get("session")))
         unit.inverter.gain = bar.get("gain")
+        unit.car_charge_w, unit.car_discharge_w = bar.get("charge_limit_w"), bar.get("discharge_limit_w")
         self.face.local, self.face.heart_beats = bar.get("local") != 0.0, bar.get("heart_stops") == 0.0
         if self.args.no_timer:
             for _, set_point in self.face.blocks():
@@ -94,6 +97,7 @@ def unit_of(args: Namespace) -> Unit:
         p_discharge_w=args.p_discharge_w,
         p_charge_w=args.p_charge_w,
         q_max_var=args.q_max_var,
+        v_low_pu=args.v_low_pu,
         p_min_abs_w=args.p_min_abs_w,
         dwell_s=args.dwell_s,
         dead_s=args.dead_s,

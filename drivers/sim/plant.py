@@ -99,6 +99,7 @@ class Inverter:
     dwell_s: float = 0.0  # rest at 0 before the direction turns
     dead_s: float = 0.05
     lag_s: float = 0.15
+    v_low_pu: float = 1.0  # the lowest voltage at which it has its whole apparent power
     ramp_w_s: float = inf
     gain: float = 1.0  # fault: 0.5 answers with half the slope, -1 the wrong way round
     q_first: bool = True  # reactive priority on the apparent-power circle
@@ -114,6 +115,8 @@ class Inverter:
             raise ValueError("s_max_va must be above 0, the other ratings 0 or above")
         if not (self.dead_s >= 0 and self.lag_s >= 0 and self.ramp_w_s > 0 and self.dwell_s >= 0):
             raise ValueError("dead_s, lag_s and dwell_s must be 0 or above, ramp_w_s above 0")
+        if not 0 < self.v_low_pu <= 1:
+            raise ValueError("v_low_pu must be above 0 and up to 1")
 
     @property
     def zero_w(self) -> float:
@@ -173,8 +176,8 @@ class Inverter:
         return p_w
 
     def _circle(self, p_w: float, q_var: float, v_pu: float) -> tuple[float, float]:
-        """Inside the apparent rating, which shrinks below nominal voltage because the current is what is limited."""
-        s_va = self.s_max_va * min(max(v_pu, 0.0), 1.0)
+        """Inside the apparent rating, which shrinks below v_low_pu because the current is what is limited."""
+        s_va = self.s_max_va * min(max(v_pu / self.v_low_pu, 0.0), 1.0)
         q_var = min(max(q_var, -self.q_max_var), self.q_max_var)
         if self.q_first:
             q_var = min(max(q_var, -s_va), s_va)
@@ -198,8 +201,17 @@ class Unit:
     # the inverter's own functions: droop on top of the set-point, volt-watt's ceiling, a reactive mode in its place
     droop_w: float = 0.0
     ceiling_w: float = inf
+    pre_ceiling_w: float = inf  # the ceiling when the frequency event began: droop starts from what it left
     mode_var: float | None = None
     session: Session = Session.PLUGGED
+    car_charge_w: float = inf  # most that the car takes and gives, magnitudes
+    car_discharge_w: float = inf
+
+    @property
+    def asked_w(self) -> float:
+        """By whoever commands it, no more than the cap."""
+        p_w = self.p_set.value if self.p_set.enabled else self.own_w
+        return min(p_w, self.p_cap.value) if self.p_cap.enabled else p_w
 
     def step(self, dt_s: float, v_pu: float = 1.0, connected: bool = True) -> bool:
         """One step; True when a reversion timer ran out. Not connected: no grid at the terminals."""
@@ -209,14 +221,12 @@ class Unit:
         if not connected or self.session is not Session.PLUGGED:
             self.inverter.trip()
             return ran_out
-        p_w = self.p_set.value if self.p_set.enabled else self.own_w
-        if self.p_cap.enabled:
-            p_w = min(p_w, self.p_cap.value)
-        p_w = min(p_w + self.droop_w, self.ceiling_w)
+        p_w = min(min(self.asked_w, self.pre_ceiling_w) + self.droop_w, self.ceiling_w)
         q_var = self.q_set.value if self.q_set.enabled else 0.0
         if self.mode_var is not None:
             q_var = self.mode_var
         lo_w, hi_w = self.battery.limits_w(dt_s)
+        lo_w, hi_w = max(lo_w, -self.car_charge_w), min(hi_w, self.car_discharge_w)
         self.inverter.step(dt_s, p_w, q_var, lo_w, hi_w, v_pu)
         self.battery.step(dt_s, self.inverter.p_w)
         return ran_out

@@ -171,6 +171,7 @@ def add_inverter_itself(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--p-discharge-w", type=WATTS, default=7000.0)
     parser.add_argument("--p-charge-w", type=WATTS, default=7200.0)
     parser.add_argument("--q-max-var", type=WATTS, default=3300.0)
+    parser.add_argument("--v-low-pu", type=number(0.1, 1), default=1.0, help="down to it, --s-max-va; below, less")
     parser.add_argument("--p-min-abs-w", type=WATTS, default=0.0, help="smaller power becomes 0")
     parser.add_argument("--dwell-s", type=SECONDS, default=0.0, help="rest at 0 before the direction turns")
     parser.add_argument("--dead-s", type=SECONDS, default=0.05, help="from set-point to the first movement")

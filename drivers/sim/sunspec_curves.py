@@ -18,6 +18,7 @@ from drivers.sim.plant import Unit
 from drivers.sim.sunspec_layout import CURVES, POINTS, Image
 
 ADOPT_S = 0.4
+FREE = 0.005  # of rated power: volt-watt no longer holds it back
 IN_PROGRESS, COMPLETED, FAILED = 0, 1, 2
 TRIPS = (707, 708, 709, 710)
 MODELS = (705, 706, *TRIPS, 711, 712)
@@ -212,6 +213,7 @@ class OwnFunctions:
             self.sets[model].fill(values)
         for model in TRIPS:
             image.put(f"{model}.Ena", 1)
+        self.event = False  # frequency is outside the dead band
         self.droop, self.ceiling, self.mode, self.v_ref = Lag(), Lag(unit.inverter.p_discharge_w), Lag(), Lag(100.0)
         self.read()
 
@@ -224,6 +226,8 @@ class OwnFunctions:
         decided = [sets.step(dt_s) for sets in self.sets.values()]
         if any(decided):
             self.read()
+        if not self.event:
+            self.unit.pre_ceiling_w = self.unit.ceiling_w
         self.unit.droop_w = self._droop_w(dt_s, f_hz)
         self.unit.ceiling_w = self._ceiling_w(dt_s, 100.0 * v_pu)
         self.unit.mode_var = self._mode_var(dt_s, 100.0 * v_pu)
@@ -248,9 +252,10 @@ class OwnFunctions:
     def _droop_w(self, dt_s: float, f_hz: float) -> float:
         n = self.numbers[711]
         if 711 not in self.acts or f_hz == 0.0:
-            self.droop.value = 0.0
+            self.droop.value, self.event = 0.0, False
             return 0.0
         share = droop(f_hz, self.f_nom_hz, n["DbOf"], n["DbUf"], n["KOf"], n["KUf"])
+        self.event = share != 0.0
         return self.droop.step(dt_s, share * self.unit.inverter.p_discharge_w, n["RspTms"])
 
     def _ceiling_w(self, dt_s: float, v_pct: float) -> float:
@@ -261,6 +266,11 @@ class OwnFunctions:
             return inf
         pct = on_curve(self.curves[706], v_pct)
         target_w = pct / 100.0 * (inverter.p_charge_w if pct < 0.0 else inverter.p_discharge_w)
+        asked_w = self.unit.asked_w + self.droop.value
+        # 90 % of what power has to change: down from what is asked for, up to it, then the ceiling is free
+        self.ceiling.value = min(self.ceiling.value, max(asked_w, target_w))
+        if self.ceiling.value < asked_w - FREE * inverter.p_discharge_w:
+            target_w = min(target_w, asked_w)
         return self.ceiling.step(dt_s, target_w, self.numbers[706]["RspTms"])
 
     def _mode_var(self, dt_s: float, v_pct: float) -> float | None:

@@ -147,6 +147,8 @@ class SunSpecUnit:
         unit, put = self.unit, self.image.put
         for name, s in self.blocks():
             put(f"704.{name}RvrtRem", ceil(s.left_s) if s.enabled else 0)
+        put("702.WChaRteMax", min(unit.inverter.p_charge_w, unit.car_charge_w))
+        put("702.WDisChaRteMax", min(unit.inverter.p_discharge_w, unit.car_discharge_w))
         plugged = unit.session is not Session.UNPLUGGED
         put("713.SoC", 100.0 * unit.battery.soc if plugged else None)
         put("713.WHAvail", unit.battery.energy_wh if plugged else None)

@@ -40,7 +40,7 @@ class Knobs:
         self.diary = diary
 
     def set(self, name: str, value: float) -> None:
-        self.diary.wrote(name, Session(int(value)).name)
+        self.diary.wrote(name, Session(int(value)).name if name == "session" else value)
 
 
 class PaperHouse:
@@ -71,6 +71,7 @@ SCRIPTS = [
     ("at 0s: meter.nan 10ms",                ["begin meter.nan 10ms", "end meter.nan 10ms"], "for its time"),
     ("at 0s: meter.half_open",               ["begin meter.half_open"], "nothing to mend"),
     ("at 0s: inverter.unplug 10ms",          ["session UNPLUGGED", "session PLUGGED"], "a knob of the plant"),
+    ("at 0s: inverter.charge_limit 700W 10ms", ["charge_limit_w 700.0", "charge_limit_w inf"], "another one"),
     ("at 0s: broker.down 10ms",              ["kill broker", "restart broker"], "killed and started"),
     ("at 0s: process.hang controller 10ms",  ["freeze controller", "thaw controller"], "stopped, goes on"),
     ("at 0s: process.kill telemetry 10ms",   ["kill telemetry", "restart telemetry"], "killed and started"),

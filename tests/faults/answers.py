@@ -16,6 +16,7 @@ import numpy as np
 from cython_core.records import Freshness, Mode, Reason
 from tests.faults.owed import (
     FROZEN_S,
+    LIMIT_EVERY,
     LOOK_S,
     LOST_AFTER_S,
     MISMATCH_S,
@@ -30,6 +31,7 @@ from tests.faults.rig import CHARGE_W, P_RATED_W, RAMP_PU_S, Records
 from tests.faults.watch import SMALL_W, Watch
 
 DEGRADED_W = 700.0
+CAR_W = 300.0  # what the car takes in the one row in which it limits
 RAMP_W_S = RAMP_PU_S * P_RATED_W
 OWN_TIMER_S = REVERSION_S + UNIT_LAG_S + LOOK_S
 ABSORBED_S = 0.5  # beyond the age at which a signal would be stale
@@ -260,6 +262,13 @@ ANSWERS: dict[str, Answer] = {
         lambda w: w.first_s(lambda s: (s["reasons"] & Reason.SOC_LIMIT != 0) & (s["p_cmd_w"] == 0.0)),
         lambda w: SOC_EVERY * w.inverter.poll_s + w.inverter.in_flight_s + CHARGE_W / RAMP_W_S + PERIOD_S,
         soc_full,
+        at_once=True,
+    ),
+    "limited": Answer(
+        "no more than the car takes, at once",
+        lambda w: w.first_s(lambda s: (s["reasons"] & Reason.DEVICE_LIMIT != 0) & (s["p_cmd_w"] == -CAR_W)),
+        lambda w: LIMIT_EVERY * w.inverter.poll_s + w.inverter.in_flight_s + PERIOD_S,
+        lambda w: assert_between(w, -CHARGE_W, -CAR_W),
         at_once=True,
     ),
     "overwritten": Answer(

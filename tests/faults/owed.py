@@ -16,6 +16,7 @@ SAFE_RAMP_S = 10.0  # whole meter lost: ramp to safe_p_w in at most this
 FROZEN_S = 5.0  # all fast registers identical for max(20 refreshes of 0.1 s, 5 s)
 MISMATCH_S = 6.0  # of the site: power unlike the command for so long
 SOC_EVERY = 10  # polls: state of charge is on the slow list
+LIMIT_EVERY = 20  # and what the car can do
 UNIT_LAG_S = 1.0  # dead time 50 ms, then 1400 W -> 70 W by a lag of 150 ms: 0.5 s; the rest for a busy machine
 LOOK_S = 0.3  # how late this test may see what the plant does
 

@@ -30,7 +30,7 @@ DEVICE_FAULTS = (
 METER_VALUES = ("nan", "nan f", "nan v", "inf", "out_of_range", "out_of_range f", "scale10 f", "scale10 v")
 # not here: a power unlike the commanded one, which stops the unit until it is started anew
 INVERTER_ONLY = ("silent reads", "silent writes", "exception writes 6", "nan p", "nan soc", "soc_glitch 100%", "fault",
-                 "unplug", "asleep")  # fmt: skip
+                 "unplug", "asleep", "charge_limit 300W", "discharge_limit 300W")  # fmt: skip
 FAULTS = tuple(f"{target}.{fault}" for target in ("meter", "inverter") for fault in DEVICE_FAULTS) + tuple(
     [f"meter.{fault}" for fault in METER_VALUES] + [f"inverter.{fault}" for fault in INVERTER_ONLY]
 )

@@ -21,7 +21,7 @@ BAD = Reason.F_INVALID | Reason.V_INVALID | LOST
 GONE = Reason.DEVICE_STALE | Reason.DEVICE_LOST
 ALL = GONE | Reason.F_LOST
 NONE, SAID, FULL, FROZEN = Reason(0), Reason.NOT_RUNNING, Reason.SOC_LIMIT, Reason.METER_FROZEN | LOST
-LOCAL = Reason.LOCAL_CONTROL
+LOCAL, LIMITED = Reason.LOCAL_CONTROL, Reason.DEVICE_LIMIT
 LIAR, FOREIGN = Reason.POWER_MISMATCH, Reason.OVERWRITTEN
 F_BAD, V_BAD = Reason.F_INVALID | Reason.F_LOST, Reason.V_INVALID | Reason.V_LOST
 # fmt: off
@@ -100,6 +100,8 @@ INVERTER = [
     ("inverter.unplug",                    "car gone",        SAID,   "no car"),
     ("inverter.asleep",                    "car gone",        SAID,   "the car has opened its contactors"),
     ("inverter.silent writes; inverter.overwrite 3000W", "foreign", FOREIGN, "until its own timer: we are not heard"),
+    ("inverter.charge_limit 300W",         "limited",         LIMITED, "the car takes less than it is charged with"),
+    ("inverter.discharge_limit 0W",        "goes on",         NONE,   "it is charged"),
     ("inverter.overwrite 3000W",           "overwritten",     NONE,   "another master, once"),
 ]
 BOTH = [

@@ -181,6 +181,8 @@ FAULTS = [
     ("at 2s: inverter.fault 3s",       -50.0,   50.0,    "a faulty inverter is not commanded"),
     ("at 0s: inverter.unplug",         -50.0,   50.0,    "no car, no power"),
     ("at 0s: inverter.soc_glitch 2%",  -50.0,   50.0,    "an empty battery gives nothing"),
+    ("at 1s: inverter.discharge_limit 1200W 9s", 1150.0, 1250.0, "no more than the car gives"),
+    ("at 0s: inverter.charge_limit 1200W",       4950.0, 5050.0, "it is not charged"),
 ]
 # fmt: on
 

@@ -51,7 +51,7 @@ def test_another_file_is_refused_and_left_alone(tmp_path: Path) -> None:
 
 def test_a_bar_of_another_version_is_refused(tmp_path: Path) -> None:
     Bar(tmp_path / "bar").set("version", 99.0)
-    with pytest.raises(BarError, match="version 99; allowed: 3"):
+    with pytest.raises(BarError, match="version 99; allowed: 4"):
         Bar(tmp_path / "bar")
 
 

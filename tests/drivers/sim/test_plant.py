@@ -79,6 +79,13 @@ def test_half_the_voltage_carries_half_the_apparent_power() -> None:
     assert inverter.p_w == pytest.approx(3700.0)
 
 
+def test_an_inverter_with_current_to_spare_holds_its_rating_down_to_a_lower_voltage() -> None:
+    inverter = plain(v_low_pu=0.88)
+    for v_pu, p_w in ((0.88, 7000.0), (0.44, 3700.0)):
+        inverter.step(DT, 7000.0, 0.0, v_pu=v_pu)
+        assert inverter.p_w == pytest.approx(p_w)
+
+
 def test_the_direction_turns_after_resting_at_zero() -> None:
     inverter = plain(dwell_s=0.5)
     power_after(inverter, 2000.0, 1.0)
@@ -188,6 +195,16 @@ BATTERY_LIMITS = [
 @pytest.mark.parametrize(("soc", "own_w", "p_w", "why"), BATTERY_LIMITS, ids=[c[-1] for c in BATTERY_LIMITS])
 def test_battery_limits(soc: float, own_w: float, p_w: float, why: str) -> None:
     unit = Unit(plain(), Battery(10000.0, soc * 10000.0), own_w=own_w)
+    unit.step(DT)
+    assert unit.inverter.p_w == p_w
+
+
+@pytest.mark.parametrize(("own_w", "p_w"), [(3000.0, 1000.0), (-3000.0, -500.0)])
+def test_the_cars_own_limits_of_power_act_at_once(own_w: float, p_w: float) -> None:
+    unit = Unit(plain(), own_w=own_w)
+    unit.step(DT)
+    assert unit.inverter.p_w == own_w
+    unit.car_discharge_w, unit.car_charge_w = 1000.0, 500.0
     unit.step(DT)
     assert unit.inverter.p_w == p_w
 

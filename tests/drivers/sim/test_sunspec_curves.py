@@ -171,6 +171,35 @@ def test_the_response_time_is_to_90_percent() -> None:
     assert face.unit.inverter.q_var == pytest.approx(0.9 * 0.44 * 7400.0, rel=1e-3)
 
 
+def test_volt_watt_has_90_percent_of_the_change_of_power_in_its_response_time_at_part_load_too() -> None:
+    """3 kW; 106 % ... 110 % down to 0: at 109.2 % the curve is at 0.2 x 7 kW, 90 % from 3000 to 1400 W is 1560 W."""
+    face = made()
+    command(face, 3000.0)
+    put(face, "706.Ena", 1)
+    settled(face, grid())
+    for _ in range(1000):
+        face.tick(0.01, grid(1.092))
+    assert face.unit.inverter.p_w == pytest.approx(1560.0, abs=5.0)
+    assert settled(face, grid(1.092))[0] == pytest.approx(1400.0, abs=1.0)
+    for _ in range(1000):
+        face.tick(0.01, grid())
+    assert face.unit.inverter.p_w == pytest.approx(2840.0, abs=5.0)  # and 90 % of the way back
+    command(face, 6000.0)
+    assert settled(face, grid())[0] == pytest.approx(6000.0)
+
+
+def test_droop_starts_from_what_volt_watt_left_when_the_event_began() -> None:
+    """5 kW at 109 %: 0.25 x 7 kW. 0.5 Hz down: (0.5 - 0.036) / 2.5 x 7 kW more; with the voltage back as well."""
+    face = made()
+    command(face, 5000.0)
+    put(face, "706.Ena", 1)
+    put(face, "711.Ena", 1)
+    assert settled(face, grid(1.09))[0] == pytest.approx(1750.0, abs=1.0)
+    assert settled(face, grid(1.09, 49.5))[0] == pytest.approx(1750.0, abs=1.0)  # volt-watt is stronger
+    assert settled(face, grid(1.0, 49.5))[0] == pytest.approx(1750.0 + 1299.2, abs=1.0)
+    assert settled(face, grid())[0] == pytest.approx(5000.0, abs=1.0)
+
+
 def test_an_autonomous_reference_follows_with_its_time_constant() -> None:
     face = made()
     assert adopt(face, 705, {"VRefAutoEna": 1, "VRefAutoTms": 300}) == 1

@@ -267,6 +267,15 @@ def test_states(session: Session, grid: Grid, states: list[int], soc: int, why: 
     assert face.image.words[M713 + 4] == soc
 
 
+def test_what_the_car_can_is_shown_beside_the_rating() -> None:
+    """702 in tens of watts: WChaRteMaxRtg and WDisChaRteMaxRtg at 10 and 11, in force at 34 and 35."""
+    face = made()
+    face.unit.car_charge_w, face.unit.car_discharge_w = 1200.0, 800.0
+    face.render()
+    assert face.image.words[M702 + 10 : M702 + 12] == [720, 700]
+    assert face.image.words[M702 + 34 : M702 + 36] == [120, 80]
+
+
 def test_split_and_three_phase_voltages() -> None:
     face = SunSpecUnit(Unit(), phases=3, v_nom=230.0)
     face.tick(0.01, Grid(50.0, (230.0, 231.0, 232.0)))
