@@ -250,6 +250,7 @@ def test_bridge_acknowledges_nothing_that_is_not_stored(tmp_path: Path) -> None:
 
 def test_quarantine_keeps_a_row_once_and_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     quarantine = Quarantine(tmp_path / "quarantine.sqlite")
+    assert quarantine._database.execute("PRAGMA synchronous").fetchone() == (2,), "FULL: forced out at each commit"
     quarantine.add(arrival(live(1)), "HTTP 400 field type conflict")
     quarantine.add(arrival(live(1)), "HTTP 400 field type conflict")
     assert quarantine.count() == 1
