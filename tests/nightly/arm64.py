@@ -121,7 +121,7 @@ class Guest:
         for name in FILES:
             shutil.copy2(ROOT / name, work / name)
 
-    def run(self, *command: str, limit_s: float = 3600.0, **environment: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *command: str, limit_s: float = 7200.0, **environment: str) -> subprocess.CompletedProcess[str]:
         """A program of the guest, in its copy of the sources, without a network; its stderr is in its stdout."""
         names = {"PYTHONPATH": "/src:/opt/packages", "PYTHONDONTWRITEBYTECODE": "1", **environment}
         call = [tool("systemd-nspawn"), "--quiet", "-D", str(self.root), "--read-only", "--register=no", "--keep-unit",
