@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from controller.telemetry.database import move_aside
+from controller.wholefile import cut_off
 
 VERSION = 1
 NAME = "record.jsonl"
@@ -154,7 +155,8 @@ class ChainWriter:
         except ChainError as error:
             lost = path.stat().st_size - good
             if error.cut:
-                os.truncate(path, good)
+                with path.open("r+b", buffering=0) as torn:
+                    cut_off(torn, good)
                 return {"cut": {"bytes": lost}}
             return {"damaged": {"text": str(error), "bytes": lost, "kept": move_aside(path).name}}
         return {}

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 from controller.columns import pack, unpack
 from controller.errors import InputError
+from controller.wholefile import cut_off
 from cython_core.bulk import STEP, from_bytes
 from cython_core.records import Reason, State, layout_hash
 
@@ -270,7 +271,7 @@ class JournalWriter:
                 n, count, _, _ = _CHUNK.unpack_from(payload)
                 self.next_n = n + count
             end = file.tell()
-        file.truncate(end)  # a torn last frame of a killed process: its steps come again from the ring
+        cut_off(file, end)  # a torn last frame of a killed process: its steps come again from the ring
         file.seek(end)
         return file
 

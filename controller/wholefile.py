@@ -1,8 +1,9 @@
-"""A small file that others read while it is written: they see the old one or the new one, never half."""
+"""Files that are never half: a small one that others read while it is written, and the torn end of a longer one."""
 
 from __future__ import annotations
 
 import os
+from io import FileIO
 
 
 def write_whole(path: str | os.PathLike[str], text: str, durable: bool = False) -> None:
@@ -14,3 +15,12 @@ def write_whole(path: str | os.PathLike[str], text: str, durable: bool = False) 
             file.flush()
             os.fsync(file.fileno())
     os.replace(temporary, path)  # noqa: PTH105  # as above
+
+
+def cut_off(file: FileIO, size: int) -> None:
+    """Take off a torn end, if there is one. On the disk on return: what is written next would else share pages with it,
+    and a second power cut could leave the torn one in the middle of the new. Raises OSError.
+    """
+    if os.fstat(file.fileno()).st_size > size:
+        file.truncate(size)
+        os.fsync(file.fileno())

@@ -142,7 +142,7 @@ def test_it_runs(folder: Path, document: str, command: str) -> None:
     environment = os.environ | {"PATH": f"{folder}/bin:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         ["sh", "-c", command], cwd=folder, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-        timeout=300, check=False,
+        timeout=900, check=False,  # the longest writes four hours of an outbox: a minute alone
     )  # fmt: skip
     assert done.returncode == 0, f"{document}: {command}\n{done.stdout}{done.stderr}"
 

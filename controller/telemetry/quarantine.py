@@ -29,6 +29,7 @@ class Quarantine:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._database = open_database(path, SCHEMA, VERSION)
+        self._database.execute("PRAGMA synchronous=FULL")  # whoever sent a row deletes it
         self._lock = threading.Lock()
 
     def add(self, row: Arrival, reason: str) -> None:

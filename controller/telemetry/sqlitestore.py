@@ -3,6 +3,8 @@
 Idempotent   by the table's key; the first one wins.
 Bound        rows older than keep_days are deleted once an hour; then, above max_mb, the oldest live rows, and events
              only when no live row is left. What the size costs is counted and said: that is history lost.
+Power cut    what write() has taken is on the disk, but for live frames of the last `spare_s`: whoever sent them has
+             deleted them, and each forcing out wears the card.
 Errors       StoreError: disk full, locked, damaged; DatabaseRefusedError at opening.
 """
 
@@ -34,19 +36,23 @@ CREATE TABLE IF NOT EXISTS points (
 """  # not WITHOUT ROWID: in its tree a row of 1.2 kB takes a second page, 4.7 kB in all
 KINDS = ("live", "event")  # in the order in which they are given up
 TIDY_S = 3600.0
+SPARE_S = 5.0  # as the outbox has it
 DAY_MS = 86_400_000
 SLICE_MS = 3_600_000  # deleted at a time when the file holds too much
 
 
 class SqliteStore:
-    """The store when no server is configured: one table, the whole body as JSON. keep_days, max_mb: None: no bound."""
+    """One file on this machine. keep_days, max_mb: None: no bound. spare_s: live frames that a power cut may cost."""
 
-    def __init__(self, path: Path, keep_days: int | None = None, max_mb: int | None = None) -> None:
-        self.path, self.keep_days, self.max_mb = path, keep_days, max_mb
+    def __init__(
+        self, path: Path, keep_days: int | None = None, max_mb: int | None = None, spare_s: float = SPARE_S
+    ) -> None:
+        self.path, self.keep_days, self.max_mb, self.spare_s = path, keep_days, max_mb, spare_s
         self.deleted = 0  # by age and by size, since this process began
         self._database = open_database(path, SCHEMA, VERSION)
         self._lock = threading.RLock()  # opened by one thread, used by another
         self._tidied_s = -TIDY_S
+        self._forced_s = time.monotonic()
 
     @property
     def name(self) -> str:
@@ -60,8 +66,11 @@ class SqliteStore:
         ]
         try:
             with self._lock, self._database:
+                lasting = self._must_last(rows)  # FULL: forced out, with all before it (sqlite.org/pragma.html)
+                self._database.execute(f"PRAGMA synchronous={'FULL' if lasting else 'NORMAL'}")
                 self._database.execute("BEGIN IMMEDIATE")
                 self._database.executemany("INSERT OR IGNORE INTO points VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
+            self._forced_s = time.monotonic() if lasting else self._forced_s
             if time.monotonic() - self._tidied_s >= TIDY_S:
                 self._tidied_s = time.monotonic()
                 self.tidy(time.time_ns() // 1_000_000)
@@ -103,6 +112,11 @@ class SqliteStore:
         """Close the file."""
         with self._lock:
             self._database.close()
+
+    def _must_last(self, rows: Sequence[Arrival]) -> bool:
+        """An event, a frame that was on a disk already, or long enough since the last time."""
+        spare = all(row.kind == "live" and row.arrived_ms - row.t_ms < 1000 * self.spare_s for row in rows)
+        return not spare or time.monotonic() - self._forced_s >= self.spare_s
 
     def _edge(self, which: str, kind: str) -> int | None:
         """The first (min) or last (max) source time of all runs."""

@@ -6,15 +6,16 @@ from pathlib import Path
 
 from controller.errors import InputError
 from controller.sitedata import StoreSite
-from controller.telemetry.sqlitestore import SqliteStore
+from controller.telemetry.sqlitestore import SPARE_S, SqliteStore
 from controller.telemetry.store import Store
 
 
-def make_store(choice: StoreSite | None, state_dir: Path) -> Store:
-    """Raises InputError or DatabaseRefusedError. influxdb-client is imported only where it is needed."""
+def make_store(choice: StoreSite | None, state_dir: Path, spare_s: float = SPARE_S) -> Store:
+    """spare_s: of SqliteStore. InputError, DatabaseRefusedError. influxdb-client is imported only where needed."""
     if choice is None or choice.kind == "sqlite":
         choice = choice or StoreSite(kind="sqlite")
-        return SqliteStore(choice.sqlite_path or state_dir / "telemetry.sqlite", choice.keep_days, choice.max_mb)
+        path = choice.sqlite_path or state_dir / "telemetry.sqlite"
+        return SqliteStore(path, choice.keep_days, choice.max_mb, spare_s)
     from controller.telemetry.httpstore import HttpStore
     from controller.telemetry.quarantine import Quarantine
     from controller.telemetry.targets import target_of

@@ -27,6 +27,8 @@ from controller.telemetry.process import Telemetry
 from controller.telemetry.publisher import MqttDelivery
 from controller.telemetry.rotation import Rotation
 from controller.telemetry.scopefile import Bounds, Scope
+from controller.telemetry.sqlitestore import SPARE_S
+from controller.telemetry.store import Store
 from controller.telemetry.stores import make_store
 from controller.telemetry.tier import Amount
 from controller.telemetry.wallclock import WAIT_NS, read_clock
@@ -85,7 +87,7 @@ def run_bridge(site: Site, parent_death: bool, name: str | None = None) -> int:
         return complain(f"{site.state_dir}: another bridge with the name {name} is running; --name gives it another")
     try:
         access = load_access(site, mqtt, mqtt.bridge)
-        store = make_store(site.telemetry.store, site.state_dir)
+        store = store_of(site)
     except (AccessError, DatabaseRefusedError, InputError) as error:
         return complain(str(error))
     bridge = Bridge(store, access, name, own.share_group)
@@ -144,13 +146,19 @@ def open_journal(path: Path) -> JournalWriter:
         return JournalWriter(path)
 
 
+def store_of(site: Site) -> Store:
+    """It lasts as its outbox does. Raises InputError or DatabaseRefusedError."""
+    spare_s = SPARE_S if site.telemetry.outbox.durability == "spill" else 0.0
+    return make_store(site.telemetry.store, site.state_dir, spare_s)
+
+
 def make_delivery(site: Site) -> tuple[Delivery, Desk | None]:
     """To the broker, or straight to the store when there is none; and who answers what the broker brings."""
     mqtt = site.telemetry.mqtt
     if mqtt is None:
         from controller.telemetry.direct import StoreDelivery
 
-        return StoreDelivery(site.name, make_store(site.telemetry.store, site.state_dir)), None
+        return StoreDelivery(site.name, store_of(site)), None
     from controller.telemetry.desk import make_desk, topics_of
 
     delivery = MqttDelivery(site.name, load_access(site, mqtt), mqtt.ack, topics_of(site))

@@ -115,6 +115,18 @@ def test_cut_anywhere_it_holds_up_to_the_cut_and_goes_on(
     assert after.lines == whole_lines + torn + 1
 
 
+def test_a_torn_line_is_off_the_disk_before_another_is_added(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a second power cut could leave the old page with it and the new ones after it: damage, not a torn end."""
+    text = (whole / NAME).read_bytes()
+    (tmp_path / NAME).write_bytes(text[:-10])
+    forced_out: list[int] = []
+    monkeypatch.setattr("controller.wholefile.os.fsync", lambda fd: forced_out.append(os.fstat(fd).st_size))
+    ChainWriter(tmp_path / NAME, T0_MS)
+    assert forced_out == [text[:-10].rfind(b"\n") + 1]
+
+
 # fmt: off
 TAMPERED = [
     # what is done to the lines         said                                          why

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import signal
 import struct
@@ -197,6 +198,19 @@ def test_a_killed_writer_goes_on_where_it_stopped(tmp_path: Path, thousand: Step
     second.close()
     result = replay(read_journal(path))
     assert (result.identical, result.runs[0].identical) == (True, 1000)
+
+
+def test_a_torn_frame_is_off_the_disk_before_another_is_written(
+    tmp_path: Path, thousand: Steps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "j", thousand[0])
+    whole = (tmp_path / "j").stat().st_size
+    with (tmp_path / "j").open("ab") as file:
+        file.write(b"STEP torn")
+    forced_out: list[int] = []
+    monkeypatch.setattr("controller.wholefile.os.fsync", lambda fd: forced_out.append(os.fstat(fd).st_size))
+    JournalWriter(tmp_path / "j")
+    assert forced_out == [whole]
 
 
 def test_a_gap_is_counted_and_the_next_state_is_the_place_to_go_on(tmp_path: Path, thousand: Steps) -> None:

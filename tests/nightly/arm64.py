@@ -1,7 +1,8 @@
 """A Debian 12 for arm64 in a folder, whose programs run under qemu-user; on an arm64 machine they run by themselves.
 
-Kept    in $V2G_CACHE (default ~/.cache/v2g), outside the tree: the system, made by mmdebstrap, and the packages of the
-        lock file as wheels for aarch64, unpacked by pip on this machine. Both are only read afterwards.
+Kept    in $V2G_CACHE (default ~/.cache/v2g), outside the tree: the system, made by mmdebstrap; the locked packages for
+        aarch64, those of the tests unpacked by pip on this machine, those of the program as wheels for the guest's own
+        pip. All are only read afterwards.
 Work    a copy of the sources, which the guest compiles with its own Cython and gcc, and tests in.
 Errors  a missing tool or right ends the test as tests.need has it.
 """
@@ -24,14 +25,17 @@ ROOT = Path(__file__).parents[2]
 CACHE = Path(os.environ.get("V2G_CACHE", Path.home() / ".cache/v2g"))
 SUITE, PYTHON = "bookworm", "3.11"
 PACKAGES = "python3,python3-venv,python3-dev,gcc,libc6-dev"
-LOCK = ROOT / "locks/py311-dev.txt"
+LOCK, LOCK_OF_TESTS = ROOT / "locks/py311.txt", ROOT / "locks/py311-dev.txt"
 WHEELS = ("manylinux_2_28_aarch64", "manylinux_2_17_aarch64", "manylinux2014_aarch64")
 BINFMT = Path("/proc/sys/fs/binfmt_misc")
 RULE = Path(
     "/usr/lib/binfmt.d/qemu-aarch64.conf"
 )  # of Debian's qemu-user-static: the interpreter stays open for chroots
-PARTS = ("cython_core", "drivers", "controller", "config", "docs", "tests")
-FILES = ("setup.py", "pyproject.toml", "README.md", "CHANGELOG.md", "Makefile", "LICENSE")
+FOR_ARM64 = ["--require-hashes", "--only-binary=:all:", *(word for name in WHEELS for word in ("--platform", name)),
+             "--python-version", PYTHON, "--implementation", "cp",
+             "--abi", "cp311", "--abi", "abi3", "--abi", "none"]  # fmt: skip
+PARTS = ("cython_core", "drivers", "controller", "config", "docs", "tests", "systemd", "locks", ".ci")
+FILES = ("setup.py", "pyproject.toml", "README.md", "CHANGELOG.md", "Makefile", "LICENSE", "MANIFEST.in")
 LEFT_OUT = shutil.ignore_patterns("*.so", "__pycache__", "images", "evidence")
 
 
@@ -73,13 +77,17 @@ def system() -> Path:
 
 
 def packages() -> Path:
-    """The kept packages of the lock file; without network when the wheels are there."""
-    made = CACHE / f"arm64-packages-{short(LOCK.read_text())}"
-    platforms = [word for name in WHEELS for word in ("--platform", name)]
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile", "--require-hashes",
-               "--only-binary=:all:", *platforms, "--python-version", PYTHON, "--implementation", "cp",
-               "--abi", "cp311", "--abi", "abi3", "--abi", "none", "-r", str(LOCK), "--target"]  # fmt: skip
-    return keep(made, command)
+    """What the tests need, to be imported from there; made with network."""
+    made = CACHE / f"arm64-packages-{short(LOCK_OF_TESTS.read_text())}"
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile"]
+    return keep(made, [*pip, *FOR_ARM64, "-r", str(LOCK_OF_TESTS), "--target"])
+
+
+def wheels() -> Path:
+    """What the program needs, to be installed in the guest; fetched with network."""
+    made = CACHE / f"arm64-wheels-{short(LOCK.read_text())}"
+    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+    return keep(made, [*pip, *FOR_ARM64, "-r", str(LOCK), "--dest"])
 
 
 def keep(made: Path, command: list[str]) -> Path:
@@ -104,20 +112,21 @@ class Guest:
     """The system with a copy of the sources at /src."""
 
     def __init__(self, work: Path) -> None:
-        self.root, self.packages, self.work = system(), packages(), work
-        for place in ("src", "opt/packages"):
-            (self.root / place).mkdir(exist_ok=True)
+        self.root, self.work = system(), work
+        self.folders = {"/opt/packages": packages(), "/opt/wheels": wheels()}
+        for place in ("/src", *self.folders):
+            (self.root / place[1:]).mkdir(exist_ok=True)
         for part in PARTS:
             shutil.copytree(ROOT / part, work / part, ignore=LEFT_OUT)
         for name in FILES:
             shutil.copy2(ROOT / name, work / name)
 
-    def run(self, *command: str, limit_s: float = 3600.0, **environment: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *command: str, limit_s: float = 7200.0, **environment: str) -> subprocess.CompletedProcess[str]:
         """A program of the guest, in its copy of the sources, without a network; its stderr is in its stdout."""
         names = {"PYTHONPATH": "/src:/opt/packages", "PYTHONDONTWRITEBYTECODE": "1", **environment}
         call = [tool("systemd-nspawn"), "--quiet", "-D", str(self.root), "--read-only", "--register=no", "--keep-unit",
                 "--private-network", "--console=pipe", "--chdir=/src", "--tmpfs=/tmp", f"--bind={self.work}:/src",
-                f"--bind-ro={self.packages}:/opt/packages",
+                *(f"--bind-ro={folder}:{place}" for place, folder in self.folders.items()),
                 *(f"--setenv={name}={text}" for name, text in names.items()), *command]  # fmt: skip
         return subprocess.run(
             call, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,

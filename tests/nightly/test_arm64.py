@@ -1,4 +1,4 @@
-"""arm64: built and tested in a Debian 12 for arm64; a journal has the same bits on both processors, each way.
+"""arm64: built, installed, tested in a Debian 12 for arm64; a journal has the same bits on both processors, each way.
 
 Not shown   times, and the order of memory accesses: qemu has neither of the real processor (tests/test_memory_order.py
             looks at the second in the sources). The loop, which asks the kernel for what qemu does not pass on.
@@ -72,6 +72,25 @@ def test_core_and_drivers(guest: Guest, tests: str, least: int, why: str) -> Non
     passed = re.search(r"^(\d+) passed", done.stdout, re.MULTILINE)
     assert passed is not None, done.stdout
     assert int(passed[1]) >= least, done.stdout
+
+
+INSTALL = """
+python3 setup.py -q bdist_wheel
+DESTDIR=/src/machine WHEEL=$(echo dist/*.whl) PIP_NO_INDEX=1 PIP_FIND_LINKS=/opt/wheels systemd/install install
+unset PYTHONPATH
+cd /
+/src/machine/opt/v2g/current/bin/python -m controller.cli --version
+/src/machine/opt/v2g/current/bin/python -m controller.cli check demo-60hz
+"""
+
+
+def test_it_is_installed_as_on_a_machine(guest: Guest) -> None:
+    """`make install` into a folder, as for an image: the wheel of this build, its packages by the guest's own pip."""
+    done = guest.run("sh", "-euc", INSTALL)
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert "is in use, start mode shadow" in done.stdout
+    assert re.search(r"^v2g \d+\.\d+\.\d+", done.stdout, re.MULTILINE), "from its own environment"
+    assert "demo-60hz" in done.stdout.partition("\nv2g ")[2]
 
 
 # ---- a journal, each way ----

@@ -86,6 +86,8 @@ def stored() -> Keys:
     if not path.exists():
         return set()
     with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as database:
+        if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'points'").fetchone():
+            return set()  # the bridge has just made the file
         return set(database.execute("SELECT epoch, t_ms FROM points WHERE kind = 'live'"))
 
 

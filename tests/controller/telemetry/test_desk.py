@@ -105,8 +105,10 @@ class Rig:
         outbox = Outbox(self.folder / "outbox.sqlite", site.name)
         follower = RingFollower(self.folder / "ring", self.ring.open)
         self.telemetry = Telemetry(follower, MemoryJournal(), outbox, self.delivery, 1000, True, self.folder, desk)
+        link, heard = self.delivery.link, list[int]()
+        link._client.on_subscribe = lambda _client, _data, number, *_: heard.append(number)
         self.delivery.start()
-        self.wait_for(lambda: self.delivery.connected, "a connection")
+        self.wait_for(lambda: len(heard) == len(link.subscribe), "what it listens to: no command before is kept")
 
     def stop(self) -> None:
         self.delivery.stop()

@@ -69,6 +69,35 @@ def test_a_newer_store_is_refused(tmp_path: Path) -> None:
         SqliteStore(tmp_path / "store.sqlite")
 
 
+# fmt: off
+FORCED_OUT = [
+    # rows                                     since the last  spare    forced  why
+    ([live(0), live(1)],                       4.9,            5.0,     False,  "two fresh frames: they may wait"),
+    ([live(0), live(1)],                       5.0,            5.0,     True,   "long enough since the last time"),
+    ([live(0), event(1)],                      0.0,            5.0,     True,   "an event: its sender deletes it now"),
+    ([live(1), live(-5)],                      0.0,            5.0,     True,   "from the backlog: it was on a disk"),
+    ([live(0)],                                0.0,            0.0,     True,   "durability: always"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("drafts", "since_s", "spare_s", "forced", "why"), FORCED_OUT, ids=[c[-1] for c in FORCED_OUT])
+def test_what_a_power_cut_must_not_take_is_forced_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, drafts: list[Draft], since_s: float, spare_s: float,
+    forced: bool, why: str,
+) -> None:  # fmt: skip
+    """FULL forces the log out at each commit, NORMAL does not (sqlite.org/pragma.html#pragma_synchronous)."""
+    now_s = [1000.0]
+    monkeypatch.setattr("controller.telemetry.sqlitestore.time.monotonic", lambda: now_s[0])
+    store, said = SqliteStore(tmp_path / "store.sqlite", spare_s=spare_s), list[str]()
+    store.write([arrival(event(-9))])
+    now_s[0] += since_s
+    store._database.set_trace_callback(said.append)
+    store.write([arrival(draft, seq) for seq, draft in enumerate(drafts)])
+    assert f"PRAGMA synchronous={'FULL' if forced else 'NORMAL'}" in said, why
+    store.close()
+
+
 # ---- line protocol (InfluxDB line protocol reference) ----
 
 TAGS = "v2g_live,epoch=7,site=home,start_mode=demo"
@@ -221,6 +250,7 @@ def test_bridge_acknowledges_nothing_that_is_not_stored(tmp_path: Path) -> None:
 
 def test_quarantine_keeps_a_row_once_and_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     quarantine = Quarantine(tmp_path / "quarantine.sqlite")
+    assert quarantine._database.execute("PRAGMA synchronous").fetchone() == (2,), "FULL: forced out at each commit"
     quarantine.add(arrival(live(1)), "HTTP 400 field type conflict")
     quarantine.add(arrival(live(1)), "HTTP 400 field type conflict")
     assert quarantine.count() == 1

@@ -1,4 +1,4 @@
-"""A site's choices for its outbox, and which certificates are watched for whom."""
+"""A site's choices for its outbox and its store, and which certificates are watched for whom."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import pytest
 
 from controller.site import load_site
 from controller.telemetry.link import Access, Link
+from controller.telemetry.sqlitestore import SqliteStore
 from controller.telemetry.tier import Amount
-from controller.telemetry.wiring import make_rotation, open_outbox
+from controller.telemetry.wiring import make_rotation, open_outbox, store_of
 from tests.controller.telemetry.makers import event, killed, live
 from tests.controller.telemetry.test_command import SITE
 
@@ -36,6 +37,14 @@ def test_bounds_and_files(tmp_path: Path, more: str, folders: list[str], most: A
     assert box.most == most, why
     assert sorted({path.parent.name for path in tmp_path.glob("*/outbox*.sqlite")}) == folders
     box.close()
+
+
+@pytest.mark.parametrize(("more", "spare_s"), [("", 5.0), (", outbox: {durability: always}", 0.0)])
+def test_the_store_on_this_machine_lasts_as_its_outbox_does(tmp_path: Path, more: str, spare_s: float) -> None:
+    store = store_of(load_site(written(tmp_path, more)))
+    assert isinstance(store, SqliteStore)
+    assert store.spare_s == spare_s
+    store.close()
 
 
 def test_from_spill_to_always_what_memory_held_goes_to_disk_and_no_number_comes_twice(tmp_path: Path) -> None:
