@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from time import monotonic, sleep
 
 import pytest
 
@@ -20,6 +21,7 @@ from controller.bench.plan import Case
 from controller.bench.rig import RigFile, load_rig
 from controller.bench.runner import run_case
 from controller.processes import Family
+from drivers.sim.bar import Bar
 from tests.conformance.bench import Memory, case_of
 
 pytestmark = pytest.mark.system
@@ -70,6 +72,10 @@ def judged(case: Case, rig: RigFile) -> CaseJudgement:
 def test_its_own_volt_var_passes(tmp_path: Path) -> None:
     with devices(tmp_path) as rig:
         found = judged(short("volt_var-char_2-discharge-66", 6, 0.1), rig)
+        bar, end_s = Bar(tmp_path / "bar"), monotonic() + 5.0
+        while (left := (bar.get("p_w"), bar.get("p_set_w"), bar.get("source_v"))) != (0.0, 0.0, 0.0):
+            assert monotonic() < end_s, f"the inverter is not stopped, or the source still on: {left}"
+            sleep(0.05)
     assert found.verdict is Verdict.PASS, found
 
 
