@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from controller.bench.judgement import CaseJudgement, Check, Verdict
 from controller.bench.plan import Case, Eut, Plan, Step
-from controller.bench.runner import ramp_s
+from controller.bench.ramp import ramp_s
 
 MARKS = {Verdict.PASS: "pass", Verdict.FAIL: "FAIL", Verdict.INVALID: "INVALID", Verdict.SKIPPED: "skipped"}
 Row = tuple[str, str, str, Sequence[Case], str]

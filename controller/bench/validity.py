@@ -11,10 +11,10 @@ import math
 from collections.abc import Iterator, Mapping
 
 from controller.bench.metercheck import frozen_meter, missing_readings, source_off
-from controller.bench.plan import Case, Eut, Step, Value
+from controller.bench.plan import Case, Eut, Value
+from controller.bench.ramp import ramp_s
 from controller.bench.record import CaseRecord
 from controller.bench.seen import Seen
-from drivers.gridsource.point import GridPoint
 
 SAME_SHARE = 1e-4  # of a setting: what a register's resolution may take
 RAMP_SHARE = 0.8  # of the time a ramp takes: a shorter one was a jump
@@ -78,17 +78,8 @@ def jumped(case: Case, seen: Mapping[str, Seen]) -> Iterator[str]:
     for step in case.steps:
         if step.name not in seen:
             continue
-        least_s = RAMP_SHARE * ramp_s(step, point)
+        least_s = RAMP_SHARE * ramp_s(point, step.point, step)
         took_s = (seen[step.name].arrived_ns - seen[step.name].begin_ns) / 1e9
         if took_s < least_s:
             yield f"step {step.name}: the source jumped ({took_s:.3f} s) instead of ramping (at least {least_s:.3f} s)"
         point = step.point
-
-
-def ramp_s(step: Step, start: GridPoint) -> float:
-    """How long the step's ramp takes from the point before; 0: it is no ramp."""
-    end = step.point
-    volts = max(abs(end.v1_v - start.v1_v), abs(end.v2_v - start.v2_v), abs(end.v3_v - start.v3_v))
-    f_s = abs(end.f_hz - start.f_hz) / step.ramp_hz_s if step.ramp_hz_s else 0.0
-    v_s = volts / step.ramp_v_s if step.ramp_v_s else 0.0
-    return max(f_s, v_s)

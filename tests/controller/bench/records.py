@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from controller.bench.plan import Case, Criterion, Curve, Step, Value
+from controller.bench.ramp import ramp_s
 from controller.bench.record import SAMPLE, CaseRecord, Event, EventKind
-from controller.bench.validity import ramp_s
 from drivers.gridsource.point import GridPoint
 
 SET_UP_S = 0.03  # between a step's begin and the source's arrival, without a ramp
@@ -65,7 +65,7 @@ def record(of: Case, unit: Unit, seed: int = 1, on_the_way: int = 0) -> CaseReco
     events = [Event(t_ns, "case", {"id": of.id}), Event(t_ns, "settings", {"wanted": SETTINGS, "read": SETTINGS})]
     output, point = np.array(unit.answer(of.start)), of.start.point
     for s in (of.start, *(s for s in of.steps if not s.skipped)):
-        set_up_s, goal = max(ramp_s(s, point), SET_UP_S), np.array(unit.answer(s))
+        set_up_s, goal = max(ramp_s(point, s.point, s), SET_UP_S), np.array(unit.answer(s))
 
         def note(kind: EventKind, at_ns: int, name: str = s.name) -> None:
             events.append(Event(at_ns, kind, {"name": name}))

@@ -20,8 +20,9 @@ import pytest
 from controller.bench.folder import RunFolder
 from controller.bench.plan import Case, Plan
 from controller.bench.ports import Rig, RigError
+from controller.bench.ramp import between, ramp_s
 from controller.bench.record import CaseRecord
-from controller.bench.runner import between, fit, ramp_s, run_cases
+from controller.bench.runner import fit, run_cases
 from controller.bench.virtual import VirtualRig
 from drivers.gridsource.point import EnvelopeError, GridPoint, SourceError
 from tests.controller.bench.golden import EUT
