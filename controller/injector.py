@@ -142,6 +142,13 @@ class Injector:
             if action.at_s != START_S:
                 self._plan(action, time.monotonic() + action.at_s)
 
+    def add(self, actions: Iterable[Action]) -> None:
+        """More of them, on the way; their times count from now."""
+        now_s = time.monotonic()
+        for action in actions:
+            self._plan(action, now_s + max(action.at_s, 0.0))
+        self.advance()
+
     def _plan(self, action: Action, t_s: float) -> None:
         self.due.append(Due(t_s, next(self.order), action, True))
         if action.for_s is not None:

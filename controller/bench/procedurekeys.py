@@ -11,7 +11,7 @@ from controller.bench.procedure import ABNORMAL, NORMAL
 from drivers.yamlkeys import Meta, anything, choice, flag, integer, nested, several, text, version
 
 SCHEMA = 1
-NEEDS = ("faults", "wires", "processes", "three_phase", "angle", "permit")
+NEEDS = ("faults", "wires", "processes", "broker", "three_phase", "angle", "permit")
 # of every unit, from its nameplate and the standard's accuracies (nameplate.eut_symbols)
 EUT_SYMBOLS = (
     *("V_N", "V_L", "V_H", "f_N", "f_L", "f_H", "P_rated", "P_charge", "P_min", "P_charge_min", "S", "Q_inj", "Q_abs"),

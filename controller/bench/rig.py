@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from controller.bench.plan import Eut, Value
 from controller.bench.rigcheck import check_groups
@@ -34,6 +34,9 @@ from drivers.gridsource.estop import LineStop
 from drivers.gridsource.spec import SourceSpec
 from drivers.yamlfile import Leaf, Problems, Section, read_yaml
 from drivers.yamlkeys import Meta, choice, integer, keys_of, nested, number, read_values, text, version
+
+if TYPE_CHECKING:
+    from controller.bench.between import Between
 
 FOLDER = "rigs"
 ADDRESS = r"(tcp://[^\s:]+:[0-9]+|serial:/\S+)"
@@ -134,6 +137,7 @@ class RigFile:
     envelope: Envelope | None = None
     emergency_stop: StopSpec | None = None
     devices: str = "wired"
+    between: Between | None = None  # of devices that the bench has started: what can be spoiled; stands in no file
 
 
 def eut_keys() -> dict[str, Meta]:

@@ -13,12 +13,14 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from controller.bench.between import Between
 from controller.bench.plan import Eut
 from controller.bench.ports import RigError
 from controller.bench.rig import RigFile, UnitSpec
 from controller.errors import InputError
 from controller.processes import Family, ProcessError
 from controller.site import load_site
+from controller.sitedata import MqttSite
 from controller.sitewrite import site_text
 
 METER, INVERTER = "eastron-sdm630", "sunspec-7xx"
@@ -28,14 +30,21 @@ NOTHING: Mapping[str, tuple[str, ...]] = {}
 
 @contextmanager
 def simulated(
-    rig: RigFile, logs: Path | None = None, more: Mapping[str, tuple[str, ...]] = NOTHING
+    rig: RigFile, logs: Path | None = None, more: Mapping[str, tuple[str, ...]] = NOTHING, with_broker: bool = False
 ) -> Iterator[RigFile]:
-    """logs: what the devices say; None: not kept. more: further options of one, {"inverter": ("--gain", "0.5")}."""
+    """logs: what the devices say; None: not kept. more: further options of one, {"inverter": ("--gain", "0.5")}.
+
+    with_broker: a broker beside them, for a controller with telemetry.
+    """
     with tempfile.TemporaryDirectory(prefix="v2g-bench-") as place:
         folder = Path(place)
         family = Family(logs or folder / "logs")
         try:
-            yield wired(rig, folder, started(family, folder, options(rig.eut, rig.unit), more))
+            between = Between(folder, started(family, folder, options(rig.eut, rig.unit), more), with_broker)
+            try:
+                yield wired(rig, folder, between)
+            finally:
+                between.close()
         except ProcessError as error:
             raise RigError(str(error)) from None
         finally:
@@ -72,28 +81,35 @@ def started(
     return {name: int(file.read_text()) for name, file in files.items()}
 
 
-def wired(rig: RigFile, folder: Path, ports: Mapping[str, int]) -> RigFile:
+def wired(rig: RigFile, folder: Path, between: Between) -> RigFile:
     """The rig as if somebody had connected these devices and written their addresses down."""
     assert rig.source is not None
     assert rig.meter is not None
+    ports = between.ports
     return replace(
         rig,
         devices="wired",
-        unit=replace(rig.unit, site=str(site_of(rig.unit.site, folder, ports))),
+        between=between,
+        unit=replace(rig.unit, site=str(site_of(rig.unit.site, folder, between))),
         source=replace(rig.source, address=f"tcp://127.0.0.1:{ports['source']}"),
         meter=replace(rig.meter, address=f"tcp://127.0.0.1:{ports['bench-meter']}"),
     )
 
 
-def site_of(name: str, folder: Path, ports: Mapping[str, int]) -> Path:
+def site_of(name: str, folder: Path, between: Between) -> Path:
     site = load_site(Path(name))
     for role, known in (("meter", METER), ("inverter", INVERTER)):
         wire = getattr(site, role)
         if (wire.map, getattr(wire, "serial", None)) != (known, None):
             where = site.where(f"{role}.map", role)
             raise InputError(f"{where}: with `devices: simulated` the {role} is a {known} on Modbus TCP")
+    ports, broker = between.ports, between.broker
+    telemetry = site.telemetry
+    if broker is not None:
+        telemetry = replace(telemetry, mqtt=MqttSite(host="127.0.0.1", port=broker.port, keepalive_s=5), store=None)
     made = replace(
         site,
+        telemetry=telemetry,
         meter=replace(site.meter, host="127.0.0.1", port=ports["meter"], unit=1),
         inverter=replace(site.inverter, host="127.0.0.1", port=ports["inverter"], unit=1),
         runtime_dir=folder / "run",

@@ -47,9 +47,11 @@ PHASES = {1: "L1", 2: "split", 3: "L1L2L3"}
 
 
 def can_of_real(rig: RigFile) -> frozenset[str]:
-    """No faults: nothing stands between the devices."""
+    """Faults only where the devices are processes of ours: else nothing stands between them."""
     assert rig.source is not None
     found = {"permit"} | ({"three_phase"} if rig.source.phases == 3 else set())
+    if rig.devices == "simulated" or rig.between is not None:
+        found |= {"faults", "wires", "processes", "broker"}
     turns = rig.source.kind == "scpi" and load_profile(rig.source.profile).turns(rig.source.phases)
     return frozenset(found | ({"angle"} if turns else set()))
 
@@ -84,9 +86,9 @@ def source_checked(rig: RigFile, eut: Eut, tell: Callable[[Finding], None]) -> l
             source.close()
 
 
-def devices(rig: RigFile, logs: Path | None = None) -> AbstractContextManager[RigFile]:
+def devices(rig: RigFile, logs: Path | None = None, with_broker: bool = False) -> AbstractContextManager[RigFile]:
     """The rig with addresses: its own, or those of devices that we start."""
-    return simulated(rig, logs) if rig.devices == "simulated" else nullcontext(rig)
+    return simulated(rig, logs, with_broker=with_broker) if rig.devices == "simulated" else nullcontext(rig)
 
 
 def nothing() -> None:
@@ -107,9 +109,12 @@ def run_real(
     """
     if any(not case.skipped for case in cases):
         logs = folder.path / "logs"
-        with devices(rig, logs) as wired, opened(wired, eut, logs, looked) as ports:
+        with_broker = any("broker" in case.needs for case in cases if not case.skipped)
+        with devices(rig, logs, with_broker) as wired, opened(wired, eut, logs, looked) as ports:
 
             def open_rig(_case: Case) -> AbstractContextManager[Rig]:
+                if wired.between is not None:
+                    wired.between.injector.mend()  # what the case before has left
                 return nullcontext(ports)
 
             run_cases(cases, open_rig, folder, told)
@@ -119,7 +124,7 @@ def run_real(
 def opened(rig: RigFile, eut: Eut, logs: Path, looked: Callable[[], None]) -> Iterator[Rig]:
     assert rig.meter is not None
     meter = WireMeter(rig.meter, PHASES[eut.phases])
-    unit = ControllerUnit(Path(rig.unit.site), eut, logs, rig.settings)
+    unit = ControllerUnit(Path(rig.unit.site), eut, logs, rig.settings, rig.between)
     try:
         unit.start()
         source = guarded(rig, eut, unit.keep, partial(withdraw, rig.unit.site))

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from controller.bench.between import Between
 from controller.bench.plan import Eut, Value
 from controller.bench.ports import NAN, RigError
 from controller.bench.unitsettings import grouped
@@ -23,6 +24,7 @@ from controller.lifetime import lock_folder
 from controller.processes import Family, ProcessError
 from controller.services.wishes import Wishes
 from controller.site import Site, load_site
+from controller.sitewrite import site_text
 from cython_core.quantities import SettingError
 from cython_core.records import Wish, WishSource
 from cython_core.settings import Settings, digest, to_mapping
@@ -33,9 +35,15 @@ LIFE_S = 10.0  # of a wish: a dead bench is forgotten soon
 
 
 class ControllerUnit:
-    """start() and stop() around everything else; keep() at least every few seconds. settings: the rig's own."""
+    """start() and stop() around everything else; keep() at least every few seconds. settings: the rig's own.
 
-    def __init__(self, site: Path, eut: Eut, logs: Path, settings: Mapping[str, Value]) -> None:
+    between: devices that the bench has started. Then the site file is the bench's own, too, and the controller, killed
+    and started again, finds the case's settings in it.
+    """
+
+    def __init__(
+        self, site: Path, eut: Eut, logs: Path, settings: Mapping[str, Value], between: Between | None = None
+    ) -> None:
         self.site = load_site(site)
         self.family = Family(logs)
         self.rating = self.site.settings.rating
@@ -44,20 +52,48 @@ class ControllerUnit:
                 f"{self.site.where('settings.rating', 'rating')}: p_rated_w = {self.rating.p_rated_w:g} and s_rated_va "
                 f"= {self.rating.s_rated_va:g} are not the rig's eut: {eut.p_rated_w:g} W and {eut.s_rated_va:g} VA"
             )
+        self.between = between
+        if between is not None:
+            between.life = self
         self.given = dict(settings)
         self.demand_w: float | None = None
         self.wished_s = 0.0
 
     def start(self) -> None:
         begin_ns = time.monotonic_ns()
-        self.family.start("controller", "controller.cli", "run", str(self.site.path), "--parent-death")
+        self.start_part("controller")
+        if self.between is not None and self.between.broker is not None:
+            self.start_part("telemetry")
         try:
             self.family.wait_until(lambda: steps_since(self.site, begin_ns), "the controller's first step", START_S)
         except ProcessError as error:
             raise RigError(f"{error}; its last line: {self.family.last_line('controller')}") from None
 
+    def start_part(self, part: str) -> None:
+        name = "run" if part == "controller" else part
+        self.family.start(part, "controller.cli", name, str(self.site.path), "--parent-death")
+
     def stop(self) -> None:
         self.family.stop()
+
+    # ---- its life, for the faults of a rig ----
+
+    def kill(self, part: str) -> None:
+        self.family.kill(part)
+
+    def restart(self, part: str) -> None:
+        """Not waited for."""
+        settings = Settings.from_mapping(grouped({**own_of(self.site), **self.given}))
+        self.site.path.write_text(site_text(replace(self.site, settings=settings)), encoding="utf-8")
+        self.start_part(part)
+
+    def freeze(self, part: str) -> None:
+        self.family.freeze(part)
+
+    def thaw(self, part: str) -> None:
+        self.family.thaw(part)
+
+    # ---- the port ----
 
     def identity(self) -> str:
         name = f"{digest(self.site.settings, self.site.period_ms * 1_000_000):016x}"
@@ -82,10 +118,14 @@ class ControllerUnit:
         self.write({"active_limit.enable": not off, "active_limit.limit_pu": 1.0 if off else ap_limit_pu})
 
     def fault(self, line: str) -> None:
-        raise RigError(f"'{line}': a rig in real time has nothing between its devices that could show it")
+        if self.between is None:
+            raise RigError(f"'{line}': between these devices nothing of ours stands that could show it")
+        self.between.fault(line)
 
     def keep(self) -> None:
-        """Alive, and the wish renewed."""
+        """Alive, faults on their way, the wish renewed."""
+        if self.between is not None:
+            self.between.advance()
         try:
             self.family.check()
         except ProcessError as error:
@@ -106,12 +146,17 @@ class ControllerUnit:
 
 def hand(site: Site, values: Mapping[str, Value]) -> None:
     """These settings beside the site's own, in force when it returns."""
-    own = {f"{group}.{key}": value for group, keys in to_mapping(site.settings).items() for key, value in keys.items()}
     try:
-        settings = Settings.from_mapping(grouped({**own, **values}))
+        settings = Settings.from_mapping(grouped({**own_of(site), **values}))
         hand_over(replace(site, settings=settings), ring_of(site))
     except (SettingError, InputError) as error:
         raise RigError(f"the unit refuses the settings: {error}") from None
+
+
+def own_of(site: Site) -> dict[str, Value]:
+    """{"limits.ramp_pu_s": 0.2, ...}"""
+    groups = to_mapping(site.settings)
+    return {f"{group}.{key}": value for group, keys in groups.items() for key, value in keys.items()}
 
 
 def withdraw(site: str) -> None:

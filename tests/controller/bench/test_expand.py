@@ -128,7 +128,7 @@ def test_what_a_rig_must_be_able_to_do() -> None:
         "enter_service": ("permit",), "phase_jump": ("angle",), "volt_var_unbalanced": ("three_phase",),
         "volt_watt_unbalanced": ("three_phase",), "loss_of_meter": ("faults",), "frozen_meter": ("wires",),
         "soc_edges": ("faults",), "loss_of_inverter": ("wires",), "latency": ("wires",), "ev_limit": ("faults",),
-        "loss_of_broker": ("processes",), "power_cycle": ("processes",),
+        "loss_of_broker": ("broker",), "power_cycle": ("processes",),
     }  # fmt: skip
 
 
