@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from controller.telemetry.gaps import Gap, find_gaps
+from controller.telemetry.gaps import LOST, STOPPED, Gap, find_gaps
 from controller.telemetry.wallclock import WAIT_NS, Reading
 from controller.telemetry.wire import decode, encode, topic
 from tests.controller.telemetry.makers import PERIOD_NS, WALL_MS, MemoryReader, info, killed, records
@@ -215,7 +215,7 @@ def test_twenty_restarts_in_a_row_of_both(house: House) -> None:
     newest = {run: max(b["n_last"] for b in house.bodies() if b["run"] == run) for run in range(100, 120)}
     assert newest == {run: 20 if run < 119 else 30 for run in range(100, 120)}
     gaps = house.gaps()
-    assert [(gap.cause, gap.end_ms - gap.begin_ms) for gap in gaps] == [("stopped", 100)] * 19
+    assert [(gap.cause, gap.end_ms - gap.begin_ms) for gap in gaps] == [(STOPPED, 100)] * 19
     assert [gap.begin_ms for gap in gaps] == [WALL_MS + 2100 * run - 100 for run in range(1, 20)]
 
 
@@ -231,4 +231,4 @@ def test_both_killed_at_once_what_the_old_ring_still_held_is_a_gap_that_says_so(
     house.run_for(3)
     house.telemetry.finish(house.now_ms)
     house.assert_nothing_overwritten()
-    assert house.gaps() == [Gap(WALL_MS + 2900, WALL_MS + 7500, "lost", 8)]
+    assert house.gaps() == [Gap(WALL_MS + 2900, WALL_MS + 7500, LOST, 8)]
