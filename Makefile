@@ -12,6 +12,8 @@ STAMPS := .stamps/$(notdir $(VENV))
 LOCK    = locks/$$($(PY) -c 'import sys; print("py311" if sys.version_info < (3, 13) else "py313")')
 PIP     = $(PY) -m pip --disable-pip-version-check --no-input
 PYTEST  = PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) -m pytest
+# a file on each processor; a file's tests follow each other, since they share rigs
+BESIDE  := -n auto --dist loadfile
 SOURCES := $(shell find cython_core drivers controller config -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
 PACKAGES := cython_core drivers controller config
 GATES   := tests/test_layers.py tests/test_records_mirror.py tests/test_hot_path.py tests/test_docs.py
@@ -29,7 +31,7 @@ demo: $(STAMPS)/built  ## simulated grid, meter and inverter; the real controlle
 	@$(VENV)/bin/v2g demo $(ARGS)
 
 test: $(STAMPS)/dev $(STAMPS)/built  ## the suite: virtual time and loopback, no servers (6 min at most; ARGS="-k droop")
-	@$(PYTEST) -m "not system and not nightly" $(ARGS)
+	@$(PYTEST) $(BESIDE) -m "not system and not nightly" $(ARGS)
 
 check: $(STAMPS)/dev $(STAMPS)/built  ## linters, types, the shape of the project (2 min at most)
 	$(VENV)/bin/ruff check .
@@ -60,7 +62,7 @@ bench: $(STAMPS)/dev $(STAMPS)/built  ## every ratio to its peer, gated (10 min;
 	@$(PY) -m tests.performance $(ARGS)
 
 unit: $(STAMPS)/dev $(STAMPS)/built  ## the fast core tests only
-	@$(PYTEST) tests/cython_core -m "not system and not nightly" $(ARGS)
+	@$(PYTEST) $(BESIDE) tests/cython_core -m "not system and not nightly" $(ARGS)
 
 build: $(STAMPS)/built  ## the compiled core, in place
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from collections import Counter
 from pathlib import Path
 
@@ -13,6 +14,10 @@ TESTS = Path(__file__).parent
 # the same cases in every run, and no deadline: a shared machine is slow at times
 settings.register_profile("house", derandomize=True, deadline=None)
 settings.load_profile("house")
+
+# `make test &` in a script leaves Ctrl-C ignored, here and in every child; tests of it begin as in a terminal
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TIER_OF_FOLDER = {"system": "system", "nightly": "nightly"}
 

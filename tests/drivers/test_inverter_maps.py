@@ -52,7 +52,7 @@ def test_each_map_with_plain_registers_has_its_reference() -> None:
 def reference_of(name: str) -> dict[str, Any]:
     file = REFERENCE / f"{FILES[name]}.yaml"
     if not file.is_file():
-        pytest.skip("MISSING ../shared/reference: the device reference to compare every address with")
+        pytest.skip("MISSING the reference of devices beside the project: every address is compared with it")
     found: dict[str, Any] = yaml.safe_load(file.read_text())
     return found
 
