@@ -106,9 +106,10 @@ cdef inline int is_frozen(signals_t* st, const settings_t* cfg, const measuremen
     return m.t_f_ns - st.t_change_ns > cfg.frozen_ns
 
 
-cdef inline double delivered_w(const core_state_t* st) noexcept nogil:
-    """What the unit delivers now, by its own word; else what it was told."""
-    if st.device.valid & D_P and isfinite(st.device.p_w):
+cdef inline double delivered_w(const core_state_t* st, const settings_t* cfg, int64_t t_ns) noexcept nogil:
+    """What the unit delivers now, by its own word while that is not stale; else what it was told."""
+    cdef int64_t age_ns = age_of(t_ns, st.device.t_ns, 0)
+    if age_ns <= cfg.device.held_ns and st.device.valid & D_P and isfinite(st.device.p_w):
         return st.device.p_w
     return st.p_cmd_w
 
@@ -129,7 +130,7 @@ cdef inline void stage_fresh(core_state_t* st, const settings_t* cfg, const inpu
         if m.valid & M_P and isfinite(m.p_w) and m.t_p_ns > signals.t_p_ns and not of_another_time(m.t_p_ns, t_ns):
             signals.t_p_ns = m.t_p_ns
             if cfg.site_limits.enable:
-                site_limits_read(&st.site_limits, &cfg.site_limits, m, delivered_w(st))
+                site_limits_read(&st.site_limits, &cfg.site_limits, m, delivered_w(st, cfg, t_ns))
     rec.age_f_ns = age_of(t_ns, signals.t_f_ns, cfg.half_refresh_ns)
     rec.age_v_ns = age_of(t_ns, signals.t_v_ns, cfg.half_refresh_ns)
     rec.age_p_ns = age_of(t_ns, signals.t_p_ns, cfg.half_refresh_ns)

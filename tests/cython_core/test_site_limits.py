@@ -164,6 +164,19 @@ def test_never_read_means_the_fixed_margins() -> None:
     assert unit.advance(5.0).p_cmd_w == pytest.approx(300.0)
 
 
+def test_an_inverter_that_cannot_be_read_is_taken_at_its_command() -> None:
+    """7 kW of charging, then its state stalls; 10 kW of oven behind 12 kW leave 12000 - 10000 - 200 = 1800 W."""
+    house = charging(House(site_limits={"import_w": 12000.0}), -7000.0)
+    house.unread = True
+    house.advance(3.0)  # stale after 2.5 s
+    house.advance(3.0, load_w=(10000.0,))
+    house.watch()
+    house.advance(3.0)  # not lost before 10 s
+    assert reasons(house.unit.last) & Reason.DEVICE_STALE
+    assert house.import_w <= 12000.0
+    assert house.p_w == pytest.approx(-1800.0, abs=5.0)
+
+
 def test_a_house_meter_is_not_the_units_power() -> None:
     """Found at 0 W by its own word, whatever the house draws; with no word of its own, 0 W and not the house's."""
     unit = Unit(wish_w=0.0, site_limits={"enable": True, "import_w": 1e6})
