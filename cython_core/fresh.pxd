@@ -128,9 +128,9 @@ cdef inline void stage_fresh(core_state_t* st, const settings_t* cfg, const inpu
         take_frequency(signals, cfg, m, t_ns, &rec.reasons)
         take_voltage(signals, cfg, m, t_ns, &rec.reasons)
         if m.valid & M_P and isfinite(m.p_w) and m.t_p_ns > signals.t_p_ns and not of_another_time(m.t_p_ns, t_ns):
-            signals.t_p_ns = m.t_p_ns
-            if cfg.site_limits.enable:
-                site_limits_read(&st.site_limits, &cfg.site_limits, m, delivered_w(st, cfg, t_ns))
+            if not cfg.site_limits.enable or site_limits_read(&st.site_limits, &cfg.site_limits, m,
+                                                              delivered_w(st, cfg, t_ns)):
+                signals.t_p_ns = m.t_p_ns
     rec.age_f_ns = age_of(t_ns, signals.t_f_ns, cfg.half_refresh_ns)
     rec.age_v_ns = age_of(t_ns, signals.t_v_ns, cfg.half_refresh_ns)
     rec.age_p_ns = age_of(t_ns, signals.t_p_ns, cfg.half_refresh_ns)

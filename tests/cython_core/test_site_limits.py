@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cython_core.records import Reason
+from cython_core.records import MeasurementValid, Reason
 from tests.cython_core.house import House
 from tests.cython_core.unit import Unit, reasons
 
@@ -155,6 +155,26 @@ def test_only_power_missing_is_a_matter_of_the_house_alone() -> None:
     assert record.p_cmd_w == pytest.approx(-1400.0)
     assert reasons(record) & Reason.P_LOST
     assert not reasons(record) & (Reason.F_HELD | Reason.V_HELD | Reason.METER_LOST)
+
+
+def test_a_phase_that_is_missing_is_not_a_fuse_without_a_limit() -> None:
+    """Its last load counts, then the fixed margin; the total alone would leave 6 kW beside 3 kW behind 32 A."""
+    house = charging(House(site_limits={"fuse_a": 32.0}), -6000.0).advance(20.0, load_w=(3000.0,))
+    house.watch()
+    house.advance(0.9, meter_hidden=MeasurementValid.P1)
+    assert house.p_w == pytest.approx(-4160.0, abs=5.0)
+    house.advance(30.0)
+    assert house.p_w == pytest.approx(-1400.0, abs=5.0)
+    assert reasons(house.unit.last) & Reason.P_LOST
+    assert house.amps[0] <= 32.0
+    house.advance(20.0, meter_hidden=MeasurementValid(0))
+    assert house.p_w == pytest.approx(-4160.0, abs=5.0)
+
+
+def test_a_phase_without_the_unit_may_be_missing() -> None:
+    house = charging(House(share=(1.0, 0.0), site_limits={"fuse_a": 32.0}), -6000.0)
+    house.advance(10.0, meter_hidden=MeasurementValid.P2)
+    assert house.p_w == pytest.approx(-6000.0, abs=5.0)
 
 
 def test_never_read_means_the_fixed_margins() -> None:

@@ -137,9 +137,8 @@ class Signals:
         """P of the meter; at a house connection it says what the house draws beside the unit."""
         if not (m.valid & M_P and finite(m.p_w) and self.t_p_ns < m.t_p_ns <= newest_ns):
             return
-        self.t_p_ns = m.t_p_ns
-        if site.enable:
-            site.read(m, p_unit_w)
+        if not site.enable or site.read(m, p_unit_w):
+            self.t_p_ns = m.t_p_ns
 
     def judge(self, t_ns: int, at_connection: bool, rec: Any) -> None:
         rec.age_f_ns, rec.age_v_ns, rec.age_p_ns = (
