@@ -94,6 +94,17 @@ def test_a_cessation_given_to_the_inverter_lets_go_as_a_restored_output_does() -
     assert unit.advance(0.02).p_cmd_w == 8000.0
 
 
+@pytest.mark.parametrize("off", [{"owner": "inverter", "enable": True}, {"enable": False}], ids=["given", "off"])
+def test_a_ceiling_that_is_no_longer_ours_is_lifted_by_its_lag(off: dict[str, Any]) -> None:
+    """1.08 pu: ceiling 5 kW; 59.3 Hz asks for more. 90 % of the 5 kW up to the rating in 10 s: 11.5 W in 10 ms."""
+    unit = running(8000.0, volt_watt={"enable": True})
+    assert unit.coast(60.0, v_v=(1.08 * 230.0,), f_hz=59.3).p_cmd_w == pytest.approx(5000.0, abs=1.0)
+    unit.core.change(settings(volt_watt=off))
+    given = len(unit.records)
+    assert unit.advance(10.0).p_cmd_w == pytest.approx(9500.0, abs=5.0)
+    assert unit.largest_step_w(given) <= 12.0
+
+
 def test_the_settings_of_a_mode_that_is_not_ours_are_still_checked() -> None:
     with pytest.raises(ValueError, match=r"owner = 'grid' is not one of inverter \| controller"):
         settings(reactive={"owner": "grid"})

@@ -260,10 +260,8 @@ class VoltWatt:
 
     def step(self, v_pu: float, demand_pu: float, p_now_pu: float, k: int) -> None:
         """The lag is on min(demand, limit) and begins at the power that flows when the limit begins to bind."""
-        limit_pu = self.limit(v_pu)
-        if not self.cfg.enable or self.cfg.owner == "inverter":
-            self.limiting = False
-            return
+        acts = self.cfg.enable and self.cfg.owner == "controller"
+        limit_pu = self.limit(v_pu) if acts else 1.0  # one that is switched off lets go by its lag
         if not self.limiting:
             if limit_pu >= demand_pu:
                 return
