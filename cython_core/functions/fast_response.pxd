@@ -28,6 +28,7 @@ cdef struct fast_response_t:
     int64_t t_below_ns       # reading that first stood below the trigger; 0: none
     int64_t t_full_ns        # full response since; 0: not yet
     double level             # 0 ... 1 of power_pu
+    double power_pu          # as it was set when this response began
 
 cdef struct inertia_cfg_t:
     int64_t enable
@@ -61,6 +62,7 @@ cdef inline double fast_response_step(fast_response_t* st, const fast_response_c
     if st.active == 0 and below:
         st.active = 1
         st.t_full_ns = 0
+        st.power_pu = cfg.power_pu
     if st.active == 1:
         st.level = approach(st.level, 1.0, dt_s / cfg.full_s)
         if st.level == 1.0 and st.t_full_ns == 0:
@@ -71,7 +73,7 @@ cdef inline double fast_response_step(fast_response_t* st, const fast_response_c
         st.level = approach(st.level, 0.0, dt_s / cfg.release_s)
         if st.level == 0.0 and not below:               # armed again only above the trigger
             st.active = 0
-    return st.level * cfg.power_pu
+    return st.level * st.power_pu
 
 
 cdef inline double inertia_step(inertia_t* st, const inertia_cfg_t* cfg, double rocof_hz_s, int fresh,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cython_core.records import Reason
-from tests.cython_core.unit import Unit, reasons, running
+from tests.cython_core.unit import Unit, reasons, running, settings
 
 NO_DROOP = {"enable": False}
 FAST = {"enable": True, "trigger_hz": 0.3, "power_pu": 0.5, "full_s": 1.0, "hold_s": 5.0, "release_s": 10.0}
@@ -60,6 +60,19 @@ def test_a_frequency_that_goes_stale_ends_it_by_its_release() -> None:
     unit.advance(0.97, f_hz=float("nan"))  # held, then stale
     assert unit.advance(5.0).p_cmd_w == pytest.approx(3500.0, abs=30.0)
     assert unit.advance(6.0).p_cmd_w == 1000.0
+
+
+@pytest.mark.parametrize("then", [{}, {**FAST, "power_pu": 0.1}, {**FAST, "power_pu": 1.0}], ids=["off", "less", "more"])
+def test_other_settings_do_not_reach_into_a_response(then: dict[str, float]) -> None:
+    """5 kW of it, then the group is gone from the file (whose default is 10 kW), or names another power."""
+    unit = fast()
+    assert unit.advance(2.0, f_hz=59.5).p_cmd_w == pytest.approx(6000.0)
+    unit.core.change(settings(freq_droop=NO_DROOP, fast_response=then))
+    changed = len(unit.records)
+    unit.advance(20.0)
+    assert unit.last.p_cmd_w == 1000.0
+    assert max(unit.powers(changed)) == pytest.approx(6000.0)
+    assert unit.largest_step_w(changed) == pytest.approx(5.0)  # 5 kW in 10 s
 
 
 def test_it_stays_inside_the_limits() -> None:

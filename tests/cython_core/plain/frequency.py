@@ -83,7 +83,7 @@ class FastResponse:
     def reset(self) -> None:
         self.phase = IDLE
         self.t_below_ns = self.t_full_ns = 0
-        self.level = 0.0
+        self.level = self.power_pu = 0.0
 
     def configure(self, settings: Any) -> None:
         self.cfg = settings.fast_response
@@ -95,7 +95,7 @@ class FastResponse:
             return 0.0
         triggered = self.triggered(f_hz, t_f_ns, known) and self.cfg.enable
         if self.phase == IDLE and triggered:
-            self.phase, self.t_full_ns = HELPING, 0
+            self.phase, self.t_full_ns, self.power_pu = HELPING, 0, self.cfg.power_pu
         if self.phase == HELPING:
             self.level = approach(self.level, 1.0, dt_s / self.cfg.full_s)
             if self.level == 1.0 and self.t_full_ns == 0:
@@ -107,7 +107,7 @@ class FastResponse:
             self.level = approach(self.level, 0.0, dt_s / self.cfg.release_s)
             if self.level == 0.0 and not triggered:
                 self.phase = IDLE
-        return float(self.level * self.cfg.power_pu)
+        return float(self.level * self.power_pu)
 
     def triggered(self, f_hz: float, t_f_ns: int, known: bool) -> bool:
         if not known or f_hz >= self.trigger_hz:
