@@ -62,7 +62,9 @@ def test_a_frequency_that_goes_stale_ends_it_by_its_release() -> None:
     assert unit.advance(6.0).p_cmd_w == 1000.0
 
 
-@pytest.mark.parametrize("then", [{}, {**FAST, "power_pu": 0.1}, {**FAST, "power_pu": 1.0}], ids=["off", "less", "more"])
+@pytest.mark.parametrize(
+    "then", [{}, {**FAST, "power_pu": 0.1}, {**FAST, "power_pu": 1.0}], ids=["off", "less", "more"]
+)
 def test_other_settings_do_not_reach_into_a_response(then: dict[str, float]) -> None:
     """5 kW of it, then the group is gone from the file (whose default is 10 kW), or names another power."""
     unit = fast()
