@@ -22,6 +22,7 @@ cdef struct fast_response_cfg_t:
     double full_s
     int64_t hold_ns
     double release_s
+    int64_t refresh_ns       # two readings this far apart are two meter refreshes, as for droop
 
 cdef struct fast_response_t:
     int64_t active           # 0 idle, 1 rising or holding, 2 on the way back
@@ -46,13 +47,13 @@ cdef void inertia_init(inertia_cfg_t* cfg, object settings, double period_s)
 
 cdef inline int triggered(fast_response_t* st, const fast_response_cfg_t* cfg, double f_hz, int64_t t_f_ns,
                           int fresh) noexcept nogil:
-    """1 when two readings in a row stood below the trigger: a phase jump fakes one."""
+    """1 when two refreshes of the meter in a row stood below the trigger: a phase jump fakes one, however often read."""
     if not fresh or f_hz >= cfg.trigger_hz:
         st.t_below_ns = 0
         return 0
     if st.t_below_ns == 0:
         st.t_below_ns = t_f_ns
-    return t_f_ns > st.t_below_ns
+    return t_f_ns > st.t_below_ns and t_f_ns - st.t_below_ns >= cfg.refresh_ns
 
 
 # One step each; fresh: frequency is fresh. Answers in pu of rated active power, added to the power without droop.

@@ -25,11 +25,11 @@ def test_both_are_off_by_default() -> None:
 # fmt: off
 FAST_ROWS = [
     # t_s    p_w       why: 5 kW on top of 1 kW, from 59.69 Hz on
-    (0.01,   1000.0,   "one reading below the trigger is a phase jump"),
-    (0.51,   3500.0,   "half way up after half a second"),
-    (1.01,   6000.0,   "full after a second"),
-    (6.00,   6000.0,   "held for 5 s"),
-    (11.01,  3500.0,   "half way down"),
+    (0.10,   1000.0,   "one refresh of 100 ms below the trigger is a phase jump, read ten times or once"),
+    (0.60,   3500.0,   "half way up after half a second"),
+    (1.10,   6000.0,   "full after a second"),
+    (6.09,   6000.0,   "held for 5 s"),
+    (11.10,  3500.0,   "half way down"),
     (20.00,  1000.0,   "over, and not again while frequency stays low"),
 ]
 # fmt: on
@@ -45,6 +45,16 @@ def test_fast_response_rises_holds_and_releases(t_s: float, p_w: float, why: str
 @pytest.mark.parametrize("f_hz", [59.7, 60.0, 61.0])
 def test_at_the_trigger_and_above_nothing_happens(f_hz: float) -> None:
     assert fast().advance(3.0, f_hz=f_hz).p_cmd_w == 1000.0
+
+
+@pytest.mark.parametrize("refresh_s", [0.05, 0.1, 1.0])
+def test_one_false_refresh_starts_nothing_however_often_it_is_read(refresh_s: float) -> None:
+    """A phase jump: the meter shows 59.5 Hz until its next refresh, and is read every 10 ms."""
+    unit = running(1000.0, freq_droop={**NO_DROOP, "refresh_s": refresh_s}, fast_response=FAST)
+    since = len(unit.records)
+    unit.advance(refresh_s, f_hz=59.5)
+    unit.advance(2.0, f_hz=60.0)
+    assert set(unit.powers(since)) == {1000.0}
 
 
 def test_armed_again_once_frequency_was_back() -> None:

@@ -75,7 +75,7 @@ IDLE, HELPING, GOING = range(3)
 
 
 class FastResponse:
-    """Full power within full_s of the second reading below the trigger, held, released; armed again above it."""
+    """Full power within full_s of the second refresh below the trigger, held, released; armed again above it."""
 
     def __init__(self) -> None:
         self.reset()
@@ -89,6 +89,7 @@ class FastResponse:
         self.cfg = settings.fast_response
         self.trigger_hz = settings.rating.f_nom_hz - self.cfg.trigger_hz
         self.hold_ns = nanoseconds(self.cfg.hold_s)
+        self.refresh_ns = nanoseconds(settings.freq_droop.refresh_s)
 
     def step(self, f_hz: float, t_f_ns: int, known: bool, t_ns: int, dt_s: float) -> float:
         if not self.cfg.enable and self.phase == IDLE:  # switched off it does not look
@@ -115,7 +116,7 @@ class FastResponse:
             return False
         if self.t_below_ns == 0:
             self.t_below_ns = t_f_ns
-        return t_f_ns > self.t_below_ns
+        return t_f_ns > self.t_below_ns and t_f_ns - self.t_below_ns >= self.refresh_ns
 
 
 class Inertia:
