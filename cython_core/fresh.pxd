@@ -20,6 +20,7 @@ from cython_core.structs cimport inputs_t, measurement_t, step_record_t
 cdef enum:
     NEVER_NS = 0x3FFFFFFFFFFFFFFF
     AHEAD_NS = 1_000_000_000     # a reading may be newer than the deadline of a late step, not of another time
+    ROCOF_NS = 100_000_000       # IEEE 1547-2018 6.5.2.5: averaged over at least 0.1 s
 
 
 cdef inline int of_another_time(int64_t t_value_ns, int64_t t_ns) noexcept nogil:
@@ -57,7 +58,7 @@ cdef inline void take_frequency(signals_t* st, const settings_t* cfg, const meas
     if st.rocof_from_ns == 0:
         st.rocof_from_hz = m.f_hz
         st.rocof_from_ns = m.t_f_ns
-    elif m.t_f_ns - st.rocof_from_ns >= 100_000_000:    # IEEE 1547-2018 6.5.2.5: averaged over at least 0.1 s
+    elif m.t_f_ns - st.rocof_from_ns >= max(ROCOF_NS, cfg.droop.refresh_ns):    # in less the meter has nothing new
         st.rocof_hz_s = (m.f_hz - st.rocof_from_hz) / (<double> (m.t_f_ns - st.rocof_from_ns) * 1e-9)
         st.rocof_from_hz = m.f_hz
         st.rocof_from_ns = m.t_f_ns

@@ -63,6 +63,7 @@ class Signals:
         self.device_ages = Thresholds(safe.t_device_s, safe.lost_after_s)
         self.half_refresh_ns = nanoseconds(safe.meter_half_refresh_s)
         self.frozen_ns = nanoseconds(safe.frozen_after_s)
+        self.rocof_window_ns = max(ROCOF_WINDOW_NS, nanoseconds(settings.freq_droop.refresh_s))
 
     def step(self, meter: Any, device: Any, t_ns: int, site: Any, commanded_w: float, rec: Any) -> None:
         newest_ns = t_ns + AHEAD_NS
@@ -100,7 +101,7 @@ class Signals:
             return
         if self.rocof_from_ns == 0:
             self.rocof_from_hz, self.rocof_from_ns = m.f_hz, m.t_f_ns
-        elif m.t_f_ns - self.rocof_from_ns >= ROCOF_WINDOW_NS:
+        elif m.t_f_ns - self.rocof_from_ns >= self.rocof_window_ns:
             self.rocof_hz_s = (m.f_hz - self.rocof_from_hz) / (float(m.t_f_ns - self.rocof_from_ns) * 1e-9)
             self.rocof_from_hz, self.rocof_from_ns = m.f_hz, m.t_f_ns
         self.f_hz, self.t_f_ns = m.f_hz, m.t_f_ns
