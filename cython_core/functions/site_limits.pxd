@@ -72,7 +72,8 @@ cdef inline int site_limits_read(site_limits_t* st, const site_limits_cfg_t* cfg
     for i in range(PHASES):
         if not phases & 1 << i:
             continue
-        volts = v_v[i] if m.valid & M_V1 << i and isfinite(v_v[i]) else cfg.v_nom_v
+        # as valid as for every other function: 0 ... 1.5 V_nom
+        volts = v_v[i] if m.valid & M_V1 << i and 0.0 <= v_v[i] <= 1.5 * cfg.v_nom_v else cfg.v_nom_v
         amps = i_a[i] if m.valid & M_I1 << i else INFINITY
         st.phase[i] = phase_span(cfg, volts, p_w[i], amps, p_der_w * cfg.share[i], cfg.margin_w * cfg.share[i])
     return 1

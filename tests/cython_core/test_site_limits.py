@@ -56,6 +56,15 @@ def test_what_one_reading_leaves(
     assert (record.p_lo_w, record.p_hi_w) == pytest.approx((lo_w, hi_w), abs=0.01), why
 
 
+@pytest.mark.parametrize("v_v", [2300.0, 1e300, -230.0])
+def test_a_voltage_that_cannot_be_is_no_wider_fuse(v_v: float) -> None:
+    """20 A at 230 V less 2 kW and 200 W, whatever it is that the meter says of a voltage for one reading."""
+    unit = Unit(site_limits={"enable": True, **FUSE}, limits={"ramp_pu_s": 10.0})
+    unit.change(phase_w=(-2000.0,), meter_p_w=-2000.0, said={"p_w": 0.0})
+    unit.advance(1.0)
+    assert unit.step(v_v=(v_v,)).site_lo_w == pytest.approx(-2400.0)
+
+
 def test_without_limits_a_meter_anywhere_limits_nothing() -> None:
     unit = Unit(limits={"ramp_pu_s": 10.0})
     unit.change(phase_w=(-90000.0,), meter_p_w=-90000.0)

@@ -178,7 +178,7 @@ class SiteLimits:
         self.phases = {}
         for i in shown:
             share = self.shares[i]
-            v_v = volts[i] if m.valid & M_V1 << i and finite(volts[i]) else self.v_nom_v
+            v_v = volts[i] if m.valid & M_V1 << i and 0.0 <= volts[i] <= 1.5 * self.v_nom_v else self.v_nom_v
             i_a = currents[i] if m.valid & M_I1 << i else INFINITY
             self.phases[i] = self.phase(v_v, powers[i], i_a, p_unit_w * share, self.cfg.margin_w * share)
         return True
