@@ -64,7 +64,7 @@ def run(core: Core, arrays: Mapping[str, ArrayLike]) -> NDArray[Any]:
     rows["o_t_ns"], rows["o_permit"] = t_ns, columns["permit"] != 0.0
     rows["o_ap_limit_pu"] = columns["ap_limit_pu"]
     _demand(rows, t_ns, columns["p_demand_w"], core)
-    if core.n == 0 and n:
+    if core.n == 0 and n and np.isfinite(columns["p_demand_w"][0]):  # else nobody wishes for anything: from 0
         core.assume_power(float(np.clip(columns["p_demand_w"][0], -_charge(core), core.settings.rating.p_rated_w)))
     return np.frombuffer(core.replay(rows.tobytes()), dtype=STEP)
 

@@ -9,6 +9,7 @@ Bases    Q points: of NP_VA_MAX. PV_CURVE_P2 < 0 and QP_CURVE_P*_LOAD: of NP_P_M
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -182,15 +183,18 @@ def number(name: str, value: Value) -> float | Fraction:
         comma = ": write a dot, not a comma" if "," in text else ""
         seconds = ": how many seconds? 0 is none" if name == "ES_RANDOMIZED_DELAY" else ""
         raise SettingError(f"{name} = {text or 'nothing'} is not a number{comma}{seconds} ({meta_of(name)['clause']})")
+    value = float(text)
+    if math.isinf(value):
+        raise SettingError(f"{name} = {text:.20} is beyond every range ({meta_of(name)['clause']})")
     exact = Fraction(text)
     if name in IN_WATTS and 0 < exact < 100:
         raise SettingError(
             f"{name} = {text} looks like kW: this format has W, var and VA (write {float(exact * 1000):.12g})"
         )
-    if name == "ES_RAMP_RATE" and 0 < exact < 1:
-        seconds = f"{float(100 / exact):.12g} s at {text} %/s"
+    if name == "ES_RAMP_RATE" and 0.0 < value < 1.0:
+        seconds = f"{100.0 / value:.12g} s at {text} %/s"
         raise SettingError(f"{name} = {text} looks like %/s: here it is the time from 0 to rated ({seconds}) (4.10.3)")
-    return exact if name in IN_VAR else float(text)
+    return exact if name in IN_VAR else value
 
 
 def meta_of(name: str) -> Mapping[str, Any]:

@@ -20,6 +20,7 @@ from cython_core.structs cimport inputs_t, measurement_t, step_record_t
 cdef enum:
     NEVER_NS = 0x3FFFFFFFFFFFFFFF
     AHEAD_NS = 1_000_000_000     # a reading may be newer than the deadline of a late step, not of another time
+    ROCOF_NS = 100_000_000       # IEEE 1547-2018 6.5.2.5: averaged over at least 0.1 s
 
 
 cdef inline int of_another_time(int64_t t_value_ns, int64_t t_ns) noexcept nogil:
@@ -57,7 +58,7 @@ cdef inline void take_frequency(signals_t* st, const settings_t* cfg, const meas
     if st.rocof_from_ns == 0:
         st.rocof_from_hz = m.f_hz
         st.rocof_from_ns = m.t_f_ns
-    elif m.t_f_ns - st.rocof_from_ns >= 100_000_000:    # IEEE 1547-2018 6.5.2.5: averaged over at least 0.1 s
+    elif m.t_f_ns - st.rocof_from_ns >= max(ROCOF_NS, cfg.droop.refresh_ns):    # in less the meter has nothing new
         st.rocof_hz_s = (m.f_hz - st.rocof_from_hz) / (<double> (m.t_f_ns - st.rocof_from_ns) * 1e-9)
         st.rocof_from_hz = m.f_hz
         st.rocof_from_ns = m.t_f_ns
@@ -106,9 +107,10 @@ cdef inline int is_frozen(signals_t* st, const settings_t* cfg, const measuremen
     return m.t_f_ns - st.t_change_ns > cfg.frozen_ns
 
 
-cdef inline double delivered_w(const core_state_t* st) noexcept nogil:
-    """What the unit delivers now, by its own word; else what it was told."""
-    if st.device.valid & D_P and isfinite(st.device.p_w):
+cdef inline double delivered_w(const core_state_t* st, const settings_t* cfg, int64_t t_ns) noexcept nogil:
+    """What the unit delivers now, by its own word while that is not stale; else what it was told."""
+    cdef int64_t age_ns = age_of(t_ns, st.device.t_ns, 0)
+    if age_ns <= cfg.device.held_ns and st.device.valid & D_P and isfinite(st.device.p_w):
         return st.device.p_w
     return st.p_cmd_w
 
@@ -127,9 +129,9 @@ cdef inline void stage_fresh(core_state_t* st, const settings_t* cfg, const inpu
         take_frequency(signals, cfg, m, t_ns, &rec.reasons)
         take_voltage(signals, cfg, m, t_ns, &rec.reasons)
         if m.valid & M_P and isfinite(m.p_w) and m.t_p_ns > signals.t_p_ns and not of_another_time(m.t_p_ns, t_ns):
-            signals.t_p_ns = m.t_p_ns
-            if cfg.site_limits.enable:
-                site_limits_read(&st.site_limits, &cfg.site_limits, m, delivered_w(st))
+            if not cfg.site_limits.enable or site_limits_read(&st.site_limits, &cfg.site_limits, m,
+                                                              delivered_w(st, cfg, t_ns)):
+                signals.t_p_ns = m.t_p_ns
     rec.age_f_ns = age_of(t_ns, signals.t_f_ns, cfg.half_refresh_ns)
     rec.age_v_ns = age_of(t_ns, signals.t_v_ns, cfg.half_refresh_ns)
     rec.age_p_ns = age_of(t_ns, signals.t_p_ns, cfg.half_refresh_ns)

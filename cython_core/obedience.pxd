@@ -68,8 +68,9 @@ cdef inline void obedience_told(obedience_t* st, const obedience_cfg_t* cfg, dou
 
 
 cdef inline int beyond(const obedience_cfg_t* cfg, double lo, double hi, double p_w) noexcept nogil:
-    return (p_w > TIMES * max(hi, 0.0) + BESIDES * cfg.p_rated_w
-            or p_w < TIMES * min(lo, 0.0) - BESIDES * cfg.p_charge_rated_w)
+    """What is not finite is no reading."""
+    return isfinite(p_w) and (p_w > TIMES * max(hi, 0.0) + BESIDES * cfg.p_rated_w
+                              or p_w < TIMES * min(lo, 0.0) - BESIDES * cfg.p_charge_rated_w)
 
 
 cdef inline int short_of(const obedience_cfg_t* cfg, double lo, double hi, double p_w) noexcept nogil:
@@ -106,7 +107,7 @@ cdef inline int64_t obedience_step(obedience_t* st, const obedience_cfg_t* cfg, 
     if st.foreign >= 2:
         reasons = OVERWRITTEN
     if cfg.own_power:
-        too_much = beyond(cfg, lo, hi, device_w) or beyond(cfg, lo, hi, meter_w)        # NaN is neither
+        too_much = beyond(cfg, lo, hi, device_w) or beyond(cfg, lo, hi, meter_w)
         too_little = short_of(cfg, lo, hi, device_w) or short_of(cfg, lo, hi, meter_w)
         if not (too_much or too_little):
             st.off_ns = 0

@@ -83,11 +83,12 @@ cdef inline int enter_service_step(enter_service_t* st, const enter_service_cfg_
     return 1
 
 
-# A delay that another run has begun goes on with left_ns of it; -1: its criteria were not met. What passed since does
-# not count: nobody has looked at the grid.
+# A delay that another run has begun goes on with left_ns of it; -1: its criteria were not met, 0: it was not counting
+# (starting, no permit), for a delay that has passed is followed by service. What passed since does not count: nobody
+# has looked at the grid.
 cdef inline void enter_service_resume(enter_service_t* st, const enter_service_cfg_t* cfg, int64_t left_ns,
                                       int64_t t_ns) noexcept nogil:
-    if left_ns < 0:
+    if left_ns <= 0:
         return
     st.extra_ns = max(left_ns - cfg.delay_ns, 0)
     st.t_good_ns = t_ns - (cfg.delay_ns + st.extra_ns - left_ns)

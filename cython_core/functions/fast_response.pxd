@@ -22,12 +22,14 @@ cdef struct fast_response_cfg_t:
     double full_s
     int64_t hold_ns
     double release_s
+    int64_t refresh_ns       # two readings this far apart are two meter refreshes, as for droop
 
 cdef struct fast_response_t:
     int64_t active           # 0 idle, 1 rising or holding, 2 on the way back
     int64_t t_below_ns       # reading that first stood below the trigger; 0: none
     int64_t t_full_ns        # full response since; 0: not yet
     double level             # 0 ... 1 of power_pu
+    double power_pu          # as it was set when this response began
 
 cdef struct inertia_cfg_t:
     int64_t enable
@@ -45,13 +47,13 @@ cdef void inertia_init(inertia_cfg_t* cfg, object settings, double period_s)
 
 cdef inline int triggered(fast_response_t* st, const fast_response_cfg_t* cfg, double f_hz, int64_t t_f_ns,
                           int fresh) noexcept nogil:
-    """1 when two readings in a row stood below the trigger: a phase jump fakes one."""
+    """1 when two refreshes of the meter in a row stood below the trigger: a phase jump fakes one, however often read."""
     if not fresh or f_hz >= cfg.trigger_hz:
         st.t_below_ns = 0
         return 0
     if st.t_below_ns == 0:
         st.t_below_ns = t_f_ns
-    return t_f_ns > st.t_below_ns
+    return t_f_ns > st.t_below_ns and t_f_ns - st.t_below_ns >= cfg.refresh_ns
 
 
 # One step each; fresh: frequency is fresh. Answers in pu of rated active power, added to the power without droop.
@@ -61,6 +63,7 @@ cdef inline double fast_response_step(fast_response_t* st, const fast_response_c
     if st.active == 0 and below:
         st.active = 1
         st.t_full_ns = 0
+        st.power_pu = cfg.power_pu
     if st.active == 1:
         st.level = approach(st.level, 1.0, dt_s / cfg.full_s)
         if st.level == 1.0 and st.t_full_ns == 0:
@@ -71,7 +74,7 @@ cdef inline double fast_response_step(fast_response_t* st, const fast_response_c
         st.level = approach(st.level, 0.0, dt_s / cfg.release_s)
         if st.level == 0.0 and not below:               # armed again only above the trigger
             st.active = 0
-    return st.level * cfg.power_pu
+    return st.level * st.power_pu
 
 
 cdef inline double inertia_step(inertia_t* st, const inertia_cfg_t* cfg, double rocof_hz_s, int fresh,

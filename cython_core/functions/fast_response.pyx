@@ -12,6 +12,7 @@ cdef void fast_response_init(fast_response_cfg_t* cfg, object settings):
     cfg.full_s = fast.full_s
     cfg.hold_ns = round(fast.hold_s * 1e9)
     cfg.release_s = fast.release_s
+    cfg.refresh_ns = round(settings.freq_droop.refresh_s * 1e9)
 
 
 cdef void inertia_init(inertia_cfg_t* cfg, object settings, double period_s):

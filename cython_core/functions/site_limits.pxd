@@ -6,7 +6,8 @@
 # Inputs   m: a reading of the connection meter; p_der_w: what the unit delivers, W.
 # State    site_limits_t; all zero (never read) is a valid start.
 # Output   a span for the unit's power. It always contains 0: limits reduce, they never turn the direction.
-# Errors   none: what the meter does not measure limits nothing here; `check` asks for what is missing.
+# Errors   none: what the meter does not measure limits nothing here; `check` asks for what is missing. A phase of the
+#          unit's that it has shown before and shows no more: the reading does not count, so that its age grows.
 
 from libc.math cimport INFINITY, isfinite, sqrt
 from libc.stdint cimport int64_t
@@ -51,24 +52,31 @@ cdef inline span_t phase_span(const site_limits_cfg_t* cfg, double v_v, double p
     return span
 
 
-# A new reading of the connection meter, while the unit delivers p_der_w.
-cdef inline void site_limits_read(site_limits_t* st, const site_limits_cfg_t* cfg, const measurement_t* m,
-                                  double p_der_w) noexcept nogil:
+# A new reading of the connection meter, while the unit delivers p_der_w; 0: it does not count.
+cdef inline int site_limits_read(site_limits_t* st, const site_limits_cfg_t* cfg, const measurement_t* m,
+                                 double p_der_w) noexcept nogil:
     cdef const double* v_v = &m.v1_v
     cdef const double* p_w = &m.p1_w
     cdef const double* i_a = &m.i1_a
     cdef double volts, amps
+    cdef int64_t phases = 0
     cdef int i
+    for i in range(PHASES):
+        if m.valid & M_P1 << i and isfinite(p_w[i]):
+            phases |= 1 << i
+        elif st.phases & 1 << i and cfg.share[i] != 0.0:
+            return 0
     st.known = 1
     st.load_w = p_der_w - m.p_w
-    st.phases = 0
+    st.phases = phases
     for i in range(PHASES):
-        if not (m.valid & M_P1 << i and isfinite(p_w[i])):
+        if not phases & 1 << i:
             continue
-        volts = v_v[i] if m.valid & M_V1 << i and isfinite(v_v[i]) else cfg.v_nom_v
+        # as valid as for every other function: 0 ... 1.5 V_nom
+        volts = v_v[i] if m.valid & M_V1 << i and 0.0 <= v_v[i] <= 1.5 * cfg.v_nom_v else cfg.v_nom_v
         amps = i_a[i] if m.valid & M_I1 << i else INFINITY
         st.phase[i] = phase_span(cfg, volts, p_w[i], amps, p_der_w * cfg.share[i], cfg.margin_w * cfg.share[i])
-        st.phases |= 1 << i
+    return 1
 
 
 # What the last reading leaves for the unit; ORs SITE_IMPORT, SITE_EXPORT, SITE_FUSE where it is less than `span`.

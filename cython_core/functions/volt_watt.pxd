@@ -46,10 +46,7 @@ cdef inline double volt_watt_curve(const volt_watt_cfg_t* cfg, double v_pu) noex
 # One step with fresh voltage. demand_pu: asked for without volt-watt; p_now_pu: commanded in the step before.
 cdef inline void volt_watt_step(volt_watt_t* st, const volt_watt_cfg_t* cfg, double v_pu, double demand_pu,
                                 double p_now_pu, int64_t k) noexcept nogil:
-    cdef double cap_pu = volt_watt_curve(cfg, v_pu)
-    if not cfg.enable:
-        st.limiting = 0
-        return
+    cdef double cap_pu = volt_watt_curve(cfg, v_pu) if cfg.enable else 1.0      # switched off: the ceiling is lifted
     if not st.limiting:
         if cap_pu >= demand_pu:
             return

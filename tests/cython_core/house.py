@@ -30,6 +30,7 @@ class House:
         self.load_w = [0.0] * len(share)
         self.load_var = [0.0] * len(share)
         self.p_w = 0.0
+        self.unread = False  # the inverter's state can no longer be read; it does what it is told
         self.past: deque[tuple[float, ...]] = deque(maxlen=max(1, round(delay_s / 0.01)))
         self.watch()
 
@@ -62,6 +63,8 @@ class House:
             unit.silence = set()
         else:
             unit.silence = {"meter"}
+        if self.unread:
+            unit.silence.add("unread")
         unit.device_p_w = self.p_w
         record = unit.step()
         self.p_w += (record.p_cmd_w - self.p_w) * 0.01 / self.lag_s

@@ -31,13 +31,13 @@ SNAPSHOT_EVERY = 2  # so that kills meet snapshots as well
 LONGEST_REST = 63  # of a box's writer: most of its life it is in the middle of a value
 
 
-def fork(work: Callable[[], object]) -> int:
+def fork(work: Callable[..., object], *given: object) -> int:
     """A child that does nothing but this, and not for longer than we live."""
     pid = os.fork()
     if pid == 0:
         try:
             die_with_parent()
-            work()
+            work(*given)
         finally:
             os._exit(0)
     return pid
@@ -59,7 +59,7 @@ def kill_box_writers(path: Path, kills: int, random: Random, folder: Path) -> Co
     reader, newest = race.RaceBox(memory), 0
     for generation in range(1, kills + 1):
         first = generation << 32
-        pid = fork(lambda first=first: race.RaceBox(memory).write(first, MANY, LONGEST_REST))  # type: ignore[misc]
+        pid = fork(lambda begin: race.RaceBox(memory).write(begin, MANY, LONGEST_REST), first)
         newest, *_, torn, backwards = reader.read(newest, first, POLLS)
         assert (newest >= first, torn, backwards) == (True, 0, 0), "the successor did not heal the box"
         kill(pid, random)
@@ -79,7 +79,7 @@ def kill_ring_writers(path: Path, kills: int, random: Random, folder: Path) -> C
     for generation in range(1, kills + 1):
         ring = RingWriter(path, {"epoch": generation}, PERIOD_NS, DEPTH_S)
         reader = RingReader(path)
-        pid = fork(lambda ring=ring: race.push(ring, 0, MANY, SNAPSHOT_EVERY))  # type: ignore[misc]
+        pid = fork(race.push, ring, 0, MANY, SNAPSHOT_EVERY)
         while reader.head == 0:
             pass
         kill(pid, random)

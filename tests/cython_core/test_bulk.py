@@ -100,6 +100,12 @@ def test_a_cell_without_a_number_is_a_missing_reading() -> None:
     assert rows["fresh_f"][-1] == 2  # 1.5 s old: stale
 
 
+def test_a_table_may_begin_without_a_demand() -> None:
+    """Nobody wishes for anything: from 0 W; and the demand that comes is answered."""
+    rows = core().run(table(300, p_demand_w=np.r_[NAN, np.full(299, 1000.0)]))
+    assert (rows["p_cmd_w"][0], rows["p_cmd_w"][-1]) == (pytest.approx(0.0, abs=20.0), 1000.0)
+
+
 def test_a_demand_outlives_the_lifetime_of_its_wish() -> None:
     rows = core(default_wish={"wish_lifetime_s": 1.0}).run(table(1000))
     assert not np.any(rows["reasons"] & int(Reason.DEFAULT_WISH | Reason.WISH_REFUSED))

@@ -310,7 +310,10 @@ def test_droop_through_the_whole_step(drawn: tuple[Settings, Points], wish_pu: f
 def test_the_helpers_here_can_fail() -> None:
     """A curve with one wrong corner, one with a jump, one that is not flat outside: each is refused."""
     points: Any = [(0.0, 1.0), (1.0, 0.0), (2.0, 0.0), (3.0, -1.0)]
-    right: Curve = lambda x: float(np.interp(x, [0.0, 1.0, 2.0, 3.0], [1.0, 0.0, 0.0, -1.0]))  # noqa: E731
+
+    def right(x: float) -> float:
+        return float(np.interp(x, [0.0, 1.0, 2.0, 3.0], [1.0, 0.0, 0.0, -1.0]))
+
     check_curve(right, points, [0.5, 1.5, 2.5])
     wrong: list[Curve] = [
         lambda x: right(x) + 0.01 * (x > 2.9),

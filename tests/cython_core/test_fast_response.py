@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cython_core.records import Reason
-from tests.cython_core.unit import Unit, reasons, running
+from tests.cython_core.unit import Unit, reasons, running, settings
 
 NO_DROOP = {"enable": False}
 FAST = {"enable": True, "trigger_hz": 0.3, "power_pu": 0.5, "full_s": 1.0, "hold_s": 5.0, "release_s": 10.0}
@@ -25,11 +25,11 @@ def test_both_are_off_by_default() -> None:
 # fmt: off
 FAST_ROWS = [
     # t_s    p_w       why: 5 kW on top of 1 kW, from 59.69 Hz on
-    (0.01,   1000.0,   "one reading below the trigger is a phase jump"),
-    (0.51,   3500.0,   "half way up after half a second"),
-    (1.01,   6000.0,   "full after a second"),
-    (6.00,   6000.0,   "held for 5 s"),
-    (11.01,  3500.0,   "half way down"),
+    (0.10,   1000.0,   "one refresh of 100 ms below the trigger is a phase jump, read ten times or once"),
+    (0.60,   3500.0,   "half way up after half a second"),
+    (1.10,   6000.0,   "full after a second"),
+    (6.09,   6000.0,   "held for 5 s"),
+    (11.10,  3500.0,   "half way down"),
     (20.00,  1000.0,   "over, and not again while frequency stays low"),
 ]
 # fmt: on
@@ -47,6 +47,16 @@ def test_at_the_trigger_and_above_nothing_happens(f_hz: float) -> None:
     assert fast().advance(3.0, f_hz=f_hz).p_cmd_w == 1000.0
 
 
+@pytest.mark.parametrize("refresh_s", [0.05, 0.1, 1.0])
+def test_one_false_refresh_starts_nothing_however_often_it_is_read(refresh_s: float) -> None:
+    """A phase jump: the meter shows 59.5 Hz until its next refresh, and is read every 10 ms."""
+    unit = running(1000.0, freq_droop={**NO_DROOP, "refresh_s": refresh_s}, fast_response=FAST)
+    since = len(unit.records)
+    unit.advance(refresh_s, f_hz=59.5)
+    unit.advance(2.0, f_hz=60.0)
+    assert set(unit.powers(since)) == {1000.0}
+
+
 def test_armed_again_once_frequency_was_back() -> None:
     unit = fast()
     unit.advance(30.0, f_hz=59.5)
@@ -60,6 +70,21 @@ def test_a_frequency_that_goes_stale_ends_it_by_its_release() -> None:
     unit.advance(0.97, f_hz=float("nan"))  # held, then stale
     assert unit.advance(5.0).p_cmd_w == pytest.approx(3500.0, abs=30.0)
     assert unit.advance(6.0).p_cmd_w == 1000.0
+
+
+@pytest.mark.parametrize(
+    "then", [{}, {**FAST, "power_pu": 0.1}, {**FAST, "power_pu": 1.0}], ids=["off", "less", "more"]
+)
+def test_other_settings_do_not_reach_into_a_response(then: dict[str, float]) -> None:
+    """5 kW of it, then the group is gone from the file (whose default is 10 kW), or names another power."""
+    unit = fast()
+    assert unit.advance(2.0, f_hz=59.5).p_cmd_w == pytest.approx(6000.0)
+    unit.core.change(settings(freq_droop=NO_DROOP, fast_response=then))
+    changed = len(unit.records)
+    unit.advance(20.0)
+    assert unit.last.p_cmd_w == 1000.0
+    assert max(unit.powers(changed)) == pytest.approx(6000.0)
+    assert unit.largest_step_w(changed) == pytest.approx(5.0)  # 5 kW in 10 s
 
 
 def test_it_stays_inside_the_limits() -> None:

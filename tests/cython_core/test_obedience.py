@@ -9,6 +9,7 @@ Pencil   10 kW out, 8 kW in; steps of 100 ms; no mismatch is seen before 10 s.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -51,6 +52,7 @@ POWERS = [
     (2000.0,   200.0,     NAN,      "",        "below a quarter of rated power a tenth is lost among losses"),
     (1000.0,   1000.0,    9000.0,   STOPPED,   "both scales of the inverter are wrong: only the meter sees it"),
     (1000.0,   1000.0,    1000.0,   "",        "both agree"),
+    (1000.0,   math.inf,  NAN,      "",        "what is not finite is no power"),
 ]
 # fmt: on
 

@@ -83,6 +83,28 @@ def test_power_that_the_inverters_own_function_moves_is_no_disobedience(
     assert record.d_valid & DeviceValid.P
 
 
+def test_a_cessation_given_to_the_inverter_lets_go_as_a_restored_output_does() -> None:
+    """8 kW, ceased at 0.4 pu; 0.4 s back to it are 200 W in a step of 10 ms, not 8 kW in one."""
+    unit = running(8000.0, ride_through={"owner": "controller"})
+    assert unit.advance(0.5, v_v=(0.4 * 230.0,)).p_cmd_w == 0.0
+    unit.core.change(settings(ride_through=THEIRS))
+    given = len(unit.records)
+    assert unit.advance(0.39).p_cmd_w < 8000.0
+    assert unit.largest_step_w(given) == pytest.approx(200.0)
+    assert unit.advance(0.02).p_cmd_w == 8000.0
+
+
+@pytest.mark.parametrize("off", [{"owner": "inverter", "enable": True}, {"enable": False}], ids=["given", "off"])
+def test_a_ceiling_that_is_no_longer_ours_is_lifted_by_its_lag(off: dict[str, Any]) -> None:
+    """1.08 pu: ceiling 5 kW; 59.3 Hz asks for more. 90 % of the 5 kW up to the rating in 10 s: 11.5 W in 10 ms."""
+    unit = running(8000.0, volt_watt={"enable": True})
+    assert unit.coast(60.0, v_v=(1.08 * 230.0,), f_hz=59.3).p_cmd_w == pytest.approx(5000.0, abs=1.0)
+    unit.core.change(settings(volt_watt=off))
+    given = len(unit.records)
+    assert unit.advance(10.0).p_cmd_w == pytest.approx(9500.0, abs=5.0)
+    assert unit.largest_step_w(given) <= 12.0
+
+
 def test_the_settings_of_a_mode_that_is_not_ours_are_still_checked() -> None:
     with pytest.raises(ValueError, match=r"owner = 'grid' is not one of inverter \| controller"):
         settings(reactive={"owner": "grid"})

@@ -24,6 +24,7 @@ OURS: dict[str, dict[str, Any]] = {
     "limits": {"ramp_pu_s": 10.0},
 }
 PERIOD_S, GONE_S = 0.1, 2.0
+OFF = DeviceStatus.CONNECTED  # not running
 
 
 def entering(seconds: float) -> Unit:
@@ -38,6 +39,19 @@ def tripped(seconds: float, v_v: float = 230.0) -> Unit:
     unit = entering(250.0)
     unit.advance(3.0, v_v=(0.4 * 230.0,))
     unit.advance(seconds, v_v=(v_v,))
+    return unit
+
+
+def starting() -> Unit:
+    """The inverter has not answered yet: nothing of the delay has been counted."""
+    unit = Unit(PERIOD_S, wish_w=4000.0, **OURS)
+    unit.advance(0.5, silence="inverter")
+    return unit
+
+
+def changed(unit: Unit, **changes: Any) -> Unit:
+    """The same unit a second later, with these inputs."""
+    unit.advance(1.0, **changes)
     return unit
 
 
@@ -71,6 +85,9 @@ LEFT = [
     (entering(59.0),              1.0,           "the last second is waited for too"),
     (tripped(10.0),               50.0,          "60 s less 10 s after the trip"),
     (tripped(0.0, v_v=0.85*230),  60.0,          "the criteria were not met: all of it, from the first good step on"),
+    (starting(),                  60.0,          "it was still starting: none of the delay had begun"),
+    (changed(tripped(10.0), status=OFF), 60.0,   "the inverter tripped with us: its fault ended the delay"),
+    (changed(entering(250.0), permit=0), 60.0,   "without a permit there is no delay: it begins with the permit"),
 ]
 # fmt: on
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cython_core.records import Reason
+from cython_core.records import MeasurementValid, Reason
 from tests.cython_core.house import House
 from tests.cython_core.unit import Unit, reasons
 
@@ -54,6 +54,15 @@ def test_what_one_reading_leaves(
     unit.said["p_w"] = 0.0
     record = unit.advance(1.0)
     assert (record.p_lo_w, record.p_hi_w) == pytest.approx((lo_w, hi_w), abs=0.01), why
+
+
+@pytest.mark.parametrize("v_v", [2300.0, 1e300, -230.0])
+def test_a_voltage_that_cannot_be_is_no_wider_fuse(v_v: float) -> None:
+    """20 A at 230 V less 2 kW and 200 W, whatever it is that the meter says of a voltage for one reading."""
+    unit = Unit(site_limits={"enable": True, **FUSE}, limits={"ramp_pu_s": 10.0})
+    unit.change(phase_w=(-2000.0,), meter_p_w=-2000.0, said={"p_w": 0.0})
+    unit.advance(1.0)
+    assert unit.step(v_v=(v_v,)).site_lo_w == pytest.approx(-2400.0)
 
 
 def test_without_limits_a_meter_anywhere_limits_nothing() -> None:
@@ -157,11 +166,48 @@ def test_only_power_missing_is_a_matter_of_the_house_alone() -> None:
     assert not reasons(record) & (Reason.F_HELD | Reason.V_HELD | Reason.METER_LOST)
 
 
+def test_a_phase_that_is_missing_is_not_a_fuse_without_a_limit() -> None:
+    """Its last load counts, then the fixed margin; the total alone would leave 6 kW beside 3 kW behind 32 A."""
+    house = charging(House(site_limits={"fuse_a": 32.0}), -6000.0).advance(20.0, load_w=(3000.0,))
+    house.watch()
+    house.advance(0.5, meter_hidden=MeasurementValid.P1)
+    assert house.p_w == pytest.approx(-4160.0, abs=5.0)
+    house.advance(30.0)
+    assert house.p_w == pytest.approx(-1400.0, abs=5.0)
+    assert reasons(house.unit.last) & Reason.P_LOST
+    assert house.amps[0] <= 32.0
+    house.advance(20.0, meter_hidden=MeasurementValid(0))
+    assert house.p_w == pytest.approx(-4160.0, abs=5.0)
+
+
+def test_a_phase_without_the_unit_may_be_missing() -> None:
+    house = charging(House(share=(1.0, 0.0), site_limits={"fuse_a": 32.0}), -6000.0)
+    house.advance(10.0, meter_hidden=MeasurementValid.P2)
+    assert house.p_w == pytest.approx(-6000.0, abs=5.0)
+
+
 def test_never_read_means_the_fixed_margins() -> None:
     unit = Unit(wish_w=-6000.0, site_limits={"enable": True, "blind_charge_w": 900.0, "blind_discharge_w": 300.0})
     assert unit.advance(5.0).p_cmd_w == pytest.approx(-900.0)
     unit.wish(6000.0)
     assert unit.advance(5.0).p_cmd_w == pytest.approx(300.0)
+
+
+@pytest.mark.parametrize(("lag_s", "most_w"), [(0.1, 12000.0), (1.5, 12300.0)])
+def test_an_inverter_that_cannot_be_read_is_taken_at_its_command(lag_s: float, most_w: float) -> None:
+    """7 kW of charging, then its state stalls; 10 kW of oven behind 12 kW leave 12000 - 10000 - 200 = 1800 W.
+
+    One that follows slowly is not yet where it was told to be: a little more than the margin swings.
+    """
+    house = charging(House(site_limits={"import_w": 12000.0}, lag_s=lag_s), -7000.0)
+    house.unread = True
+    house.advance(3.0)  # stale after 2.5 s
+    house.advance(3.0, load_w=(10000.0,))
+    house.watch()
+    house.advance(3.0)  # not lost before 10 s
+    assert reasons(house.unit.last) & Reason.DEVICE_STALE
+    assert house.import_w <= most_w
+    assert house.p_w == pytest.approx(-1800.0, abs=most_w - 11900.0)
 
 
 def test_a_house_meter_is_not_the_units_power() -> None:

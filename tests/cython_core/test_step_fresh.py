@@ -207,6 +207,14 @@ def test_rocof_is_averaged_over_at_least_a_tenth_of_a_second() -> None:
     assert first.n == 10  # 11 readings span 0.1 s
 
 
+def test_rocof_of_a_meter_that_refreshes_slowly_is_no_row_of_peaks() -> None:
+    """0.2 Hz/s down, a new value every 0.5 s, read every 10 ms: 0.1 Hz in 0.5 s, not in 0.1 s."""
+    unit = Unit(freq_droop={"enable": False, "refresh_s": 0.5})
+    for refresh in range(8):
+        unit.advance(0.5, f_hz=60.0 - 0.1 * refresh)
+    assert {round(r.rocof_hz_s, 6) for r in unit.records[100:]} == {-0.2}
+
+
 def test_a_skipped_grid_point_does_not_change_the_rocof() -> None:
     unit = Unit()
     unit.step()

@@ -2,13 +2,15 @@
 
 Times    seconds since the start; every step is one period later unless k says otherwise. No clock, no sleep.
 Inputs   attributes of Unit; advance(seconds, name=value) changes them from here on.
-Silence  a silent meter or inverter keeps its last answer, as a mailbox does; only its age grows.
+Silence  a silent meter or inverter keeps its last answer, as a mailbox does; only its age grows. An inverter that is
+         "unread" still acknowledges every write.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -104,7 +106,7 @@ class Unit:
         self.pending.append(Wish(source=int(source), lo_w=lo_w, hi_w=hi_w, p_w=p_w, **fields))
 
     def advance(self, seconds: float, silence: str = "", **changes: Any) -> StepRecord:
-        """Change inputs, then take every step of so many seconds; silence: "meter", "inverter" or both, for this long.
+        """Change inputs, then take every step of so many seconds; silence: "meter", "inverter" or both, or "unread".
 
         Returns the last record.
         """
@@ -133,7 +135,9 @@ class Unit:
         self.t_ns += (k - 1) * self.period_ns
         if "meter" not in self.silence:
             self.meter = self.measured()
-        if "inverter" not in self.silence:
+        if "unread" in self.silence:
+            self.device = replace(self.device, t_echo_ns=self.t_ns)
+        elif "inverter" not in self.silence:
             self.device = self.device_said()
         order = Order(self.t_ns, self.permit, self.stop, self.ap_limit, self.t_depart_ns)
         wish = self.pending.pop(0) if self.pending else None

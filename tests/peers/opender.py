@@ -51,7 +51,7 @@ class Peer:
     """One OpenDER storage unit with these settings. period_s is any number of seconds: 1e5 jumps to steady state."""
 
     def __init__(self, settings: Settings, period_s: float) -> None:
-        from opender import DER, DER_BESS  # type: ignore[import-untyped]
+        from opender import DER, DER_BESS  # type: ignore[import-untyped]  # it has no annotations
 
         if settings.rating.f_nom_hz != 60.0:
             raise ValueError(f"f_nom_hz = {settings.rating.f_nom_hz}: OpenDER knows 60 Hz only")

@@ -56,7 +56,7 @@ class PymodbusServer:
             self.port = server.transport.sockets[0].getsockname()[1]
         self.listening.set()
         await self.ended.wait()
-        await server.shutdown()  # type: ignore[no-untyped-call]
+        await server.shutdown()  # type: ignore[no-untyped-call]  # without annotations in pymodbus
 
 
 @contextmanager

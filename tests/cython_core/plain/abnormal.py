@@ -167,11 +167,10 @@ class RideThrough:
 
     def restore(self, by_voltage: int, v_known: bool, dt_s: float) -> None:
         """6.4.2.7: no current in cessation; in continuous or mandatory operation a straight line back to full."""
-        if not self.ours:
-            self.withheld = 0.0
-        elif by_voltage in (MOMENTARY_CESSATION, CEASE):
+        back = v_known and by_voltage in (CONTINUOUS, MANDATORY)  # an unknown voltage has not returned
+        if self.ours and by_voltage in (MOMENTARY_CESSATION, CEASE):
             self.withheld = 1.0
-        elif v_known and by_voltage in (CONTINUOUS, MANDATORY):  # an unknown voltage has not returned
+        elif back or not self.ours:  # given to the inverter in the middle of it: no jump
             self.withheld = approach(self.withheld, 0.0, dt_s / self.restore_s)
 
 

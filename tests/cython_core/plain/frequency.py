@@ -75,7 +75,7 @@ IDLE, HELPING, GOING = range(3)
 
 
 class FastResponse:
-    """Full power within full_s of the second reading below the trigger, held, released; armed again above it."""
+    """Full power within full_s of the second refresh below the trigger, held, released; armed again above it."""
 
     def __init__(self) -> None:
         self.reset()
@@ -83,19 +83,20 @@ class FastResponse:
     def reset(self) -> None:
         self.phase = IDLE
         self.t_below_ns = self.t_full_ns = 0
-        self.level = 0.0
+        self.level = self.power_pu = 0.0
 
     def configure(self, settings: Any) -> None:
         self.cfg = settings.fast_response
         self.trigger_hz = settings.rating.f_nom_hz - self.cfg.trigger_hz
         self.hold_ns = nanoseconds(self.cfg.hold_s)
+        self.refresh_ns = nanoseconds(settings.freq_droop.refresh_s)
 
     def step(self, f_hz: float, t_f_ns: int, known: bool, t_ns: int, dt_s: float) -> float:
         if not self.cfg.enable and self.phase == IDLE:  # switched off it does not look
             return 0.0
         triggered = self.triggered(f_hz, t_f_ns, known) and self.cfg.enable
         if self.phase == IDLE and triggered:
-            self.phase, self.t_full_ns = HELPING, 0
+            self.phase, self.t_full_ns, self.power_pu = HELPING, 0, self.cfg.power_pu
         if self.phase == HELPING:
             self.level = approach(self.level, 1.0, dt_s / self.cfg.full_s)
             if self.level == 1.0 and self.t_full_ns == 0:
@@ -107,7 +108,7 @@ class FastResponse:
             self.level = approach(self.level, 0.0, dt_s / self.cfg.release_s)
             if self.level == 0.0 and not triggered:
                 self.phase = IDLE
-        return float(self.level * self.cfg.power_pu)
+        return float(self.level * self.power_pu)
 
     def triggered(self, f_hz: float, t_f_ns: int, known: bool) -> bool:
         if not known or f_hz >= self.trigger_hz:
@@ -115,7 +116,7 @@ class FastResponse:
             return False
         if self.t_below_ns == 0:
             self.t_below_ns = t_f_ns
-        return t_f_ns > self.t_below_ns
+        return t_f_ns > self.t_below_ns and t_f_ns - self.t_below_ns >= self.refresh_ns
 
 
 class Inertia:

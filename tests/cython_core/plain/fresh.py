@@ -63,6 +63,7 @@ class Signals:
         self.device_ages = Thresholds(safe.t_device_s, safe.lost_after_s)
         self.half_refresh_ns = nanoseconds(safe.meter_half_refresh_s)
         self.frozen_ns = nanoseconds(safe.frozen_after_s)
+        self.rocof_window_ns = max(ROCOF_WINDOW_NS, nanoseconds(settings.freq_droop.refresh_s))
 
     def step(self, meter: Any, device: Any, t_ns: int, site: Any, commanded_w: float, rec: Any) -> None:
         newest_ns = t_ns + AHEAD_NS
@@ -74,7 +75,7 @@ class Signals:
         else:
             self.frequency(meter, newest_ns, rec)
             self.voltage(meter, newest_ns, rec)
-            self.connection(meter, newest_ns, site, commanded_w)
+            self.connection(meter, newest_ns, site, self.delivered_w(t_ns, commanded_w))
         self.judge(t_ns, site.enable, rec)
         self.report(rec)
 
@@ -100,7 +101,7 @@ class Signals:
             return
         if self.rocof_from_ns == 0:
             self.rocof_from_hz, self.rocof_from_ns = m.f_hz, m.t_f_ns
-        elif m.t_f_ns - self.rocof_from_ns >= ROCOF_WINDOW_NS:
+        elif m.t_f_ns - self.rocof_from_ns >= self.rocof_window_ns:
             self.rocof_hz_s = (m.f_hz - self.rocof_from_hz) / (float(m.t_f_ns - self.rocof_from_ns) * 1e-9)
             self.rocof_from_hz, self.rocof_from_ns = m.f_hz, m.t_f_ns
         self.f_hz, self.t_f_ns = m.f_hz, m.t_f_ns
@@ -127,14 +128,18 @@ class Signals:
             self.v_lo_pu, self.v_hi_pu = min(volts), max(volts)
             self.t_v_ns = m.t_v_ns
 
-    def connection(self, m: Any, newest_ns: int, site: Any, commanded_w: float) -> None:
+    def delivered_w(self, t_ns: int, commanded_w: float) -> float:
+        """By the inverter's own word; one that is stale, or says nothing, delivers what it was told."""
+        said = self.device
+        lately = max(0, t_ns - said.t_ns) <= self.device_ages.held_ns
+        return float(said.p_w) if lately and said.valid & D_P and finite(said.p_w) else commanded_w
+
+    def connection(self, m: Any, newest_ns: int, site: Any, p_unit_w: float) -> None:
         """P of the meter; at a house connection it says what the house draws beside the unit."""
         if not (m.valid & M_P and finite(m.p_w) and self.t_p_ns < m.t_p_ns <= newest_ns):
             return
-        self.t_p_ns = m.t_p_ns
-        if site.enable:
-            device = self.device
-            site.read(m, device.p_w if device.valid & D_P and finite(device.p_w) else commanded_w)
+        if not site.enable or site.read(m, p_unit_w):
+            self.t_p_ns = m.t_p_ns
 
     def judge(self, t_ns: int, at_connection: bool, rec: Any) -> None:
         rec.age_f_ns, rec.age_v_ns, rec.age_p_ns = (

@@ -84,7 +84,7 @@ class Obedience:
         """More than five times, and a tenth of rated power beside; or that tenth the wrong way."""
         most_w = 5.0 * max(band.hi, 0.0) + 0.1 * self.out_w
         least_w = 5.0 * min(band.lo, 0.0) - 0.1 * self.in_w
-        return bool(p_w > most_w or p_w < least_w)
+        return finite(p_w) and bool(p_w > most_w or p_w < least_w)
 
     def too_little(self, p_w: float, band: Band) -> bool:
         """A fifth to a twentieth of what was commanded all the time, if that was a quarter of rated power."""

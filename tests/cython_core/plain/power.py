@@ -166,18 +166,22 @@ class SiteLimits:
         self.shares = (cfg.share_l1_pu, cfg.share_l2_pu, cfg.share_l3_pu)
         self.v_nom_v = settings.rating.v_nom_v
 
-    def read(self, m: Any, p_unit_w: float) -> None:
+    def read(self, m: Any, p_unit_w: float) -> bool:
+        """False: it does not count, for a phase of the unit's that was there before is missing."""
+        volts, powers = (m.v1_v, m.v2_v, m.v3_v), (m.p1_w, m.p2_w, m.p3_w)
+        currents = (m.i1_a, m.i2_a, m.i3_a)
+        shown = [i for i in range(3) if m.valid & M_P1 << i and finite(powers[i])]
+        if any(self.shares[i] and i not in shown for i in self.phases):
+            return False
         self.known = True
         self.load_w = p_unit_w - m.p_w
         self.phases = {}
-        volts, powers = (m.v1_v, m.v2_v, m.v3_v), (m.p1_w, m.p2_w, m.p3_w)
-        currents = (m.i1_a, m.i2_a, m.i3_a)
-        for i, share in enumerate(self.shares):
-            if not (m.valid & M_P1 << i and finite(powers[i])):
-                continue
-            v_v = volts[i] if m.valid & M_V1 << i and finite(volts[i]) else self.v_nom_v
+        for i in shown:
+            share = self.shares[i]
+            v_v = volts[i] if m.valid & M_V1 << i and 0.0 <= volts[i] <= 1.5 * self.v_nom_v else self.v_nom_v
             i_a = currents[i] if m.valid & M_I1 << i else INFINITY
             self.phases[i] = self.phase(v_v, powers[i], i_a, p_unit_w * share, self.cfg.margin_w * share)
+        return True
 
     def phase(self, v_v: float, p_w: float, i_a: float, p_unit_w: float, margin_w: float) -> Span:
         """|P| <= sqrt((V I_fuse)^2 - Q^2), Q of the phase from its current and power when both are known."""
@@ -256,10 +260,8 @@ class VoltWatt:
 
     def step(self, v_pu: float, demand_pu: float, p_now_pu: float, k: int) -> None:
         """The lag is on min(demand, limit) and begins at the power that flows when the limit begins to bind."""
-        limit_pu = self.limit(v_pu)
-        if not self.cfg.enable or self.cfg.owner == "inverter":
-            self.limiting = False
-            return
+        acts = self.cfg.enable and self.cfg.owner == "controller"
+        limit_pu = self.limit(v_pu) if acts else 1.0  # one that is switched off lets go by its lag
         if not self.limiting:
             if limit_pu >= demand_pu:
                 return
