@@ -260,6 +260,22 @@ def test_a_device_that_answers_no_read_is_still_told_to_stop() -> None:
         wait(lambda: (0, 0) in r.setpoints())
 
 
+def test_what_is_commanded_during_the_start_writes_wins() -> None:
+    """They may take long; the power that was asked for before them is never in force."""
+    with rig() as r:
+
+        def rule(request: Request) -> bytes | None:
+            if request.address == ENABLE:
+                r.command(0, mode=Mode.STOP)
+            return None
+
+        r.device.rule = rule
+        r.command(3000)
+        wait(lambda: r.setpoints())
+        r.some_rounds()
+        assert r.setpoints() == [(0, 0)]
+
+
 def test_hand_back_writes_the_stop_sequence_and_reads_back() -> None:
     with rig() as r:
         r.command(3000)
