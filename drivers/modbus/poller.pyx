@@ -365,6 +365,9 @@ cdef void hand_back_now(bus_t* b, device_t* d) noexcept nogil:
     cdef int ok, i
     wire_use(&b.wire, &d.count, d.timeout_ns, d.gap_ns)
     ok = write_all(b, &d.tables.stop, 0.0, 0.0)
+    if not ok and b.wire.fd < 0:                # cut off: all of it again, on a new connection
+        wire_rest(&b.wire, b.wire.t_connect_ns)
+        ok = write_all(b, &d.tables.stop, 0.0, 0.0)
     if not ok:
         count_up(&d.count.write_errors)
     elif d.tables.stop.n:

@@ -303,6 +303,20 @@ def test_hand_back_that_the_device_refuses_is_no_success() -> None:
         assert r.bus.hand_back(2.0)  # asked again, done again
 
 
+def test_hand_back_over_a_connection_that_is_cut_begins_again_on_a_new_one() -> None:
+    def rule(request: Request) -> bytes | None:
+        return HANG_UP if request.connection == 1 and request.address == ENABLE and request.words == (0,) else None
+
+    with rig() as r:
+        r.device.rule = rule
+        r.command(3000)
+        wait(lambda: r.bus.stats().writes == 1)
+        assert r.bus.hand_back(2.0)
+        stop = [q.address for q in r.device.requests if q.writes and q.connection == 2]
+        assert stop == [SETPOINT, ENABLE]
+        assert r.device.words[ENABLE] == 0
+
+
 def test_hand_back_to_a_device_that_is_gone_or_a_bus_that_is_stopped() -> None:
     with rig() as r:
         wait(lambda: r.bus.stats().answers > 0)
