@@ -10,8 +10,8 @@ Writes   a chance after each read, successful or not, and as soon as a new comma
          between two reads one at most, by turns (setpoint.pyx); beside it, once a second, our sign of life (heart.pyx).
 Dead     a device that does not answer, on a wire with others, is asked rarely and once, and not written, so that they
          keep their rate.
-Silence  when the core wants nothing written, is late, or wants what does not fit, the device's own timer has to act. One
-         that reads feed too is not even read for that long.
+Silence  when the core wants nothing written, is late, or wants what does not fit, the device's own timer has to act.
+         One that reads feed too is not even read for that long.
 Errors   values and counters.
 """
 

@@ -38,17 +38,10 @@ cdef int rtu_open(wire_t* w) noexcept nogil:
     return posix.tcflush(w.fd, posix.TCIOFLUSH) == 0
 
 
-cdef int64_t free_at(wire_t* w, const request_t* ask, bint again) noexcept nogil:
-    """When the line may be used for this request: not while a late answer could be taken for its own."""
-    if ask.unit != w.late_unit or again:
-        return w.t_free_ns
-    w.late_unit = -1
-    return max(w.t_free_ns, w.late_until_ns)
-
-
 cdef int rtu_silence(wire_t* w, const request_t* ask, bint again) noexcept nogil:
     cdef int64_t now = now_ns()
-    cdef int64_t silent_ns = free_at(w, ask, again)
+    # not while a late answer could be taken for the one to this request
+    cdef int64_t silent_ns = max(w.t_free_ns, 0 if again else w.late_until_ns[ask.unit])
     # whoever talks for longer than the longest frame lasts does not keep to the protocol
     cdef int64_t end_ns = max(silent_ns, now) + rtu_wire_ns(w, MAX_RTU) + 2 * w.link.silence_ns
     cdef ssize_t got

@@ -145,7 +145,9 @@ STANDING = [((8.0, 15.0), *c) for c in LAST_STEPS] + [((0.0, 500.0), *c) for c i
 
 
 @pytest.mark.parametrize(
-    ("stands", "at_ms", "p_w", "q_var", "mode", "due", "why"), STANDING, ids=[f"{c[-1]} ({c[4].name})" for c in STANDING]
+    ("stands", "at_ms", "p_w", "q_var", "mode", "due", "why"),
+    STANDING,
+    ids=[f"{c[-1]} ({c[4].name})" for c in STANDING],
 )
 def test_the_way_to_zero(
     stands: tuple[float, float], at_ms: float, p_w: float, q_var: float, mode: Mode, due: Due, why: str

@@ -150,6 +150,41 @@ def test_a_dead_device_may_still_hear_us_so_it_is_left_alone_when_the_core_falls
     assert any(b - a >= quiet_ms * 1_000_000 for a, b in pairwise([said_ns, *asked]))
 
 
+def test_a_time_out_of_another_unit_does_not_end_the_wait_for_a_late_answer() -> None:
+    """The meter has missed a question, then the inverter a write, and it waits far shorter: RTU numbers nothing."""
+    timeout_ms = 150
+    reads = (Read(3, 0, 1), Read(3, 50, 1))
+    slow = replace(METER_PLAN, reads=reads, timeout_ms=timeout_ms)
+
+    def rule(question: Question) -> bytes | None:
+        silent = (question.unit, question.address) in ((METER, 0), (INVERTER, SETPOINT))
+        return b"" if silent and deaf else None
+
+    deaf, commands = False, Mailbox(Command)
+    with line(UNITS, rule) as devices:
+        bus = Bus(devices.link)
+        meter = bus.meter(slow, 20, Mailbox(Measurement))
+        bus.inverter(replace(INVERTER_PLAN, timeout_ms=10), 20, Mailbox(DeviceState), commands)
+        with running(bus):
+            wait(lambda: meter.stats().answers > 2)
+            timeouts, deaf = meter.stats().timeouts, True
+            wait(lambda: meter.stats().timeouts > timeouts)
+            commands.put(command(1200.0))
+            wait(lambda: [(q.unit, q.address) for q in list(devices.questions)[-40:]].count((INVERTER, SETPOINT)) >= 4)
+    asked = [q for q in devices.questions if q.unit == METER]
+    missed = [(a, b) for a, b in pairwise(asked) if (a.address, b.address) == (0, 50)][-1]
+    assert missed[1].t_ns - missed[0].t_ns >= 2 * timeout_ms * 1_000_000  # its time-out, and one of listening
+
+
+def test_a_bus_on_a_serial_line_starts_a_second_time() -> None:
+    with line(UNITS) as devices:
+        bus = Bus(devices.link)
+        meter = bus.meter(METER_PLAN, 10, Mailbox(Measurement))
+        for _ in range(2):
+            with running(bus):
+                wait(lambda: meter.stats().answers > 2)
+
+
 def test_a_device_that_was_away_on_a_line_is_started_anew() -> None:
     """A line stays open when a device on it restarts; what `start` set in it may be gone."""
     enable = 50
