@@ -15,7 +15,7 @@ from typing import Any
 PLAN_VERSION = 1  # of the JSON text; a newer one is refused
 KINDS = ("unsigned", "signed", "float")
 # p_w, q_var: of the command; abs_w: |p_w|; a, abs_a: p_w / v_dc; direction: `high` discharging, `low` charging, and the
-# last one again at 0 W; run: `high`, but `low` in mode STOP at 0 W; counter: goes up with each frame sent
+# last one again at 0 W; run: `high`, but `low` in mode STOP at 0 W; counter: goes up with each heartbeat
 SOURCES = ("p_w", "q_var", "abs_w", "a", "abs_a", "direction", "run", "counter")
 
 
