@@ -14,8 +14,8 @@ from drivers.modbus.codes import Fault
 from drivers.modbus.link import SerialLink
 from drivers.modbus.serial_port import LineError, open_port
 from drivers.modbus.wire import Wire
-from tests.drivers.modbus.scripted import wait
-from tests.drivers.modbus.scripted_line import Question, answer, line, rtu
+from tests.drivers.modbus.scripted import Question, wait
+from tests.drivers.modbus.scripted_line import answer, line, rtu
 
 UNIT, OTHER = 1, 2
 WORDS = {0: 0x1234, 1: 0x5678}

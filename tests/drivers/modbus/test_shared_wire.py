@@ -16,8 +16,8 @@ from cython_core.records import Command, DeviceState, DeviceValid, Measurement, 
 from drivers.modbus.bus import Bus
 from drivers.modbus.link import TcpLink
 from drivers.registermap import Decode, Encode, Plan, Read, Write
-from tests.drivers.modbus.scripted import Request, device, wait
-from tests.drivers.modbus.scripted_line import Question, answer, line
+from tests.drivers.modbus.scripted import Question, Request, device, wait
+from tests.drivers.modbus.scripted_line import answer, line
 
 METER, INVERTER, SECOND = 1, 2, 3
 SETPOINT = 100
