@@ -28,6 +28,15 @@ class Bits:
     motorola: bool = False
     kind: str = "unsigned"
 
+    @property
+    def first(self) -> int:
+        """Of its bits in its own byte order: from the highest bit of byte 0 downwards for a Motorola field."""
+        return self.start // 8 * 8 + 7 - self.start % 8 if self.motorola else self.start
+
+    def inside(self, length: int) -> bool:
+        """Whether it lies in a frame of so many bytes."""
+        return self.start >= 0 and 1 <= self.length <= 64 and self.first + self.length <= 8 * length
+
 
 @dataclass(frozen=True, slots=True)
 class Put:
