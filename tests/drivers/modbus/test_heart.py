@@ -115,7 +115,7 @@ WRONG = [
 @pytest.mark.parametrize(("change", "message"), WRONG, ids=[w[-1] for w in WRONG])
 def test_a_plan_that_cannot_be(change: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        compiled.inverter(replace(PLAN, **change), 10)  # type: ignore[arg-type]
+        compiled.inverter(replace(PLAN, **change), 10)  # type: ignore[arg-type]  # the table holds values of several fields
 
 
 def test_a_meter_has_no_beat() -> None:

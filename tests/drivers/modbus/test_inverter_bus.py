@@ -180,7 +180,7 @@ UNWRITTEN = [
 )
 def test_a_command_that_is_never_written(command: dict[str, float], counter: str | None, why: str) -> None:
     with rig() as r:
-        r.command(**{"p_w": 3000.0} | command)  # type: ignore[arg-type]
+        r.command(**{"p_w": 3000.0} | command)  # type: ignore[arg-type]  # the table holds values of several fields
         if counter:
             wait(lambda: getattr(r.bus.stats(), counter) == 1)
         r.some_rounds(20)

@@ -190,7 +190,7 @@ def test_a_quantum_of_zero_means_any_change() -> None:
 )
 def test_rules_that_are_none_are_refused(change: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=f"plan: {next(iter(change))} = .* is outside"):
-        WriteRules(replace(PLAN, **change))  # type: ignore[arg-type]
+        WriteRules(replace(PLAN, **change))  # type: ignore[arg-type]  # the table holds values of several fields
 
 
 # A budget of 3 writes a day: all three are spent at 0 ms, 3000 W and 500 var stand in the device.
