@@ -4,8 +4,9 @@ End      the length of an answer follows from the request (5 characters for an e
          for, and the last byte's time is the answer's.
 Garbage  bytes before the answer that are not its unit are skipped; after a wrong frame the line is read empty until it
          is silent, then asked again.
-Late     RTU numbers no transactions. After a time-out only the same question is asked at once, as its retry; before
-         another question to that unit the line is listened to for one more time-out, and what comes is thrown away.
+Late     RTU numbers no transactions. After a time-out, or noise in place of an answer, only the same question is asked
+         at once, as its retry; before another question to that unit the line is listened to for one more time-out, and
+         what comes is thrown away.
 Source   Modbus over serial line v1.02, section 2.5.1.
 """
 

@@ -181,9 +181,10 @@ cdef void note_answer(wire_t* w, int64_t turnaround_ns) noexcept nogil:
 cdef void note_fault(wire_t* w, const request_t* ask, int fault) noexcept nogil:
     """Count, and close where only a new connection helps."""
     v2g_store(&w.count.last_error, fault)
+    if fault == Fault.TIMEOUT or fault == Fault.SHORT or fault == Fault.BAD_FUNCTION:   # noise: no answer came yet
+        w.late_until_ns[ask.unit] = now_ns() + w.timeout_ns
     if fault == Fault.TIMEOUT or fault == Fault.SHORT:
         count_up(&w.count.timeouts)
-        w.late_until_ns[ask.unit] = now_ns() + w.timeout_ns
     elif fault != Fault.CLOSED and fault != Fault.NOT_CONNECTED:
         count_up(&w.count.bad_frames)
     w.silent += 1
