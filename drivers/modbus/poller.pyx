@@ -18,6 +18,7 @@ Errors   values and counters.
 from libc.stdint cimport int64_t, uint16_t
 from libc.string cimport memcmp, memcpy
 
+from cython_core.codes cimport MODE_STOP
 from cython_core.realtime.mailbox cimport (
     mailbox_get, mailbox_put, mailbox_wait, v2g_load, v2g_load_acquire, v2g_store, v2g_store_release,
 )
@@ -253,6 +254,8 @@ cdef bint offer_write(bus_t* b, device_t* d) noexcept nogil:
         write_setpoint(b, d, &c)
         return 0
     write_start(b, d, &c)
+    if not d.started and d.due == Due.URGENT and c.mode == MODE_STOP:
+        write_setpoint(b, d, &c)                # a stop is told even so: it may be in force from before
     return d.started
 
 

@@ -236,6 +236,26 @@ def test_a_refused_start_write_holds_the_set_point_back() -> None:
         wait(lambda: r.setpoints() == [(1000, 0)])
 
 
+def test_a_stop_is_told_even_where_a_start_write_is_refused() -> None:
+    """After a connection was cut: the power from before it may still be in force."""
+
+    def rule(request: Request) -> bytes | None:
+        if request.connection == 1:
+            return HANG_UP if request.address == STATE and request.function == 3 and cut else None
+        return reply(request, b"\x86\x04") if request.address == ENABLE else None
+
+    cut: list[bool] = []
+    with rig() as r:
+        r.device.rule = rule
+        r.command(3000)
+        wait(lambda: r.bus.stats().writes == 1)
+        cut.append(True)
+        wait(lambda: r.bus.stats().write_errors >= 1)
+        assert r.setpoints() == [(3000, 0)]
+        r.command(0, mode=Mode.STOP)
+        wait(lambda: r.setpoints() == [(3000, 0), (0, 0)])
+
+
 def test_a_refused_set_point_is_an_error_and_tried_again_at_the_interval() -> None:
     def rule(request: Request) -> bytes | None:
         return reply(request, b"\x90\x03") if request.address == SETPOINT else None
