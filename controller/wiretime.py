@@ -16,10 +16,10 @@ from drivers.can.canmap import CanMap
 from drivers.devicemap import DeviceMap
 from drivers.inverterplan import register_plan
 from drivers.modbus.link import Link, SerialLink
-from drivers.registermap import meter_plan
+from drivers.registermap import READ_CHARS, meter_plan
 
 TURNAROUND_MS = 2.0  # of a device that has not been measured yet
-READ_CHARS, WRITE_CHARS = 8 + 5, 9 + 8  # question and answer, without the words
+WRITE_CHARS = 9 + 8  # question and answer, without the words
 INVERTER_READS: tuple[int, ...] = (10, 55)  # words
 INVERTER_WRITES: tuple[int, ...] = (10, 1, 11, 1)
 

@@ -121,8 +121,12 @@ def complaints(device: DeviceMap, answer: Answer) -> list[str]:
     """What the map makes of the answer and should not, one line each."""
     try:
         found = found_in(device, answer)
-    except (DiscoveryError, KeyError) as error:
-        return [f"{answer.where}: {error or 'cut short'}"]
+    except DiscoveryError as error:
+        return [f"{answer.where}: {error}"]
+    except LookupError:
+        return [
+            f"{answer.where}: {len(answer.words)} words are not the whole of a model: its ID, its length and so many"
+        ]
     told = []
     for name, value in answer.expected.items():
         if name not in found:

@@ -49,7 +49,8 @@ FORMATS = {"u16": "H", "s16": "h", "u32": "I", "s32": "i", "f32": "f", "u64": "Q
 # phases -> the voltages measured; at the house connection power and current have the same numbers
 PHASES = {"L1": ("v1_v",), "split": ("v1_v", "v2_v"), "L1L2L3": ("v1_v", "v2_v", "v3_v")}
 
-RTU_REQUEST_CHARS = 8 + 5 + 2 * 3.5  # a read's question, its answer without the words, and two silences
+READ_CHARS = 8 + 5  # on a serial line: a read's question, and its answer without the words
+SILENCE_CHARS = 3.5  # before each
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ def plan_reads(
     word_ms = (
         2 * 10 * 1000 / baud if baud else 0.01
     )  # 10 bits a character; TCP: about what a device needs to fill it in
-    request_ms = turnaround_ms + (RTU_REQUEST_CHARS * 10 * 1000 / baud if baud else 0.0)
+    request_ms = turnaround_ms + ((READ_CHARS + 2 * SILENCE_CHARS) * 10_000 / baud if baud else 0.0)
     reads: list[Read] = []
     for every in sorted({s.every for s in spans}):
         wanted = sorted({(s.address, s.words) for s in spans if s.every == every})

@@ -44,15 +44,12 @@ def check_count(str what, items, int most):
 
 cdef bits_t place(str what, bits, int length) except *:
     """Where the field lies in its byte order; it must lie inside the frame."""
-    cdef int first = bits.start
     check(bits.kind in KINDS, f"{what}: kind {bits.kind!r} is none of {', '.join(KINDS)}")
     check_range(f"{what}: length", bits.length, 1, 64)
     check(bits.kind != "float" or bits.length in (32, 64), f"{what}: a float has 32 or 64 bits, not {bits.length}")
-    if bits.motorola:
-        first = bits.start // 8 * 8 + 7 - bits.start % 8        # counted from the highest bit of byte 0 downwards
-    check(0 <= bits.start and first + bits.length <= 8 * length,
+    check(bits.inside(length),
           f"{what}: {bits.length} bits from {bits.start} on leave the {length} bytes of their frame")
-    return bits_t(64 - first - bits.length if bits.motorola else first, bits.length, bits.motorola,
+    return bits_t(64 - bits.first - bits.length if bits.motorola else bits.first, bits.length, bits.motorola,
                   KINDS.index(bits.kind))
 
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from cython_core.records import DeviceState, DeviceStatus, DeviceValid, Session
 from drivers.base import MapError
+from drivers.can import compiled
 from drivers.can.canmap import CanMap, FrameRow, PutRow, QuantityRow, SendRow
 from drivers.can.tables import Bits, Field, Flag, Frame, Plan, Put, Send, Value, plan_from_json, plan_to_json
 from drivers.devicemap import DEVICE_QUANTITIES
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from cantools.database.can import Database, Message, Signal
 
 CHILD_S = 30.0  # an interpreter and cantools on a busy Pi with a slow card
+MOST_BYTES = 8  # of a frame
 MISSES = 3  # answers that may stay out before what was asked for is stale
 WORDS = [f.name for f in fields(DeviceState)]
 
@@ -43,7 +45,12 @@ def can_plan(name: str, unit: int, reversion_s: int, poll_ms: int, timeout_ms: i
     low, high = device.sends.timer_s
     if not low <= reversion_s <= high:
         raise MapError(f"reversion_s = {reversion_s} is outside {low} ... {high} s ({file}: the device's own timer)")
-    return Builder(device, database(device, name), unit).plan(reversion_s, poll_ms, timeout_ms)
+    plan = Builder(device, database(device, name), unit).plan(reversion_s, poll_ms, timeout_ms)
+    try:
+        compiled.inverter(plan, poll_ms)
+    except ValueError as error:  # here, where it is a mistake of these files, and not when the controller starts
+        raise MapError(f"{file} with {device.dbc}: {str(error).removeprefix('plan: ')}") from error
+    return plan
 
 
 def database(device: CanMap, name: str) -> Database:
@@ -116,16 +123,26 @@ class Builder:
         known = {m.name: m for m in self.dbc.messages}
         if name not in known:
             self.problems.add(line, f"message = {name} is not in {self.device.dbc}; known: {', '.join(sorted(known))}")
-        return known.get(name)
+        found = known.get(name)
+        if found is not None and found.length > MOST_BYTES:
+            text = f"{name} of {self.device.dbc} has {found.length} bytes; allowed: {MOST_BYTES} (no CAN FD)"
+            self.problems.add(line, text)
+            return None
+        return found
 
     def signal(self, message: Message | None, name: str, line: int) -> Signal | None:
         if message is None:
             return None
         known = {s.name: s for s in message.signals}
+        where = f"{message.name} of {self.device.dbc}"
         if name not in known:
-            where = f"{message.name} of {self.device.dbc}"
             self.problems.add(line, f"signal = {name} is not in {where}; known: {', '.join(known)}")
-        return known.get(name)
+            return None
+        if not bits_of(known[name]).inside(message.length) or float(known[name].scale) == 0.0:
+            text = f"{name} of {where}: 1 ... 64 bits inside its {message.length} bytes and a factor that is not 0 are"
+            self.problems.add(line, f"{text} allowed")
+            return None
+        return known[name]
 
     def in_frame(self, text: str, line: int) -> Signal | None:
         """`frame.signal` of the map."""
@@ -284,8 +301,7 @@ def placed(bits: Bits, raw: int) -> int:
     """A raw number where its field lies, in eight bytes of which the first is the lowest."""
     if not bits.motorola:
         return raw << bits.start
-    first = bits.start // 8 * 8 + 7 - bits.start % 8
-    return int.from_bytes((raw << (64 - first - bits.length)).to_bytes(8, "big"), "little")
+    return int.from_bytes((raw << (64 - bits.first - bits.length)).to_bytes(8, "big"), "little")
 
 
 # ---- the child ----

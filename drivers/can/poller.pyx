@@ -6,10 +6,10 @@ Takes    a frame of the right length, with the next number of its counter, asked
 Asks     a round on each point of the poll grid, begun so early that it is answered there.
 Writes   by the rules of drivers.modbus.setpoint: a poll or a frame of the device stands for "a read". A set-point, its
          start frames and the heartbeat go out only while the newest command is in force (younger than its valid_ms, not
-         SILENT). The kernel never repeats a frame for us: a hung loop ends all of them.
+         SILENT, and fitting their fields). The kernel never repeats a frame for us: a hung loop ends all of them.
 Feeding  where any frame keeps the device's own timer from running out, questions stop with the command, until it has.
-Queue    nothing new is given to the kernel before the last frame was seen on the bus, so that no old set-points pile up
-         behind a dead bus; after a second it counts as lost.
+Queue    nothing new is given to the kernel before the last frame was seen on the bus; after a second it counts as lost.
+         Then questions only, until any frame is seen: no set-points pile up behind a dead bus.
 Errors   values and counters.
 """
 
@@ -200,8 +200,45 @@ cdef void judged_once(can_device_t* d, int64_t* counter) noexcept nogil:
         count_up(counter)
 
 
+cdef inline bint in_force(int due) noexcept nogil:
+    return due == Due.WAIT or due == Due.WRITE or due == Due.URGENT
+
+
+cdef void fill_sources(const can_device_t* d, const command_t* c, sources_t* to) noexcept nogil:
+    """A current is refused (not finite) while the voltage it needs is unknown or too low."""
+    cdef const can_tables_t* t = &d.tables
+    cdef double v_dc = value_now(t, d.answers, t.v_dc) if t.v_dc >= 0 else 0.0
+    cdef bint known = t.v_dc >= 0 and v_dc >= t.v_dc_low and not d.slots[t.values[t.v_dc].frame].stale
+    to.numbers[FROM_P] = c.p_w
+    to.numbers[FROM_Q] = c.q_var
+    to.numbers[FROM_ABS_P] = fabs(c.p_w)
+    to.numbers[FROM_A] = c.p_w / (v_dc if known else 0.0)
+    if c.p_w == 0.0:                                # no voltage is needed to ask for nothing
+        to.numbers[FROM_A] = 0.0
+    to.numbers[FROM_ABS_A] = fabs(to.numbers[FROM_A])
+    if c.p_w != 0.0:
+        to.direction = c.p_w > 0.0
+    to.run = not (c.mode == MODE_STOP and c.p_w == 0.0)
+
+
+cdef int encodable(const sends_t* sends, const sources_t* sources) noexcept nogil:
+    cdef uint64_t data
+    cdef int i
+    for i in range(sends.n):
+        if not encode_send(&sends.items[i], sources, &data):
+            return 0
+    return 1
+
+
+cdef int fits(const can_device_t* d, const command_t* c) noexcept nogil:
+    """Whether every frame of a set-point can hold it now."""
+    cdef sources_t sources = d.sources
+    fill_sources(d, c, &sources)
+    return encodable(&d.tables.start, &sources) and encodable(&d.tables.setpoint, &sources)
+
+
 cdef int judge(can_bus_t* b, int64_t now) noexcept nogil:
-    """What the rules say to the newest command now; SILENT when there is none."""
+    """What the rules say to the newest command now; SILENT when there is none, REFUSED as well when it does not fit."""
     cdef can_device_t* d = &b.device
     cdef int due
     if d.command == NULL or v2g_load_acquire(&d.hand_back) != NOT_ASKED:
@@ -210,6 +247,8 @@ cdef int judge(can_bus_t* b, int64_t now) noexcept nogil:
     if d.seen == 0:
         return Due.SILENT
     due = setpoint_due(&d.setpoint, &d.newest, now)
+    if in_force(due) and not fits(d, &d.newest):
+        due = Due.REFUSED
     if due == Due.EXPIRED:
         judged_once(d, &b.wire.count.expired)
     elif due == Due.REFUSED:
@@ -217,46 +256,10 @@ cdef int judge(can_bus_t* b, int64_t now) noexcept nogil:
     return due
 
 
-cdef inline bint in_force(int due) noexcept nogil:
-    return due == Due.WAIT or due == Due.WRITE or due == Due.URGENT
-
-
-cdef void fill_sources(can_device_t* d, const command_t* c) noexcept nogil:
-    """A current is refused (not finite) while the voltage it needs is unknown or too low."""
-    cdef can_tables_t* t = &d.tables
-    cdef double v_dc = value_now(t, d.answers, t.v_dc) if t.v_dc >= 0 else 0.0
-    cdef bint known = t.v_dc >= 0 and v_dc >= t.v_dc_low and not d.slots[t.values[t.v_dc].frame].stale
-    d.sources.numbers[FROM_P] = c.p_w
-    d.sources.numbers[FROM_Q] = c.q_var
-    d.sources.numbers[FROM_ABS_P] = fabs(c.p_w)
-    d.sources.numbers[FROM_A] = c.p_w / (v_dc if known else 0.0)
-    if c.p_w == 0.0:                                # no voltage is needed to ask for nothing
-        d.sources.numbers[FROM_A] = 0.0
-    d.sources.numbers[FROM_ABS_A] = fabs(d.sources.numbers[FROM_A])
-    if c.p_w != 0.0:
-        d.sources.direction = c.p_w > 0.0
-    d.sources.run = not (c.mode == MODE_STOP and c.p_w == 0.0)
-
-
-cdef int encodable(const sends_t* sends, const can_device_t* d) noexcept nogil:
-    cdef uint64_t data
-    cdef int i
-    for i in range(sends.n):
-        if not encode_send(&sends.items[i], &d.sources, &data):
-            return 0
-    return 1
-
-
-cdef void begin_write(can_bus_t* b, int due, int64_t now) noexcept nogil:
-    cdef can_device_t* d = &b.device
-    fill_sources(d, &d.newest)
-    if not (encodable(&d.tables.start, d) and encodable(&d.tables.setpoint, d)):
-        judged_once(d, &b.wire.count.refused)
-        return
+cdef void begin_write(can_device_t* d, int due, int64_t now) noexcept nogil:
     if d.silence_ns and now - d.t_fed_ns > d.silence_ns:        # its own timer has run out meanwhile
         d.started = 0
     setpoint_tried(&d.setpoint, due, now)
-    d.writing = d.newest
     d.job = WRITING
     d.step = d.tables.start.n if d.started else 0
 
@@ -265,7 +268,7 @@ cdef void begin_stop(can_device_t* d) noexcept nogil:
     cdef command_t nothing
     nothing.p_w = nothing.q_var = 0.0
     nothing.mode = MODE_STOP
-    fill_sources(d, &nothing)
+    fill_sources(d, &nothing, &d.sources)
     d.job, d.step, d.awaiting = STOPPING, 0, 0
     d.started = 0
     setpoint_forget(&d.setpoint)
@@ -293,6 +296,10 @@ cdef const send_t* of_job(can_device_t* d) noexcept nogil:
 cdef void go_on_with_job(can_bus_t* b, int64_t now) noexcept nogil:
     """Its next frame, or all of them when the device needs no rest between two."""
     cdef can_device_t* d = &b.device
+    # no frame of the set-point is out yet: the newest command wins, however long the start or the queue took
+    if d.job == WRITING and (d.step == 0 or d.step == d.tables.start.n):
+        d.writing = d.newest
+        fill_sources(d, &d.writing, &d.sources)
     while of_job(d) != NULL:
         if now < d.t_free_ns or not send_frame(b, of_job(d), now):
             return
@@ -309,6 +316,7 @@ cdef void confirm(can_bus_t* b, int64_t now) noexcept nogil:
         if now - b.wire.t_sent_ns <= LOST_NS:
             return
         b.wire.unconfirmed = 0
+        b.wire.lost = 1
         if d.awaiting or d.job:
             count_up(&b.wire.count.write_errors)
             if d.awaiting == STOPPING or d.job == STOPPING:
@@ -349,6 +357,8 @@ cdef int may_ask(can_device_t* d, int due, int64_t now) noexcept nogil:
     """Questions must not keep a device going whose command has lapsed."""
     if not d.fed_by_any or d.t_fed_ns == 0 or in_force(due):
         return 1
+    if due == Due.REFUSED and d.setpoint.known and now - d.setpoint.t_ack_ns <= d.setpoint.refresh_ns:
+        return 1                                    # what it holds need not be fed yet; a voltage may be known again
     if now - d.t_fed_ns <= d.silence_ns:
         return 0
     d.t_fed_ns = 0                                  # its own timer has acted
@@ -418,8 +428,8 @@ cdef void send_next(can_bus_t* b, int64_t now) noexcept nogil:
     if b.wire.off or now < d.t_free_ns:
         return
     if due == Due.URGENT or (due == Due.WRITE and d.job == NO_JOB and d.awaiting == NO_JOB):
-        if b.wire.unconfirmed == 0 or d.job == WRITING:
-            begin_write(b, due, now)
+        if (b.wire.unconfirmed == 0 or d.job == WRITING) and not b.wire.lost:
+            begin_write(d, due, now)
     if d.job != NO_JOB:
         go_on_with_job(b, now)
     elif b.wire.unconfirmed:

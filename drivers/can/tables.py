@@ -15,7 +15,7 @@ from typing import Any
 PLAN_VERSION = 1  # of the JSON text; a newer one is refused
 KINDS = ("unsigned", "signed", "float")
 # p_w, q_var: of the command; abs_w: |p_w|; a, abs_a: p_w / v_dc; direction: `high` discharging, `low` charging, and the
-# last one again at 0 W; run: `high`, but `low` in mode STOP at 0 W; counter: goes up with each frame sent
+# last one again at 0 W; run: `high`, but `low` in mode STOP at 0 W; counter: goes up with each heartbeat
 SOURCES = ("p_w", "q_var", "abs_w", "a", "abs_a", "direction", "run", "counter")
 
 
@@ -27,6 +27,15 @@ class Bits:
     length: int
     motorola: bool = False
     kind: str = "unsigned"
+
+    @property
+    def first(self) -> int:
+        """Of its bits in its own byte order: from the highest bit of byte 0 downwards for a Motorola field."""
+        return self.start // 8 * 8 + 7 - self.start % 8 if self.motorola else self.start
+
+    def inside(self, length: int) -> bool:
+        """Whether it lies in a frame of so many bytes."""
+        return self.start >= 0 and 1 <= self.length <= 64 and self.first + self.length <= 8 * length
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,7 @@ cdef struct can_wire_t:
     int fd                          # -1: closed
     int off                         # the controller is bus-off
     int unconfirmed                 # frames given to the kernel and not yet seen on the bus
+    int lost                        # 1: some were not in time, and no frame has been seen since
     int n_ids
     uint32_t[128] ids
     int64_t stop                    # atomic; set from outside: end every wait

@@ -62,7 +62,7 @@ cdef void can_close(can_wire_t* w) noexcept nogil:
     if w.fd >= 0:
         posix.close(w.fd)
     w.fd = -1
-    w.off = w.unconfirmed = 0
+    w.off = w.unconfirmed = w.lost = 0
     v2g_store(&w.connected, 0)
 
 
@@ -127,7 +127,7 @@ cdef void back_on(can_wire_t* w) noexcept nogil:
     """The controller takes part in the bus again. What waited in the queue is gone or goes out now."""
     if not w.off:
         return
-    w.off = w.unconfirmed = 0
+    w.off = w.unconfirmed = w.lost = 0
     count_up(&w.connects)
     v2g_store(&w.connected, 1)
 
@@ -166,6 +166,7 @@ cdef int can_receive(can_wire_t* w, heard_t* heard) noexcept nogil:
     heard.id, heard.length = frame.can_id, frame.can_dlc
     heard.data = data_of(frame.data, frame.can_dlc)
     heard.t_ns = now_ns()
+    w.lost = 0
     if message.msg_flags & MSG_CONFIRM:
         w.unconfirmed = max(w.unconfirmed - 1, 0)
         w.t_own_ns = heard.t_ns

@@ -19,7 +19,7 @@ cdef class Bus:
     cdef list boxes                 # (out, command) of each: kept alive as long as the thread may touch them
     cdef int check(self, bytes compiled, Box out, Box command) except -1
     cdef void renew(self, int i)
-    cdef int reset(self) except -1
+    cdef void reset(self)
     cdef bint wait_until(self, int64_t* word, int64_t least, double timeout_s) except? 0
 
 

@@ -24,7 +24,7 @@ from drivers.modbus cimport posix
 from drivers.modbus.poller cimport ASKED, HANDED_BACK, MAX_DEVICES, bus_t, device_t, poller_turn
 from drivers.modbus.tables cimport MAX_ENERGIES
 from drivers.modbus.types cimport RTU, link_t
-from drivers.modbus.wire cimport counts_of, open_link, stats_of, wire_close, wire_init
+from drivers.modbus.wire cimport counts_of, stats_of, wire_close, wire_init
 
 from drivers.base import BusError
 from drivers.modbus.wire import opened
@@ -156,17 +156,14 @@ cdef class Bus:
         self.running = True
         return thread_rights(self.thread, fifo_priority, cpu)
 
-    cdef int reset(self) except -1:
-        """The state of a bus that has never run; a serial port is opened anew for a second start."""
-        if self.fd < 0 and self.to.kind == RTU:
-            self.fd = open_link(&self.to, self.link)
+    cdef void reset(self):
+        """The state of a bus that has never run; in a second start the thread opens a serial port by itself."""
         wire_init(&self.b.wire, &self.to, self.fd)
         self.fd = -1                            # the thread's from now on
         self.b.turn = 0
         self.b.done = 0
         for i in range(self.b.n_devices):
             self.renew(i)
-        return 0
 
     def stop(self, double timeout_s=2.0):
         """End the thread and close the connection; what a device was last told stays in it. Twice does no harm."""

@@ -39,7 +39,8 @@ cdef struct device_t:
     mailbox_t* command              # NULL: nothing is ever written
     command_t newest
     int64_t seen                    # of the command mailbox; 0: no command yet
-    int64_t judged                  # the command that was counted as expired or refused
+    int due                         # what the rules said to it at the last look
+    int64_t judged                  # the command that was counted as expired, refused or held
     int64_t timeout_ns
     int64_t gap_ns
     int64_t quiet_ns                # the device's own timer, where reads feed it too; 0: only writes do

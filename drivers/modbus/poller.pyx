@@ -10,14 +10,15 @@ Writes   a chance after each read, successful or not, and as soon as a new comma
          between two reads one at most, by turns (setpoint.pyx); beside it, once a second, our sign of life (heart.pyx).
 Dead     a device that does not answer, on a wire with others, is asked rarely and once, and not written, so that they
          keep their rate.
-Silence  when the core wants nothing written, or is late, the device's own timer has to act. One that reads feed too is
-         not even read for that long.
+Silence  when the core wants nothing written, is late, or wants what does not fit, the device's own timer has to act.
+         One that reads feed too is not even read for that long.
 Errors   values and counters.
 """
 
 from libc.stdint cimport int64_t, uint16_t
 from libc.string cimport memcmp, memcpy
 
+from cython_core.codes cimport MODE_STOP
 from cython_core.realtime.mailbox cimport (
     mailbox_get, mailbox_put, mailbox_wait, v2g_load, v2g_load_acquire, v2g_store, v2g_store_release,
 )
@@ -38,15 +39,20 @@ cdef int64_t MARGIN_NS = 100000         # a round is whole this long before its 
 cdef int64_t DEAD_NS = 1000000000       # a dead device is not asked more often than this
 
 
+cdef void start_anew(device_t* d) noexcept nogil:
+    """It may have restarted: start writes and set-point are due again."""
+    d.started = 0
+    setpoint_forget(&d.setpoint)
+
+
 cdef void notice_connection(bus_t* b, device_t* d) noexcept nogil:
     """A new connection may be a restarted device: start writes, set-point and slow list are due again."""
     cdef int i
     if d.connects == b.wire.connects:
         return
     d.connects = b.wire.connects
-    d.started = 0
     d.rounds = 0
-    setpoint_forget(&d.setpoint)
+    start_anew(d)
     for i in range(d.tables.n_reads):
         if d.tables.reads[i].every > 1:
             d.answers[i].have = 0
@@ -140,10 +146,10 @@ cdef void write_failed(device_t* d) noexcept nogil:
     setpoint_forget(&d.setpoint)
 
 
-cdef void tried(bus_t* b, device_t* d, int due) noexcept nogil:
+cdef void tried(bus_t* b, device_t* d) noexcept nogil:
     """Nobody on this wire writes again before the next read, but for an emergency."""
     cdef int i
-    setpoint_tried(&d.setpoint, due, now_ns())
+    setpoint_tried(&d.setpoint, d.due, now_ns())
     v2g_store(&d.count.t_day_ns, d.setpoint.t_day_ns)
     v2g_store(&d.count.spent, d.setpoint.spent)
     d.told = 1
@@ -151,15 +157,17 @@ cdef void tried(bus_t* b, device_t* d, int due) noexcept nogil:
         b.devices[i].setpoint.written = 1
 
 
-cdef void write_setpoint(bus_t* b, device_t* d, const command_t* c, int due) noexcept nogil:
-    tried(b, d, due)
+cdef void write_start(bus_t* b, device_t* d, const command_t* c) noexcept nogil:
+    """What precedes the first set-point."""
+    d.told = 1
+    d.started = write_all(b, &d.tables.start, c.p_w, c.q_var)
     if not d.started:
-        d.started = write_all(b, &d.tables.start, c.p_w, c.q_var)
-        if not d.started:
-            write_failed(d)
-            return
-        if setpoint_due(&d.setpoint, c, now_ns()) == Due.EXPIRED:       # the start writes took too long
-            return
+        tried(b, d)
+        write_failed(d)
+
+
+cdef void write_setpoint(bus_t* b, device_t* d, const command_t* c) noexcept nogil:
+    tried(b, d)
     if not write_all(b, &d.tables.setpoint, c.p_w, c.q_var):
         write_failed(d)
         return
@@ -170,19 +178,26 @@ cdef void write_setpoint(bus_t* b, device_t* d, const command_t* c, int due) noe
         publish(d)
 
 
-cdef void judged_once(device_t* d, int64_t* counter) noexcept nogil:
+cdef void count_judged(device_t* d) noexcept nogil:
     """A command that is not written counts once, not once a look."""
-    if d.judged != d.seen:
-        d.judged = d.seen
-        count_up(counter)
+    if d.judged == d.seen or d.due < Due.EXPIRED:
+        return
+    d.judged = d.seen
+    if d.due == Due.EXPIRED:
+        count_up(&d.count.expired)
+    elif d.due == Due.REFUSED:
+        count_up(&d.count.refused)
+    else:
+        count_up(&d.count.held)
 
 
-cdef void fall_silent(device_t* d, bint silent) noexcept nogil:
+cdef void fall_silent(device_t* d) noexcept nogil:
     """We have nothing to say: the device's own timer acts, and what it stops has to be started again."""
-    if not silent:
+    if d.due != Due.SILENT and d.due != Due.EXPIRED and d.due != Due.REFUSED:
         d.t_quiet_ns = 0
         return
-    d.started = 0
+    if d.due != Due.REFUSED:                    # one command that is refused stops nothing yet
+        d.started = 0
     if d.told and d.t_quiet_ns == 0:
         d.t_quiet_ns = now_ns() + d.quiet_ns
 
@@ -193,44 +208,63 @@ cdef bint is_quiet(device_t* d) noexcept nogil:
         return 0
     if now_ns() < d.t_quiet_ns:
         return 1
-    d.told = 0
+    d.told = d.started = 0
     d.t_quiet_ns = 0
     return 0
 
 
-cdef void offer_write(bus_t* b, device_t* d) noexcept nogil:
-    """Write the newest command if the rules say so now. Without a connection nothing: the next read opens it."""
-    cdef command_t c
-    cdef int due
-    if d.command == NULL or v2g_load_acquire(&d.hand_back) != NOT_ASKED:
-        return
-    mailbox_get(d.command, &d.newest, sizeof(d.newest), &d.seen)
-    if d.seen == 0:
-        return
-    c = d.newest
-    due = setpoint_due(&d.setpoint, &c, now_ns())
-    fall_silent(d, due == Due.SILENT or due == Due.EXPIRED)
-    if b.wire.fd < 0:
-        return
-    if due == Due.EXPIRED:
-        judged_once(d, &d.count.expired)
-    elif due == Due.REFUSED:
-        judged_once(d, &d.count.refused)
-    elif due == Due.SPENT or due == Due.ZERO:
-        judged_once(d, &d.count.held)
+cdef bint is_dead(const bus_t* b, const device_t* d) noexcept nogil:
+    return b.n_devices > 1 and d.missed >= DEAD_MISSES
+
+
+cdef int judge(device_t* d, command_t* c) noexcept nogil:
+    """What the rules say to the newest command now, and with which powers. What does not fit is refused as well."""
+    cdef int due = setpoint_due(&d.setpoint, c, now_ns())
+    if due == Due.SPENT or due == Due.ZERO:
         c.p_w = c.q_var = 0.0
-    if due == Due.WRITE or due == Due.URGENT or due == Due.ZERO:
-        if not (encodable(&d.tables.start, c.p_w, c.q_var) and encodable(&d.tables.setpoint, c.p_w, c.q_var)):
-            judged_once(d, &d.count.refused)
-        else:
-            wire_use(&b.wire, &d.count, d.timeout_ns, d.gap_ns)
-            write_setpoint(b, d, &c, due)
+    if due == Due.SILENT or due == Due.EXPIRED:
+        return due
+    if not (encodable(&d.tables.start, c.p_w, c.q_var) and encodable(&d.tables.setpoint, c.p_w, c.q_var)):
+        return Due.REFUSED
+    return due
+
+
+cdef bint offer_write(bus_t* b, device_t* d) noexcept nogil:
+    """Write the newest command if the rules say so now; 1: only `start` was, and by now there may be a newer command.
+
+    Without a connection nothing: the next read opens it. A dead device is told when it answers again, and until then
+    its own timer acts.
+    """
+    cdef command_t c
+    if d.command == NULL:
+        return 0
+    mailbox_get(d.command, &d.newest, sizeof(d.newest), &d.seen)        # always: rest() sleeps on what is seen
+    if d.seen == 0 or v2g_load_acquire(&d.hand_back) != NOT_ASKED:
+        return 0
+    c = d.newest
+    d.due = judge(d, &c)
+    fall_silent(d)
+    if b.wire.fd < 0 or is_dead(b, d):
+        return 0
+    count_judged(d)
+    if d.due != Due.WRITE and d.due != Due.URGENT and d.due != Due.ZERO:
+        return 0
+    wire_use(&b.wire, &d.count, d.timeout_ns, d.gap_ns)
+    if d.started:
+        write_setpoint(b, d, &c)
+        return 0
+    write_start(b, d, &c)
+    if not d.started and d.due == Due.URGENT and c.mode == MODE_STOP:
+        write_setpoint(b, d, &c)                # a stop is told even so: it may be in force from before
+    return d.started
 
 
 cdef void offer_beat(bus_t* b, device_t* d) noexcept nogil:
-    """Our sign of life, to a device that has acknowledged a set-point on this connection."""
+    """Our sign of life, to a device that has acknowledged a set-point on this connection and is still commanded."""
     cdef uint16_t[2] words
     if d.command == NULL or v2g_load_acquire(&d.hand_back) != NOT_ASKED or b.wire.fd < 0 or not d.setpoint.known:
+        return
+    if d.due == Due.REFUSED or is_dead(b, d):
         return
     if heart_due(&d.heart, &d.newest, now_ns()):
         heart_beat(&d.heart, &d.newest, words)
@@ -239,19 +273,15 @@ cdef void offer_beat(bus_t* b, device_t* d) noexcept nogil:
             count_up(&d.count.write_errors)
 
 
-cdef bint is_dead(const bus_t* b, const device_t* d) noexcept nogil:
-    return b.n_devices > 1 and d.missed >= DEAD_MISSES
-
-
 cdef void offer_writes(bus_t* b) noexcept nogil:
-    """All devices by turns; a dead one is told when it answers again, and until then its own timer acts."""
+    """All devices by turns."""
     cdef device_t* d
     cdef int i
     for i in range(b.n_devices):
         d = b.devices[(b.turn + i) % b.n_devices]
-        if not is_dead(b, d):
+        if offer_write(b, d):
             offer_write(b, d)
-            offer_beat(b, d)
+        offer_beat(b, d)
     b.turn = (b.turn + 1) % b.n_devices
 
 
@@ -306,6 +336,8 @@ cdef int read_one(bus_t* b, device_t* d, int i) noexcept nogil:
         d.missed = 0
     elif fault != Fault.STOPPED:
         d.missed += 1
+        if d.missed >= DEAD_MISSES:             # a serial line or a gateway stays connected all the same
+            start_anew(d)
     d.answers[i].misses += 1
     if d.tables.reads[i].every > 1 and d.answers[i].misses >= SLOW_MISSES:
         d.answers[i].have = 0
@@ -336,6 +368,9 @@ cdef void hand_back_now(bus_t* b, device_t* d) noexcept nogil:
     cdef int ok, i
     wire_use(&b.wire, &d.count, d.timeout_ns, d.gap_ns)
     ok = write_all(b, &d.tables.stop, 0.0, 0.0)
+    if not ok and b.wire.fd < 0:                # cut off: all of it again, on a new connection
+        wire_rest(&b.wire, b.wire.t_connect_ns)
+        ok = write_all(b, &d.tables.stop, 0.0, 0.0)
     if not ok:
         count_up(&d.count.write_errors)
     elif d.tables.stop.n:

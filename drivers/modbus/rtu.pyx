@@ -4,8 +4,9 @@ End      the length of an answer follows from the request (5 characters for an e
          for, and the last byte's time is the answer's.
 Garbage  bytes before the answer that are not its unit are skipped; after a wrong frame the line is read empty until it
          is silent, then asked again.
-Late     RTU numbers no transactions. After a time-out only the same question is asked at once, as its retry; before
-         another question to that unit the line is listened to for one more time-out, and what comes is thrown away.
+Late     RTU numbers no transactions. After a time-out, or noise in place of an answer, only the same question is asked
+         at once, as its retry; before another question to that unit the line is listened to for one more time-out, and
+         what comes is thrown away.
 Source   Modbus over serial line v1.02, section 2.5.1.
 """
 
@@ -38,17 +39,10 @@ cdef int rtu_open(wire_t* w) noexcept nogil:
     return posix.tcflush(w.fd, posix.TCIOFLUSH) == 0
 
 
-cdef int64_t free_at(wire_t* w, const request_t* ask, bint again) noexcept nogil:
-    """When the line may be used for this request: not while a late answer could be taken for its own."""
-    if ask.unit != w.late_unit or again:
-        return w.t_free_ns
-    w.late_unit = -1
-    return max(w.t_free_ns, w.late_until_ns)
-
-
 cdef int rtu_silence(wire_t* w, const request_t* ask, bint again) noexcept nogil:
     cdef int64_t now = now_ns()
-    cdef int64_t silent_ns = free_at(w, ask, again)
+    # not while a late answer could be taken for the one to this request
+    cdef int64_t silent_ns = max(w.t_free_ns, 0 if again else w.late_until_ns[ask.unit])
     # whoever talks for longer than the longest frame lasts does not keep to the protocol
     cdef int64_t end_ns = max(silent_ns, now) + rtu_wire_ns(w, MAX_RTU) + 2 * w.link.silence_ns
     cdef ssize_t got

@@ -1,11 +1,13 @@
 """When a set-point is written to an inverter: the rules, as one pure function of command, history and time.
 
 Rules    at most one set-point between two reads; not faster than the device's interval; only when changed by at least
-         its quantum, or at refresh; the newest command wins; never one older than its valid_ms; nothing in mode SILENT.
+         its quantum or to 0, or at refresh; the newest command wins; never one older than its valid_ms; nothing in mode
+         SILENT.
 Budget   a device whose memory bears so many writes a day: once they are spent 0 W is written, as a power that can no
          longer follow its limits must not stand; then nothing until the day is over, but for what is urgent.
-Urgent   power to 0, in mode STOP or with a change of mode (an emergency): the interval does not hold it back, and it
-         may follow an ordinary write before the next read. The way down to 0 is ordinary writing.
+Urgent   power to 0 (and reactive power, where no other stands), in mode STOP or with a change of mode (an emergency):
+         the interval does not hold it back, and it may follow an ordinary write before the next read. The way down to 0
+         is ordinary writing.
 Errors   values: EXPIRED and REFUSED commands are counted by the bus, and the device's own timer acts.
 """
 
@@ -22,13 +24,13 @@ cdef int64_t DAY_NS = 86400000000000
 
 
 cdef inline bint changed(double value, double before, double quantum) noexcept nogil:
-    return value != before and fabs(value - before) >= quantum
+    """Small is what is not worth a write; what must be 0 is not left standing for being small."""
+    return value != before and (fabs(value - before) >= quantum or value == 0.0)
 
 
 cdef bint to_zero(const setpoint_t* s, const command_t* c) noexcept nogil:
-    if c.p_w != 0.0 or (s.known and s.p_w == 0.0):
-        return 0
-    return c.mode == MODE_STOP or c.mode != s.mode
+    cdef bint stands = not s.known or s.p_w != 0.0 or (s.q_var != 0.0 and c.q_var == 0.0)
+    return c.p_w == 0.0 and stands and (c.mode == MODE_STOP or c.mode != s.mode)
 
 
 cdef int setpoint_due(const setpoint_t* s, const command_t* command, int64_t now_ns) noexcept nogil:

@@ -54,8 +54,7 @@ cdef struct wire_t:
     int transaction                 # of the newest request with an MBAP header
     int silent                      # time-outs since the last answer
     int n_in
-    int late_unit                   # on a serial line an answer of this unit may still come: it had a time-out
-    int64_t late_until_ns
+    int64_t[256] late_until_ns      # on a serial line an answer of this unit may still come: it had a time-out
     int64_t stop                    # atomic; set from outside: end every wait
     int64_t timeout_ns
     int64_t gap_ns                  # the device's rest between an answer and the next request

@@ -1,8 +1,8 @@
 """One wire, TCP, UDP or serial, to its Modbus devices: connect, ask, retry, reconnect. No interpreter, no allocation.
 
-Rules    one request in flight; each try has one absolute deadline (CLOCK_MONOTONIC) for connect, send and all bytes of
-         the answer, on a serial line the time of the characters besides; one retry. Back-off between connects
-         0.1 ... 2 s, reset by an answer, not by a connect.
+Rules    one request in flight; each try has one absolute deadline (CLOCK_MONOTONIC) for its connect, and one for send
+         and all bytes of the answer, on a serial line the time of the characters besides; one retry. Back-off between
+         connects 0.1 ... 2 s, reset by an answer, not by a connect.
 Stale    what comes after its deadline is never taken for another answer: tcp.pyx and rtu.pyx say how.
 Errors   a Fault of frame.pxd; counters say how often. Wire() raises BusError: look at name, cable and port.
 """
@@ -32,7 +32,6 @@ cdef int64_t LAST_BACKOFF_NS = 2000000000
 cdef void wire_init(wire_t* w, const link_t* link, int fd) noexcept nogil:
     memset(w, 0, sizeof(wire_t))
     memcpy(&w.link, link, sizeof(link_t))
-    w.late_unit = -1
     w.count = &w.own
     w.fd = fd
     if fd >= 0:                         # a serial port that is open already
@@ -182,9 +181,10 @@ cdef void note_answer(wire_t* w, int64_t turnaround_ns) noexcept nogil:
 cdef void note_fault(wire_t* w, const request_t* ask, int fault) noexcept nogil:
     """Count, and close where only a new connection helps."""
     v2g_store(&w.count.last_error, fault)
+    if fault == Fault.TIMEOUT or fault == Fault.SHORT or fault == Fault.BAD_FUNCTION:   # noise: no answer came yet
+        w.late_until_ns[ask.unit] = now_ns() + w.timeout_ns
     if fault == Fault.TIMEOUT or fault == Fault.SHORT:
         count_up(&w.count.timeouts)
-        w.late_unit, w.late_until_ns = ask.unit, now_ns() + w.timeout_ns
     elif fault != Fault.CLOSED and fault != Fault.NOT_CONNECTED:
         count_up(&w.count.bad_frames)
     w.silent += 1

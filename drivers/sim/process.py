@@ -59,7 +59,7 @@ async def serve(
             write_whole(port_file, f"{endpoint.found(server)}\n")
         await run(tick, period_s, parent)
     finally:
-        await server.shutdown()  # type: ignore[no-untyped-call]
+        await server.shutdown()  # type: ignore[no-untyped-call]  # pymodbus has no types here
 
 
 def write_whole(path: Path, text: str) -> None:

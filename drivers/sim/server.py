@@ -23,30 +23,32 @@ Faults   meter: --latency-s 3 for a late one; inverter: --gain 0.5 (half the slo
 Exit     0, or 2 with one line: an option, a trace, a bar or a port cannot be used. Prints nothing else.
 """
 
+# ruff: noqa: E402  # STARTED_BY is asked before the slow imports
+
 from __future__ import annotations
 
 import os
 
-STARTED_BY = os.getppid()  # before the slow imports: a parent that dies meanwhile must be noticed
+STARTED_BY = os.getppid()  # a parent that dies meanwhile must be noticed
 
-import argparse  # noqa: E402
-import asyncio  # noqa: E402
-import sys  # noqa: E402
-from collections.abc import Callable, Sequence  # noqa: E402
-from math import inf, isfinite  # noqa: E402
-from pathlib import Path  # noqa: E402
+import argparse
+import asyncio
+import sys
+from collections.abc import Callable, Sequence
+from math import inf, isfinite
+from pathlib import Path
 
-from pymodbus.simulator import SimDevice  # noqa: E402
+from pymodbus.simulator import SimDevice
 
-from drivers.sim.bar import Bar, BarError  # noqa: E402
-from drivers.sim.endpoint import Endpoint, SerialEndpoint, StartError, TcpEndpoint, UdpEndpoint  # noqa: E402
-from drivers.sim.grid_process import GridProcess  # noqa: E402
-from drivers.sim.inverter_process import InverterProcess  # noqa: E402
-from drivers.sim.meter_process import MeterProcess  # noqa: E402
-from drivers.sim.plant import Session  # noqa: E402
-from drivers.sim.process import Tick, run, serve  # noqa: E402
-from drivers.sim.scenario import TraceError  # noqa: E402
-from drivers.sim.source_process import serve_source  # noqa: E402
+from drivers.sim.bar import Bar, BarError
+from drivers.sim.endpoint import Endpoint, SerialEndpoint, StartError, TcpEndpoint, UdpEndpoint
+from drivers.sim.grid_process import GridProcess
+from drivers.sim.inverter_process import InverterProcess
+from drivers.sim.meter_process import MeterProcess
+from drivers.sim.plant import Session
+from drivers.sim.process import Tick, run, serve
+from drivers.sim.scenario import TraceError
+from drivers.sim.source_process import serve_source
 
 EXIT_OK, EXIT_USER = 0, 2
 

@@ -73,7 +73,7 @@ def spoiled_frame(fault: Standing, answer: Frame) -> Frame:
     if fault.fault == "wrong_id":
         return replace(answer, number=(answer.number + 1) & 0xFFFF)
     if fault.fault == "wrong_unit":
-        return replace(answer, unit=answer.unit + 1)
+        return replace(answer, unit=(answer.unit + 1) & 0xFF)
     return answer
 
 

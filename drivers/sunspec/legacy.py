@@ -21,7 +21,7 @@ from drivers.registermap import Span, plan_reads
 from drivers.sunspec.device import Device, power_of_ten
 from drivers.sunspec.plan import flag, row, source, span
 from drivers.tables import Encode, Flag, Plan, Read, Write
-from drivers.writecontract import refresh_ms
+from drivers.writecontract import quiet_ms, refresh_ms
 
 MEASURE, STATUS, STORAGE = (101, 102, 103), 122, 124
 FLOATS = (111, 112, 113)
@@ -32,6 +32,7 @@ BOTH_LIMITS, NO_LIMITS = 3, 0  # 124 StorCtl_Mod
 FROM_GRID = 1  # 124 ChaGriSet
 BLOCK = ("OutWRte", "InWRte", "InOutWRte_WinTms", "InOutWRte_RvrtTms")
 PERCENT = 100.0
+FINEST, COARSEST = -2, 2  # power of ten of a rate: 100 % must fit 16 bits, and be one count at least
 
 
 def legacy_plan(device: Device, contract: WriteContract, unit: int, reversion_s: int, timeout_ms: int) -> Plan:
@@ -60,6 +61,8 @@ def legacy_plan(device: Device, contract: WriteContract, unit: int, reversion_s:
         write_refresh_ms=refresh_ms(contract, reversion_s),
         quantum_p_w=max(contract.quantum_p_w, watts),
         quantum_q_var=contract.quantum_q_var,
+        write_budget_per_day=contract.write_budget_per_day,
+        quiet_ms=quiet_ms(contract, reversion_s),
     )
 
 
@@ -89,6 +92,9 @@ def _check(device: Device) -> int:
         for point, name in (("WChaMax", "WChaMax_SF"), ("OutWRte", "InOutWRte_SF"))
         if device.exponent(STORAGE, point) is None
     ]
+    exponent = device.exponent(STORAGE, "OutWRte") or 0
+    if not FINEST <= exponent <= COARSEST:
+        problems.append(f"model {STORAGE}: InOutWRte_SF = {exponent}: no 100 %; allowed: {FINEST} ... {COARSEST}")
     if device.raw(STORAGE, "WChaMax") == 0:
         problems.append(f"model {STORAGE}: WChaMax = 0; a set-point is a percentage of it")
     if not device.implements(STATUS, "ECPConn"):

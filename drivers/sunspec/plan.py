@@ -22,11 +22,12 @@ from drivers.sunspec.chain import Chain
 from drivers.sunspec.device import ABSENT, Device, check_layout, inspect, is_legacy, power_of_ten
 from drivers.sunspec.writes import WRITE_MULTIPLE, setpoint_writes, start_writes, stop_writes
 from drivers.tables import TYPES, Decode, Flag, Plan, Read, Watch, Write
-from drivers.writecontract import refresh_ms, timer_fault
+from drivers.writecontract import quiet_ms, refresh_ms, timer_fault
 
 RUNNING, THROTTLED, FAULT = 3, 4, 6  # 701 InvSt
 ON, CONNECTED, LOCAL, WARNING, ERROR = 1, 1, 1, 1, 2  # 701 St, 701 ConnSt, 715 LocRemCtl, 713 Sta
 ALARM_BITS = 17  # 701 Alrm: ground fault ... manufacturer alarm
+COARSEST = 3  # power of ten: in steps of more than 1 kW (kvar) nothing can be commanded
 LIFE_MS = 3000  # a count of seconds that has not moved for so long stands still
 # (model, point), whether it has to move; else it must not be 0
 SIGNS_OF_LIFE = {(715, "DERHb"): True, (704, "WSetRvrtRem"): False}
@@ -72,6 +73,8 @@ def inverter_plan(
         write_refresh_ms=refresh_ms(contract, reversion_s),
         quantum_p_w=max(contract.quantum_p_w, power_of_ten(device.exponent(704, "WSet") or 0)),
         quantum_q_var=max(contract.quantum_q_var, power_of_ten(device.exponent(704, "VarSet") or 0)),
+        write_budget_per_day=contract.write_budget_per_day,
+        quiet_ms=quiet_ms(contract, reversion_s),
     )
 
 
@@ -100,6 +103,10 @@ def _check_controls(device: Device, commands_q: bool) -> None:
     ]
     if device.exponent(704, "WSet") is None:
         problems.append("model 704: WSet_SF is not implemented (0x8000); without it the size of a set-point is unknown")
+    for name in ("WSet", "VarSet"):
+        exponent = device.exponent(704, name) or 0
+        if exponent > COARSEST:
+            problems.append(f"model 704: {name}_SF = {exponent}: its steps are too coarse; allowed: up to {COARSEST}")
     if not device.implements(701, "InvSt") and not device.implements(701, "St"):
         problems.append("model 701: neither InvSt nor St is implemented; one of them must say that the inverter runs")
     if not device.implements(701, "ConnSt"):

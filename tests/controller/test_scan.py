@@ -47,8 +47,8 @@ from drivers.mapproof import read_answers
 from drivers.modbus.link import Link, SerialLink, TcpLink, UdpLink
 from drivers.modbus.serial_port import LineError
 from drivers.sunspec.chain import RefusedError
-from tests.drivers.modbus.scripted import HANG_UP, device, reply
-from tests.drivers.modbus.scripted_line import Question, line, rtu
+from tests.drivers.modbus.scripted import HANG_UP, Question, device, reply
+from tests.drivers.modbus.scripted_line import line, rtu
 from tests.drivers.modbus.test_inverter_devices import quasar_words
 from tests.drivers.sunspec_words import Body, inverter, lay_out
 from tests.drivers.test_sunspec_legacy import storage, without

@@ -7,7 +7,9 @@ import struct
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
+import drivers.mapfile
 from drivers.sunspec.chain import RefusedError
 
 Body = tuple[int, int, Mapping[int, int]]  # model id, length, {offset from the ID: word}; all else reads 0xffff
@@ -103,3 +105,15 @@ def _answer(request: bytes, words: Mapping[int, int]) -> bytes:
     else:
         pdu = bytes([function | 0x80, 2])
     return struct.pack(">HHHB", transaction, 0, len(pdu) + 1, unit) + pdu
+
+
+def own_map(folder: Path, name: str, **values: str) -> str:
+    """A copy of a shipped map with other values under `writes`; "" takes a key out."""
+    shipped = Path(drivers.mapfile.__file__).with_name("maps") / "inverters" / f"{name}.yaml"
+    lines = shipped.read_text().splitlines()
+    for key, value in values.items():
+        lines = [line for line in lines if not line.startswith(f"  {key}:")]
+        lines += [f"  {key}: {value}"] if value else []  # `writes` stands last
+    file = folder / "own.yaml"
+    file.write_text("\n".join(lines) + "\n")
+    return str(file)

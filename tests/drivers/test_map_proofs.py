@@ -89,6 +89,17 @@ def test_nothing_lies_about_without_a_map() -> None:
     assert {path.stem for path in CAPTURES.glob("*.yaml")} == set(METERS)
 
 
+@pytest.mark.parametrize("words", ["00cb", "00cb 0069", "00cb 0069 0000"], ids=["an ID", "a head", "a begin"])
+def test_an_answer_that_is_cut_short_is_told_in_one_line(tmp_path: Path, words: str) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(f'answers:\n  - {{at: 40070, hex: "{words}", from: hand, source: pencil, f_hz: 50}}\n')
+    (answer,) = read_answers(file)
+    count = len(words.split())
+    assert complaints(load_map("sunspec-meter"), answer) == [
+        f"{file}:2: {count} words are not the whole of a model: its ID, its length and so many"
+    ]
+
+
 # --- the proof can fail: what a map's author may get wrong must show in its answers ---
 
 

@@ -30,7 +30,7 @@ from drivers.registermap import Plan, decode, encode, plan_to_json
 from drivers.sunspec import Chain, Model, discover, discover_in_child, fetch, inverter_plan, walk
 from drivers.sunspec.chain import RefusedError
 from drivers.sunspec.wire import Reader
-from tests.drivers.sunspec_words import Body, WordReader, inverter, lay_out, serve
+from tests.drivers.sunspec_words import Body, WordReader, inverter, lay_out, own_map, serve
 
 LAYOUT = load_map("sunspec-7xx")
 AT_701, AT_702, AT_704, AT_713, AT_715 = 40070, 40225, 40277, 40344, 40353
@@ -360,6 +360,8 @@ REFUSED = [
         ["model 704: WSet_SF is not implemented (0x8000); without it the size of a set-point is unknown"],
     ),
     (inverter(m704={55: 11}), ["model 704: WSet_SF = 11 is outside -10 ... 10"]),
+    (inverter(m704={55: 4}), ["model 704: WSet_SF = 4: its steps are too coarse; allowed: up to 3"]),
+    (inverter(m704={57: 7}), ["model 704: VarSet_SF = 7: its steps are too coarse; allowed: up to 3"]),
     (
         inverter(m701={3: 0xFFFF, 4: 0xFFFF}),
         ["model 701: neither InvSt nor St is implemented; one of them must say that the inverter runs"],
@@ -370,6 +372,18 @@ REFUSED = [
         ["p_w: no scale factor is implemented for W of model 701; without it no value is known"],
     ),
 ]
+
+
+def test_the_budget_of_a_map_of_your_own_reaches_the_bus(tmp_path: Path) -> None:
+    own = own_map(tmp_path, "sunspec-7xx", storage="unknown", write_budget_per_day="5", timer="none", timer_s="")
+    plan = plan_of(inverter(), map_name=own)
+    assert (plan.write_budget_per_day, plan.write_refresh_ms) == (5, 24 * 3600 * 1000)
+
+
+def test_a_device_whose_timer_reads_feed_is_left_alone_in_our_silence(tmp_path: Path) -> None:
+    own = own_map(tmp_path, "sunspec-7xx", timer_fed_by="any")
+    assert plan_of(inverter(), map_name=own).quiet_ms == 1000 * REVERSION_S + 1000
+    assert plan_of(inverter()).quiet_ms == 0
 
 
 @pytest.mark.parametrize(("bodies", "lines"), REFUSED, ids=[r[-1][0][:60] for r in REFUSED])

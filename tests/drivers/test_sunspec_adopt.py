@@ -88,7 +88,7 @@ def test_a_place_that_does_not_hold_what_was_written_is_not_asked_for() -> None:
     def lossy(at: int, words: list[int]) -> None:
         write(at, [*words[:4], 41, *words[5:]] if at == address else words)
 
-    face.write = lossy  # type: ignore[method-assign,assignment]
+    face.write = lossy  # type: ignore[method-assign,assignment]  # this device loses a write
     with pytest.raises(AdoptionError, match=r"^model 711: Ctl\.1\.KOf reads 41 after 40 was written$"):
         bring(face, 711, {"KOf": 40})
     assert face.get("711.AdptCtlReq") == 0

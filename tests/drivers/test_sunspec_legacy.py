@@ -15,7 +15,7 @@ from drivers.mapfile import load_map
 from drivers.modbus.compiled import inverter as compiled
 from drivers.registermap import Plan, Write, decode, encode
 from drivers.sunspec import inverter_plan, walk
-from tests.drivers.sunspec_words import NOT_GIVEN, Body, WordReader, lay_out
+from tests.drivers.sunspec_words import NOT_GIVEN, Body, WordReader, lay_out, own_map
 
 MAP = "sunspec-12x"
 LAYOUT = load_map(MAP)
@@ -42,9 +42,9 @@ def without(model: int, bodies: Sequence[Body]) -> list[Body]:
     return [b for b in bodies if b[0] != model]
 
 
-def plan_of(bodies: Sequence[Body], reversion_s: int = REVERSION_S) -> Plan:
+def plan_of(bodies: Sequence[Body], reversion_s: int = REVERSION_S, map_name: str = MAP) -> Plan:
     words = lay_out(bodies)
-    return inverter_plan(walk(WordReader(words)), words, unit=1, reversion_s=reversion_s, map_name=MAP)
+    return inverter_plan(walk(WordReader(words)), words, unit=1, reversion_s=reversion_s, map_name=map_name)
 
 
 def state_of(bodies: Sequence[Body]) -> dict[str, Any]:
@@ -171,6 +171,13 @@ def test_the_rest_of_the_plan() -> None:
     assert [every[a] for a in (AT_103 + 14, AT_103 + 38, AT_103 + 41, AT_122 + 4, AT_124 + 12)] == [1] * 5
 
 
+def test_the_contract_of_a_map_of_your_own_reaches_the_bus(tmp_path: Path) -> None:
+    own = own_map(tmp_path, MAP, storage="unknown", write_budget_per_day="5", timer="none", timer_s="", timer_then="")
+    assert plan_of(storage(), map_name=own).write_budget_per_day == 5
+    own = own_map(tmp_path, MAP, timer_fed_by="any")
+    assert plan_of(storage(), map_name=own).quiet_ms == 1000 * REVERSION_S + 1000
+
+
 @pytest.mark.parametrize("model", [101, 102])
 def test_one_and_split_phase_devices(model: int) -> None:
     bodies = [(model, *b[1:]) if b[0] == 103 else b for b in storage()]
@@ -192,6 +199,8 @@ UNFIT = [
     (storage(m124={15: 0xFFFF}), "model 124: InOutWRte_RvrtTms is not implemented; without it the device has"),
     (storage(m124={17: 0xFFFF}), "model 124: ChaGriSet is not implemented; without it charging from the grid"),
     (storage(m124={2: 0xFFFF}), "model 124: WChaMax is not implemented; without it the size"),
+    (storage(m124={25: 0x10000 - 3}), "model 124: InOutWRte_SF = -3: no 100 %; allowed: -2 ... 2"),
+    (storage(m124={25: 3}), "model 124: InOutWRte_SF = 3: no 100 %; allowed: -2 ... 2"),
     (storage(m124={2: 0}), "model 124: WChaMax = 0; a set-point is a percentage of it"),
     (storage(m124={25: NOT_GIVEN}), "model 124: InOutWRte_SF is not implemented (0x8000); without it the size"),
     (storage(m124={18: NOT_GIVEN}), "model 124: WChaMax_SF is not implemented (0x8000); without it the size"),

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ from drivers.can.dbc import can_plan
 from drivers.can.interface import NETWORK, need_up
 from drivers.can.link import CanLink
 from drivers.can.statistics import CanStats
-from drivers.can.tables import Plan
+from drivers.can.tables import Frame, Plan, Send
 from drivers.sim.bar import Bar
 from drivers.sim.can_inverter import EXTENDED, FRAME, Port
 from tests.drivers.modbus.scripted import wait as wait_for
@@ -275,6 +276,52 @@ def test_a_command_that_is_never_sent(p_w: float, mode: Mode, valid_ms: int, cou
         assert (r.stats.attempts, r.sent()) == (0, []), why
 
 
+def test_what_comes_during_the_start_frames_wins() -> None:
+    """They rest long between two; the power that was asked for before them is never in force."""
+    plan = replace(PLAN, start=PLAN.start * 3, min_gap_ms=100)
+    frames: list[tuple[int, bytes]] = []
+    with rig(plan) as r:
+        r.command(3000.0, valid_ms=5000)
+        wait(lambda: r.stats.attempts >= 1)
+        wait(lambda: r.stats.writes == 1, meanwhile=lambda: r.command(1000.0))
+        frames.extend(r.sent())
+    assert of(frames, SETPOINT) == [(0, 0, 0)] * 3 + [(-1000, 0, 1)]
+
+
+def test_a_command_that_does_not_fit_is_silence() -> None:
+    """The heartbeat ends, so the inverter's own timer brings the last power to 0; a command that fits starts anew."""
+    with rig() as r, simulated("acme", 2.0):
+        wait(lambda: r.newest().t_ns > 0)
+        r.follow(3000.0)
+        last_ns = time.monotonic_ns()
+        wait(lambda: abs(r.newest().p_w) < 30.0, meanwhile=lambda: r.command(40_000.0))
+        assert time.monotonic_ns() - last_ns > 1_800 * MS  # its timer, not we
+        r.follow(-1500.0)
+
+
+def test_a_module_that_questions_feed_is_not_asked_for_long_while_no_command_fits() -> None:
+    """The voltage stays away, so no current can be told: once the last one should be refreshed, nothing is sent."""
+    plan = replace(PLAN, fed_by_any=True, silence_ms=60_000, write_refresh_ms=600, frames=asked(PLAN.frames))
+    with rig(plan) as r:
+        wait(lambda: r.stats.writes == 1, meanwhile=lambda: r.command(1000.0))
+
+        def misfit() -> None:
+            r.command(40_000.0)
+
+        told_ns, n = time.monotonic_ns(), r.stats.attempts
+        wait(lambda: time.monotonic_ns() - told_ns > 300 * MS, meanwhile=misfit)
+        assert r.stats.attempts > n + 2  # it is still asked
+        wait(lambda: time.monotonic_ns() - told_ns > 1500 * MS, meanwhile=misfit)
+        n, now_ns = r.stats.attempts, time.monotonic_ns()
+        wait(lambda: time.monotonic_ns() - now_ns > 500 * MS, meanwhile=misfit)
+        assert r.stats.attempts == n
+
+
+def asked(frames: tuple[Frame, ...]) -> tuple[Frame, ...]:
+    """The same device, if its state did not come by itself."""
+    return tuple(replace(f, ask=Send(0x212, False, 1)) if f.id == STATE else f for f in frames)
+
+
 def test_python_can_and_cantools_read_what_we_send() -> None:
     """The oracle on the wire: what was commanded is what another's driver and decoder make of our frames."""
     import can
@@ -340,6 +387,40 @@ def test_bus_off_told_by_an_error_frame() -> None:
         wait(lambda: r.stats.writes == 2, meanwhile=lambda: r.command(2000.0))
         assert of(r.sent(), SETPOINT)[:2] == [(0, 0, 0), (-2000, 0, 1)]
         assert (r.stats.restarts, r.stats.error_frames, r.stats.connected) == (1, 2, True)
+
+
+@pytest.fixture
+def dead_bus() -> Iterator[Callable[[str], None]]:
+    """vcan3, and what stops its queue (`block`) and lets it go (`release_indefinite`): no frame is seen meanwhile."""
+
+    def plug(what: str) -> None:
+        subprocess.run(["tc", "qdisc", "change", "dev", "vcan3", "root", "plug", what], check=True, timeout=10)
+
+    ip("link", "add", "vcan3", "type", "vcan")
+    subprocess.run(["tc", "qdisc", "add", "dev", "vcan3", "root", "plug"], check=True, timeout=10)
+    ip("link", "set", "vcan3", "up")
+    plug("release_indefinite")
+    yield plug
+    ip("link", "delete", "vcan3")
+
+
+def test_set_points_do_not_pile_up_behind_a_dead_bus(dead_bus: Callable[[str], None]) -> None:
+    """One frame is lost there; what comes out when the bus is back is that one, and then the newest command."""
+    watts = cycle(range(1000, 1500, 20))
+    with rig(interface="vcan3") as r:
+        wait(lambda: r.stats.writes == 1, meanwhile=lambda: r.command(500.0))
+        dead_bus("block")
+        dead_ns = time.monotonic_ns()
+        wait(lambda: time.monotonic_ns() - dead_ns > 1500 * MS, meanwhile=lambda: r.command(next(watts)))
+        wait(lambda: time.monotonic_ns() - dead_ns > 4500 * MS, meanwhile=lambda: r.command(2000.0))
+        expired, writes = r.stats.expired, r.stats.writes
+        wait(lambda: r.stats.expired > expired)
+        r.sent()
+        dead_bus("release_indefinite")
+        wait(lambda: r.stats.writes > writes, meanwhile=lambda: r.command(0.0, mode=Mode.STOP))
+        powers = [frame[0] for frame in of(r.sent(), SETPOINT)]
+    assert -2000 not in powers  # commanded while the bus was dead
+    assert powers[-1] == 0
 
 
 N_SLCAN, TIOCSETD = 17, 0x5423

@@ -29,8 +29,9 @@ mkdir -p /dev/pts /dev/shm
 mount -t devpts devpts /dev/pts
 mount -t tmpfs shm /dev/shm
 cd /usr/lib/uml/modules/$(uname -r)/kernel
-for module in net/can/can net/can/can-raw drivers/net/can/dev/can-dev drivers/net/can/vcan \\
-    drivers/net/can/slcan/slcan; do insmod $module.ko; done
+for module in net/can/can net/can/can-raw drivers/net/can/dev/can-dev drivers/net/can/slcan/slcan \\
+    net/sched/sch_plug; do insmod $module.ko; done
+insmod drivers/net/can/vcan.ko echo=1  # as adapters do: our frames come back when they leave the queue, not before
 ip link set lo up
 ip link add vcan0 type vcan
 ip link set vcan0 up

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -169,6 +170,27 @@ def test_the_dbc_itself(tmp_path: Path) -> None:
         can_plan("sunspec-7xx", 1, 10, 200, 300)
     with pytest.raises(MapError, match=r"^reversion_s = 61 is outside 2 ... 60 s \(.*: the device's own timer\)$"):
         can_plan(write(tmp_path), 1, 61, 200, 300)
+
+
+# fmt: off
+BITS = "power of STATE of acme.dbc: 1 ... 64 bits inside"
+WRONG_DBC = [
+    # in the DBC             instead                complaint, behind the map's file
+    ("power : 0|16@1- (1,",  "power : 60|16@1- (1,",    BITS),
+    ("power : 0|16@1- (1,",  "power : 0|99999@1- (1,",  BITS),
+    ("power : 0|16@1- (1,",  "power : 0|16@1- (0,",     BITS),
+    ("BO_ 784 STATE: 4",     "BO_ 784 STATE: 64",       "STATE of acme.dbc has 64 bytes; allowed: 8 (no CAN FD)"),
+    ("BO_ 528 SETPOINT",     "BO_ 784 SETPOINT",        "identifier 0x310 is to be sent and taken"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("old", "new", "complaint"), WRONG_DBC, ids=[c[1] for c in WRONG_DBC])
+def test_a_dbc_that_no_bus_can_hold(old: str, new: str, complaint: str, tmp_path: Path) -> None:
+    """In one line, before a controller is started with it."""
+    assert old in DBC
+    with pytest.raises(MapError, match=re.escape(complaint)):
+        can_plan(write(tmp_path, dbc=DBC.replace(old, new)), 1, 10, 200, 300)
 
 
 def test_a_multiplexed_signal_brings_its_multiplexer_along(tmp_path: Path) -> None:

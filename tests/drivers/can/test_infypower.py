@@ -71,7 +71,7 @@ def test_the_questions() -> None:
 
 
 def sent(which: str, p_w: float = 0.0, direction: int = 0) -> list[str]:
-    frames = FRAMES.encode(which, p_w, v_dc=380.0, direction=direction)  # type: ignore[arg-type]
+    frames = FRAMES.encode(which, p_w, v_dc=380.0, direction=direction)  # type: ignore[arg-type]  # one of its words
     assert frames is not None
     assert {identifier for identifier, _ in frames} == {WRITE}
     return [data.hex(" ") for _, data in frames]

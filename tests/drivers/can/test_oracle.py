@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
-from typing import Any
+from typing import Any, Literal
 
 from cantools.database.can import Message, Signal
 from cantools.database.conversion import BaseConversion
@@ -35,9 +35,9 @@ def signals(draw: st.DrawFn) -> tuple[Signal, int]:
     motorola = draw(st.booleans())
     start = first // 8 * 8 + 7 - first % 8 if motorola else first
     conversion = BaseConversion.factory(draw(FACTORS), draw(OFFSETS), is_float=is_float)
-    order = "big_endian" if motorola else "little_endian"
+    order: Literal["big_endian", "little_endian"] = "big_endian" if motorola else "little_endian"
     signed = not is_float and draw(st.booleans())
-    return Signal("s", start, length, byte_order=order, is_signed=signed, conversion=conversion), size  # type: ignore[arg-type]
+    return Signal("s", start, length, byte_order=order, is_signed=signed, conversion=conversion), size
 
 
 def read(signal: Signal, size: int, data: bytes, scaling: bool = True) -> Any:

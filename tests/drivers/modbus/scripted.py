@@ -18,12 +18,10 @@ from dataclasses import dataclass, field
 HANG_UP = b"hang up"
 
 
-@dataclass(frozen=True)
-class Request:
-    """One request as it came; connection counts from 1."""
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """One request as it came, on any wire."""
 
-    connection: int
-    transaction: int
     unit: int
     pdu: bytes
     t_ns: int = 0  # CLOCK_MONOTONIC when it was whole
@@ -42,12 +40,21 @@ class Request:
 
     @property
     def words(self) -> tuple[int, ...]:
-        data = self.pdu[3:5] if self.function == 6 else self.pdu[6:]
+        """What it writes."""
+        data = {6: self.pdu[3:5], 16: self.pdu[6:], 23: self.pdu[10:]}.get(self.function, b"")
         return struct.unpack(f">{len(data) // 2}H", data)
 
     @property
     def writes(self) -> bool:
         return self.function in (6, 16)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request(Question):
+    """One over TCP or UDP; connection counts from 1."""
+
+    connection: int
+    transaction: int
 
 
 Rule = Callable[[Request], bytes | None]
@@ -126,7 +133,9 @@ class Device:
             while header := connection.recv(7, socket.MSG_WAITALL):
                 transaction, _, length, unit = struct.unpack(">HHHB", header)
                 pdu = connection.recv(length - 1, socket.MSG_WAITALL)
-                request = Request(number, transaction, unit, pdu, time.monotonic_ns())
+                request = Request(
+                    connection=number, transaction=transaction, unit=unit, pdu=pdu, t_ns=time.monotonic_ns()
+                )
                 self.requests.append(request)
                 answer = self.rule(request)
                 if answer is None:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 
 from drivers.modbus.frame import crc_of
 from drivers.modbus.link import SerialLink
+from tests.drivers.modbus.scripted import Question
 
 REQUEST_BYTES = {3: 8, 4: 8, 6: 8}
 
@@ -26,33 +27,6 @@ def rtu(unit: int, pdu: bytes) -> bytes:
     """A whole frame around a PDU."""
     body = bytes([unit]) + pdu
     return body + struct.pack("<H", crc_of(body))
-
-
-@dataclass(frozen=True)
-class Question:
-    """One request as it came."""
-
-    unit: int
-    pdu: bytes
-    t_ns: int
-
-    @property
-    def function(self) -> int:
-        return self.pdu[0]
-
-    @property
-    def address(self) -> int:
-        return int(struct.unpack(">H", self.pdu[1:3])[0])
-
-    @property
-    def count(self) -> int:
-        return int(struct.unpack(">H", self.pdu[3:5])[0])
-
-    @property
-    def words(self) -> tuple[int, ...]:
-        """What it writes."""
-        data = {6: self.pdu[3:5], 16: self.pdu[6:], 23: self.pdu[10:]}.get(self.function, b"")
-        return struct.unpack(f">{len(data) // 2}H", data)
 
 
 Rule = Callable[[Question], bytes | None]
@@ -120,7 +94,7 @@ class Line:
         if len(raw) < 4 or rtu(raw[0], raw[1:-2]) != raw:
             self.broken.append(raw)
             return
-        question = Question(raw[0], raw[1:-2], time.monotonic_ns())
+        question = Question(unit=raw[0], pdu=raw[1:-2], t_ns=time.monotonic_ns())
         self.questions.append(question)
         reply = self.rule(question)
         if reply is None:

@@ -115,7 +115,7 @@ WRONG = [
 @pytest.mark.parametrize(("change", "message"), WRONG, ids=[w[-1] for w in WRONG])
 def test_a_plan_that_cannot_be(change: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        compiled.inverter(replace(PLAN, **change), 10)  # type: ignore[arg-type]
+        compiled.inverter(replace(PLAN, **change), 10)  # type: ignore[arg-type]  # the table holds values of several fields
 
 
 def test_a_meter_has_no_beat() -> None:
@@ -144,6 +144,10 @@ def test_on_the_bus_after_a_set_point_and_only_while_the_loop_goes_on() -> None:
             assert d.written(BEAT)[1] == (0, 2)
             addresses = [r.address for r in d.requests if r.writes]
             assert addresses.index(SETPOINT) < addresses.index(BEAT)
+            commands.put(replace(command(t_ns - 2 * S, valid_ms=60_000), p_w=1e9))  # does not fit: nothing is commanded
+            n = len(d.requests)
+            wait(lambda: len(d.requests) > n + 10)
+            assert len(d.written(BEAT)) == 2
         finally:
             bus.stop()
 

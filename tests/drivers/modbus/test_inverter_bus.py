@@ -180,7 +180,7 @@ UNWRITTEN = [
 )
 def test_a_command_that_is_never_written(command: dict[str, float], counter: str | None, why: str) -> None:
     with rig() as r:
-        r.command(**{"p_w": 3000.0} | command)  # type: ignore[arg-type]
+        r.command(**{"p_w": 3000.0} | command)  # type: ignore[arg-type]  # the table holds values of several fields
         if counter:
             wait(lambda: getattr(r.bus.stats(), counter) == 1)
         r.some_rounds(20)
@@ -236,6 +236,26 @@ def test_a_refused_start_write_holds_the_set_point_back() -> None:
         wait(lambda: r.setpoints() == [(1000, 0)])
 
 
+def test_a_stop_is_told_even_where_a_start_write_is_refused() -> None:
+    """After a connection was cut: the power from before it may still be in force."""
+
+    def rule(request: Request) -> bytes | None:
+        if request.connection == 1:
+            return HANG_UP if request.address == STATE and request.function == 3 and cut else None
+        return reply(request, b"\x86\x04") if request.address == ENABLE else None
+
+    cut: list[bool] = []
+    with rig() as r:
+        r.device.rule = rule
+        r.command(3000)
+        wait(lambda: r.bus.stats().writes == 1)
+        cut.append(True)
+        wait(lambda: r.bus.stats().write_errors >= 1)
+        assert r.setpoints() == [(3000, 0)]
+        r.command(0, mode=Mode.STOP)
+        wait(lambda: r.setpoints() == [(3000, 0), (0, 0)])
+
+
 def test_a_refused_set_point_is_an_error_and_tried_again_at_the_interval() -> None:
     def rule(request: Request) -> bytes | None:
         return reply(request, b"\x90\x03") if request.address == SETPOINT else None
@@ -258,6 +278,22 @@ def test_a_device_that_answers_no_read_is_still_told_to_stop() -> None:
         wait(lambda: r.bus.stats().timeouts >= 1)
         r.command(0, mode=Mode.STOP)
         wait(lambda: (0, 0) in r.setpoints())
+
+
+def test_what_is_commanded_during_the_start_writes_wins() -> None:
+    """They may take long; the power that was asked for before them is never in force."""
+    with rig() as r:
+
+        def rule(request: Request) -> bytes | None:
+            if request.address == ENABLE:
+                r.command(0, mode=Mode.STOP)
+            return None
+
+        r.device.rule = rule
+        r.command(3000)
+        wait(lambda: r.setpoints())
+        r.some_rounds()
+        assert r.setpoints() == [(0, 0)]
 
 
 def test_hand_back_writes_the_stop_sequence_and_reads_back() -> None:
@@ -285,6 +321,20 @@ def test_hand_back_that_the_device_refuses_is_no_success() -> None:
         assert r.bus.stats().write_errors == 1
         r.device.rule = lambda _request: None
         assert r.bus.hand_back(2.0)  # asked again, done again
+
+
+def test_hand_back_over_a_connection_that_is_cut_begins_again_on_a_new_one() -> None:
+    def rule(request: Request) -> bytes | None:
+        return HANG_UP if request.connection == 1 and request.address == ENABLE and request.words == (0,) else None
+
+    with rig() as r:
+        r.device.rule = rule
+        r.command(3000)
+        wait(lambda: r.bus.stats().writes == 1)
+        assert r.bus.hand_back(2.0)
+        stop = [q.address for q in r.device.requests if q.writes and q.connection == 2]
+        assert stop == [SETPOINT, ENABLE]
+        assert r.device.words[ENABLE] == 0
 
 
 def test_hand_back_to_a_device_that_is_gone_or_a_bus_that_is_stopped() -> None:

@@ -180,6 +180,7 @@ SILENCES = [
     (lambda r: r.command(2000.0, Mode.SILENT),               "it wants nothing written"),
     (lambda r: r.commands.put(Command(1, time.monotonic_ns() - 9000 * MS, 2000.0, 0.0, Mode.ACTIVE, 5000)),
                                                              "it is late: perhaps it is dead"),
+    (lambda r: r.command(8000.0),                            "it wants more than the 7400 W that fit: all is refused"),
 ]
 # fmt: on
 
@@ -190,8 +191,7 @@ def test_quasar_is_not_even_read_until_its_timer_has_run_out(falls_silent: Any, 
     with quasar(timer_ms=timer_ms, quiet_ms=quiet_ms) as (r, charger):
         r.command(2000.0)
         wait(lambda: r.newest().p_w == 2000.0)
-        falls_silent(r)
-        wait(lambda: charger.ran_out == 1)
+        wait(lambda: charger.ran_out == 1, meanwhile=lambda: falls_silent(r))
         wait(lambda: r.newest().session == Session.READY)  # it is read again, and idle
         assert r.newest().p_w == 0.0
         times = [q.t_ns for q in r.device.requests]

@@ -188,7 +188,7 @@ def test_a_device_that_comes_back_is_polled_again() -> None:
 )
 def test_a_device_that_is_wrong_now_and_then_never_makes_a_wrong_measurement(bad: object) -> None:
     def rule(request: Request) -> bytes | None:
-        return bad(d, request) if len(d.requests) % 7 == 0 else None  # type: ignore[operator]
+        return bad(d, request) if len(d.requests) % 7 == 0 else None  # type: ignore[operator]  # a lambda of the table
 
     with device(WORDS) as d:
         d.rule = rule

@@ -42,7 +42,7 @@ async def serve(ready: threading.Event, end: asyncio.Event, port: list[int]) -> 
     port.append(server.transport.sockets[0].getsockname()[1])
     ready.set()
     await end.wait()
-    await server.shutdown()  # type: ignore[no-untyped-call]
+    await server.shutdown()  # type: ignore[no-untyped-call]  # pymodbus has no types here
 
 
 @pytest.fixture(scope="module")

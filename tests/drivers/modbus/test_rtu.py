@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import termios
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,8 +15,8 @@ from drivers.modbus.codes import Fault
 from drivers.modbus.link import SerialLink
 from drivers.modbus.serial_port import LineError, open_port
 from drivers.modbus.wire import Wire
-from tests.drivers.modbus.scripted import wait
-from tests.drivers.modbus.scripted_line import Question, answer, line, rtu
+from tests.drivers.modbus.scripted import Question, wait
+from tests.drivers.modbus.scripted_line import answer, line, rtu
 
 UNIT, OTHER = 1, 2
 WORDS = {0: 0x1234, 1: 0x5678}
@@ -112,6 +113,25 @@ def test_a_late_answer_is_never_taken_for_another_question() -> None:
             devices.say(raw)
         assert wire.read(UNIT, 3, 5, 1) == (Fault.OK, (0x0A0A,))
         assert wire.stats().late >= 1
+
+
+def test_noise_before_a_slow_answer_brings_two_of_them() -> None:
+    """It begins like the unit, so the question is asked again; both are answered, the second behind the next one."""
+
+    def rule(question: Question) -> bytes:
+        word = 0xDEAD if question.address == 0 else 0x0A0A
+        slow.append(threading.Timer(0.05 * (1 + len(slow)), devices.say, [answer(question, word)]))
+        slow[-1].start()
+        return b"\x01\x55" if len(slow) == 1 else b""
+
+    slow: list[threading.Timer] = []
+    with line({UNIT: {}}, rule) as devices:
+        wire = Wire(devices.link, timeout_ms=250)
+        assert wire.read(UNIT, 3, 0, 1) == (Fault.OK, (0xDEAD,))
+        assert wire.read(UNIT, 3, 5, 1) == (Fault.OK, (0x0A0A,))
+        assert (wire.stats().bad_frames, wire.stats().late) == (1, 1)
+        for timer in slow:
+            timer.join()
 
 
 def test_before_another_question_to_that_unit_the_line_is_listened_to_for_one_more_time_out() -> None:

@@ -122,6 +122,43 @@ def test_power_to_zero_may_follow_a_write_before_the_next_read_but_once() -> Non
     assert rules.due(stop, later + 4) is Due.WAIT  # acknowledged: refresh from here on
 
 
+# The device stands at 8 W, 15 var in mode ACTIVE: less than a quantum of each. Its own timer is fed once a day.
+# fmt: off
+LAST_STEPS = [
+    # at_ms  p_w  q_var  mode         due          why
+    (500,    0,   15,    Mode.ACTIVE, Due.WRITE,   "0 W is not 8 W: it would stand until the refresh"),
+    (500,    8,   0,     Mode.ACTIVE, Due.WRITE,   "0 var is not 15 var"),
+    (500,    1,   15,    Mode.ACTIVE, Due.WAIT,    "1 W is less than a quantum away"),
+    (500,    -1,  15,    Mode.ACTIVE, Due.WAIT,    "past 0, and less than a quantum away"),
+    (99,     0,   0,     Mode.ACTIVE, Due.WAIT,    "an ordinary 0 keeps the interval"),
+]
+# The device stands at 0 W, 500 var in mode ACTIVE.
+ONLY_Q = [
+    # at_ms  p_w  q_var  mode         due          why
+    (1,      0,   0,     Mode.STOP,   Due.URGENT,  "stopped: the interval does not hold 0 var back either"),
+    (1,      0,   0,     Mode.SAFE,   Due.URGENT,  "an emergency with reactive power alone"),
+    (1,      0,   400,   Mode.STOP,   Due.WAIT,    "on its way to 0 var it is ordinary writing"),
+    (1,      0,   0,     Mode.ACTIVE, Due.WAIT,    "an ordinary 0 keeps the interval"),
+]
+# fmt: on
+STANDING = [((8.0, 15.0), *c) for c in LAST_STEPS] + [((0.0, 500.0), *c) for c in ONLY_Q]
+
+
+@pytest.mark.parametrize(
+    ("stands", "at_ms", "p_w", "q_var", "mode", "due", "why"),
+    STANDING,
+    ids=[f"{c[-1]} ({c[4].name})" for c in STANDING],
+)
+def test_the_way_to_zero(
+    stands: tuple[float, float], at_ms: float, p_w: float, q_var: float, mode: Mode, due: Due, why: str
+) -> None:
+    rules = WriteRules(replace(PLAN, write_refresh_ms=24 * 3600 * 1000))
+    rules.tried(Due.WRITE, T0)
+    rules.acknowledged(command(*stands), T0)
+    rules.read()
+    assert rules.due(command(p_w, q_var, mode, at_ms), T0 + round(at_ms * MS)) is due, why
+
+
 def test_a_failed_write_is_repeated_after_the_interval() -> None:
     rules, later = after_a_write(), T0 + 500 * MS
     rules.tried(Due.WRITE, later)
@@ -153,7 +190,7 @@ def test_a_quantum_of_zero_means_any_change() -> None:
 )
 def test_rules_that_are_none_are_refused(change: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=f"plan: {next(iter(change))} = .* is outside"):
-        WriteRules(replace(PLAN, **change))  # type: ignore[arg-type]
+        WriteRules(replace(PLAN, **change))  # type: ignore[arg-type]  # the table holds values of several fields
 
 
 # A budget of 3 writes a day: all three are spent at 0 ms, 3000 W and 500 var stand in the device.

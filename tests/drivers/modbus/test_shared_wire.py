@@ -16,8 +16,8 @@ from cython_core.records import Command, DeviceState, DeviceValid, Measurement, 
 from drivers.modbus.bus import Bus
 from drivers.modbus.link import TcpLink
 from drivers.registermap import Decode, Encode, Plan, Read, Write
-from tests.drivers.modbus.scripted import Request, device, wait
-from tests.drivers.modbus.scripted_line import Question, answer, line
+from tests.drivers.modbus.scripted import Question, Request, device, wait
+from tests.drivers.modbus.scripted_line import answer, line
 
 METER, INVERTER, SECOND = 1, 2, 3
 SETPOINT = 100
@@ -104,6 +104,103 @@ def test_a_dead_device_is_asked_rarely_and_once(behaviour: object, why: str) -> 
             devices.rule = lambda _question: None
             wait(lambda: inverter.stats().answers > 10)
             wait(lambda: devices.units[INVERTER].get(SETPOINT) == 1200)
+
+
+@pytest.mark.parametrize("handed_back", [False, True], ids=["dead", "handed back"])
+def test_commands_for_an_inverter_that_is_not_written_keep_nobody_awake(handed_back: bool) -> None:
+    def rule(question: Question) -> bytes | None:
+        return b"" if question.unit == INVERTER and not handed_back else None
+
+    commands = Mailbox(Command)
+    with line(UNITS, rule) as devices:
+        bus = Bus(devices.link)
+        meter = bus.meter(METER_PLAN, 20, Mailbox(Measurement))
+        inverter = bus.inverter(INVERTER_PLAN, 20, Mailbox(DeviceState), commands)
+        with running(bus):
+            commands.put(command(1200.0))
+            wait(lambda: inverter.stats().attempts >= 4)
+            assert not handed_back or inverter.hand_back(2.0)
+            commands.put(command(1300.0))
+            beats, answers = bus.beats, meter.stats().answers
+            wait(lambda: meter.stats().answers >= answers + 5)
+            assert bus.beats < beats + 500  # a few waits a poll; awake it is a million in that time
+
+
+def test_a_dead_device_may_still_hear_us_so_it_is_left_alone_when_the_core_falls_silent() -> None:
+    """Its timer is fed by reads too, and none of its answers arrives: asked each second, it would never run out."""
+    quiet_ms = 1600
+
+    def rule(question: Question) -> bytes | None:
+        return b"" if question.unit == INVERTER and deaf else None
+
+    deaf, commands = False, Mailbox(Command)
+    with line(UNITS, rule) as devices:
+        bus = Bus(devices.link)
+        bus.meter(METER_PLAN, 20, Mailbox(Measurement))
+        inverter = bus.inverter(replace(INVERTER_PLAN, quiet_ms=quiet_ms), 20, Mailbox(DeviceState), commands)
+        with running(bus):
+            commands.put(command(1200.0))
+            wait(lambda: inverter.stats().writes == 1)
+            timeouts, deaf = inverter.stats().timeouts, True
+            wait(lambda: inverter.stats().timeouts >= timeouts + 4)  # two reads with their retries: dead
+            commands.put(replace(command(0.0), mode=Mode.SILENT))
+            said_ns, n = time.monotonic_ns(), inverter.stats().attempts
+            wait(lambda: inverter.stats().attempts >= n + 2)  # one may have been on its way
+            asked = [q.t_ns for q in devices.questions if q.unit == INVERTER and q.t_ns > said_ns]
+    assert any(b - a >= quiet_ms * 1_000_000 for a, b in pairwise([said_ns, *asked]))
+
+
+def test_a_time_out_of_another_unit_does_not_end_the_wait_for_a_late_answer() -> None:
+    """The meter has missed a question, then the inverter a write, and it waits far shorter: RTU numbers nothing."""
+    timeout_ms = 150
+    reads = (Read(3, 0, 1), Read(3, 50, 1))
+    slow = replace(METER_PLAN, reads=reads, timeout_ms=timeout_ms)
+
+    def rule(question: Question) -> bytes | None:
+        silent = (question.unit, question.address) in ((METER, 0), (INVERTER, SETPOINT))
+        return b"" if silent and deaf else None
+
+    deaf, commands = False, Mailbox(Command)
+    with line(UNITS, rule) as devices:
+        bus = Bus(devices.link)
+        meter = bus.meter(slow, 20, Mailbox(Measurement))
+        bus.inverter(replace(INVERTER_PLAN, timeout_ms=10), 20, Mailbox(DeviceState), commands)
+        with running(bus):
+            wait(lambda: meter.stats().answers > 2)
+            timeouts, deaf = meter.stats().timeouts, True
+            wait(lambda: meter.stats().timeouts > timeouts)
+            commands.put(command(1200.0))
+            wait(lambda: [(q.unit, q.address) for q in list(devices.questions)[-40:]].count((INVERTER, SETPOINT)) >= 4)
+    asked = [q for q in devices.questions if q.unit == METER]
+    missed = [(a, b) for a, b in pairwise(asked) if (a.address, b.address) == (0, 50)][-1]
+    assert missed[1].t_ns - missed[0].t_ns >= 2 * timeout_ms * 1_000_000  # its time-out, and one of listening
+
+
+def test_a_bus_on_a_serial_line_starts_a_second_time() -> None:
+    with line(UNITS) as devices:
+        bus = Bus(devices.link)
+        meter = bus.meter(METER_PLAN, 10, Mailbox(Measurement))
+        for _ in range(2):
+            with running(bus):
+                wait(lambda: meter.stats().answers > 2)
+
+
+def test_a_device_that_was_away_on_a_line_is_started_anew() -> None:
+    """A line stays open when a device on it restarts; what `start` set in it may be gone."""
+    enable = 50
+    plan = replace(INVERTER_PLAN, start=(Write(6, enable, (1,)),))
+    commands = Mailbox(Command)
+    with line(UNITS) as devices:
+        bus = Bus(devices.link)
+        inverter = bus.inverter(plan, 5, Mailbox(DeviceState), commands)
+        with running(bus):
+            commands.put(command(1200.0))
+            wait(lambda: inverter.stats().writes == 1)
+            timeouts, devices.rule = inverter.stats().timeouts, lambda _question: b""
+            wait(lambda: inverter.stats().timeouts >= timeouts + 4)
+            devices.rule, n = lambda _question: None, len(devices.questions)
+            wait(lambda: inverter.stats().writes == 2)
+        assert [q.address for q in devices.questions[n:] if q.function in (6, 16)] == [enable, SETPOINT]
 
 
 def test_writes_of_two_inverters_take_turns_and_leave_a_read_between_any_two() -> None:

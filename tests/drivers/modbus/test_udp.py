@@ -58,7 +58,8 @@ class Device:
                 if not data:
                     return
                 transaction, _, _, unit = struct.unpack(">HHHB", data[:7])
-                request = Request(len(set(self.senders) | {sender}), transaction, unit, data[7:])
+                number = len(set(self.senders) | {sender})
+                request = Request(connection=number, transaction=transaction, unit=unit, pdu=data[7:])
                 self.requests.append(request)
                 self.senders.append(sender)
                 for datagram in self.rule(request):

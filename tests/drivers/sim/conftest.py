@@ -46,7 +46,7 @@ class Simulation:
         process = self.start(part, "--port", "0", "--port-file", str(port_file), *options)
         until(lambda: port_file.exists() or process.poll() is not None, f"{part}'s port file")
         client = ModbusTcpClient("127.0.0.1", port=int(port_file.read_text()), timeout=PATIENCE_S)
-        assert client.connect()  # type: ignore[no-untyped-call]
+        assert client.connect()  # type: ignore[no-untyped-call]  # pymodbus has no types here
         self.clients.append(client)
         return client
 
@@ -57,7 +57,7 @@ class Simulation:
 
     def close(self) -> None:
         for client in self.clients:
-            client.close()  # type: ignore[no-untyped-call]
+            client.close()  # type: ignore[no-untyped-call]  # pymodbus has no types here
         for process in self.processes.values():
             process.kill()
             process.communicate()

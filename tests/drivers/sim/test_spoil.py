@@ -56,6 +56,12 @@ def test_one_answer(faults: tuple[str, ...], expected: list[tuple[float, bytes]]
     assert sent(*faults) == expected, why
 
 
+def test_the_unit_after_the_last_is_the_first() -> None:
+    """255 is a usual unit of Modbus TCP."""
+    answer = Frame(255, SAYS_60.pdu, 7)
+    assert sent("meter.wrong_unit", answer=answer) == [(0.0, frame_of("040442700000", unit="00"))]
+
+
 def test_drip_is_every_byte_and_each_later_than_the_last() -> None:
     chunks = sent("meter.drip 20ms")
     assert b"".join(raw for _, raw in chunks) == RAW_60
