@@ -46,8 +46,8 @@ LONGEST = 1 << 20  # bytes of a payload; a damaged length must not ask for memor
 QUIET = int(Reason.DEFAULT_WISH | Reason.RAMP | Reason.WISH_CLAMPED)  # reasons of an ordinary day
 
 _FRAME = struct.Struct("<4sII")
-_KINDS = (b"INFO", b"STAT", b"STEP", b"GAP ")
 _CHUNK = struct.Struct("<qiBI")  # first n, count, full, CRC of the raw records
+_KINDS = {b"INFO": 2, b"STAT": 8, b"STEP": _CHUNK.size, b"GAP ": 16}  # the least that a frame holds
 NAMES = list(STEP.names or ())
 INPUTS = [n for n in NAMES if n in ("n", "t_ns", "k", "lateness_ns") or n[:2] in ("m_", "d_", "o_", "i_")]
 _WORDS = STEP.itemsize // 8
@@ -180,7 +180,7 @@ def frames(file: BinaryIO, problems: list[Problem]) -> Iterator[tuple[int, bytes
             problems.append(Problem(at, "the file ends in the middle of a frame (truncated)"))
             return
         kind, length, crc = _FRAME.unpack(head)
-        if kind not in _KINDS or length > LONGEST:
+        if not _KINDS.get(kind, LONGEST) <= length < LONGEST:
             problems.append(Problem(at, "unreadable from here on: what follows is no frame (changed or overwritten)"))
             return
         payload = file.read(length)
@@ -211,7 +211,7 @@ def frame_behind(file: FileIO, at: int) -> int:
         for found in re.compile(b"|".join(_KINDS)).finditer(whole, at):
             begin = found.start() + _FRAME.size
             kind, length, crc = _FRAME.unpack(whole[found.start() : begin].ljust(_FRAME.size, b"\xff"))
-            if length <= LONGEST and crc_of(kind, whole[begin : begin + length]) == crc:
+            if length < LONGEST and crc_of(kind, whole[begin : begin + length]) == crc:
                 return found.start()
     return 0
 
@@ -251,7 +251,7 @@ def entries(path: Path, problems: list[Problem]) -> Iterator[tuple[int, dict[str
         for at, kind, payload in frames(file, problems):
             if kind == b"INFO":
                 begun = True
-                yield at, json.loads(payload)
+                yield at, facts_in(path, at, payload)
             elif not begun:
                 problems.append(Problem(at, "steps without the facts of their run"))
             elif kind == b"STEP":
@@ -260,6 +260,17 @@ def entries(path: Path, problems: list[Problem]) -> Iterator[tuple[int, dict[str
                 yield at, StateBefore(struct.unpack_from("<q", payload)[0], payload[8:])
             else:
                 yield at, Gap(*struct.unpack("<qq", payload))
+
+
+def facts_in(path: Path, at: int, payload: bytes) -> dict[str, Any]:
+    """Of an INFO frame. JournalError: its checksum is right, and yet no writer of ours has written it."""
+    try:
+        info = json.loads(payload)
+        if all(type(info[name]) is kind for name, kind in (("epoch", int), ("period_ns", int), ("settings", dict))):
+            return dict(info)
+    except (ValueError, TypeError, KeyError, RecursionError):
+        pass
+    raise JournalError(f"{path}: the facts at byte {at} are not what this program writes")
 
 
 # ---- writing ----
@@ -310,7 +321,7 @@ class JournalWriter:
         end = file.tell()
         for _, kind, payload in frames(file, []):
             if kind == b"INFO":
-                self._facts(json.loads(payload))
+                self._facts(facts_in(self.path, end, payload))
             elif kind == b"STEP":
                 n, count, _, _ = _CHUNK.unpack_from(payload)
                 self.next_n = n + count

@@ -432,3 +432,32 @@ def test_a_file_that_a_full_disk_cannot_begin_is_begun_later(tmp_path: Path, tho
     writer.close()
     for file in (path, tmp_path / "j.1.v2gj"):
         assert answer_to(file)[0], answer_to(file)
+
+
+GONE = json.dumps(info() | {"settings": to_mapping(Settings()) | {"moon_phase": {}}}).encode()
+NOT_PACKED = struct.pack("<qiBI", 0, 9, 0, 1) + b"x"
+# fmt: off
+FOREIGN = [
+    # frames with their right checksums               what is said                 why
+    ([(b"INFO", b"garbage")],                         "facts at byte 31",          "no JSON"),
+    ([(b"INFO", b"[1]")],                             "facts at byte 31",          "a list"),
+    ([(b"INFO", b'{"epoch": 1}')],                    "facts at byte 31",          "of no settings"),
+    ([(b"INFO", GONE)],                               "unknown group 'moon_phase'", "a group of another build"),
+    ([(b"INFO", b""), (b"STAT", bytes(108))],         "a state of 100 bytes",      "a core of another build"),
+    ([(b"INFO", b""), (b"STAT", b"12345")],           "what follows is no frame",  "a state without its step"),
+    ([(b"INFO", b""), (b"STEP", NOT_PACKED)],         "decompressing",             "no compressed steps"),
+    ([(b"INFO", b""), (b"GAP ", b"1")],               "what follows is no frame",  "half a gap"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("frames", "said", "why"), FOREIGN, ids=[row[-1] for row in FOREIGN])
+def test_what_this_build_does_not_write_gets_a_clear_answer(
+    tmp_path: Path, frames: list[tuple[bytes, bytes]], said: str, why: str
+) -> None:
+    path, facts = tmp_path / "j.v2gj", json.dumps(info()).encode()
+    whole = (journal_module.frame(kind, payload or facts) for kind, payload in frames)
+    path.write_bytes(header() + b"".join(whole))
+    identical, text = answer_to(path)
+    assert not identical
+    assert said in text
