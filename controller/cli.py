@@ -114,8 +114,8 @@ def start_logging() -> None:
 
 
 def steady_output() -> None:
-    """A closed stream leads nowhere: the next file would get its number. A character that the terminal lacks (of a path,
-    or the micro sign) is shown by its code.
+    """A closed stream leads nowhere: the next file would get its number. A character that the terminal lacks (in a
+    path, or the micro sign) is shown by its code.
     """
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
