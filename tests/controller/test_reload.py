@@ -127,6 +127,9 @@ GOOD = compiled(Settings(), 0.01)
 REFUSED = [
     # what lies there                           said                                why
     (b"no marshal",                             "V2G-RELOAD-REFUSED",               "anything at all"),
+    (marshal.dumps((stamp(), 5, [])),           "is not what `v2g reload` writes",  "a number for the settings"),
+    (marshal.dumps((stamp(), GOOD, ["07:30"])), "is not what `v2g reload` writes",  "a time of day for a moment"),
+    (marshal.dumps((stamp(), GOOD, [10**30])),  "is not what `v2g reload` writes",  "a moment that no clock holds"),
     (marshal.dumps((stamp() + 1, GOOD, [])),    "the program was changed since",    "another build's bytes"),
     (marshal.dumps((stamp(), GOOD[:-8], [])),   "bytes; this build has",            "half of it"),
     (marshal.dumps((stamp(), compiled(Settings(), 0.02), [])), "settings for a period of 20000000 ns", "another grid"),
