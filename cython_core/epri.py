@@ -9,6 +9,7 @@ Bases    Q points: of NP_VA_MAX. PV_CURVE_P2 < 0 and QP_CURVE_P*_LOAD: of NP_P_M
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -188,9 +189,17 @@ def number(name: str, value: Value) -> float | Fraction:
             f"{name} = {text} looks like kW: this format has W, var and VA (write {float(exact * 1000):.12g})"
         )
     if name == "ES_RAMP_RATE" and 0 < exact < 1:
-        seconds = f"{float(100 / exact):.12g} s at {text} %/s"
+        seconds = f"{float_of(100 / exact):.12g} s at {text} %/s"
         raise SettingError(f"{name} = {text} looks like %/s: here it is the time from 0 to rated ({seconds}) (4.10.3)")
     return exact if name in IN_VAR else float(text)
+
+
+def float_of(exact: Fraction) -> float:
+    """inf: no float holds it, and no setting may be that large."""
+    try:
+        return float(exact)
+    except OverflowError:
+        return math.inf
 
 
 def meta_of(name: str) -> Mapping[str, Any]:
@@ -225,9 +234,9 @@ def mode_and_q(found: dict[str, Any], groups: dict[str, dict[str, Any]]) -> list
     s_va = Fraction(rating.get("s_rated_va", Settings().rating.s_rated_va))
     for name, key in IN_VAR.items():
         if name in found and s_va > 0:
-            rating[key] = float(found[name] / s_va)
+            rating[key] = float_of(found[name] / s_va)
             if not 0.0 <= rating[key] <= 1.0:
-                var = f"{name} = {float(found[name]):.12g} var"
+                var = f"{name} = {float_of(found[name]):.12g} var"
                 wrong.append((name, f"{var} is outside 0 ... {float(s_va):.12g} var, the apparent power rating (10.3)"))
                 rating[key] = 0.0
     return wrong

@@ -112,6 +112,8 @@ REFUSED = [
     ({"PF_KOF": "0,05"}, "PF_KOF = 0,05 is not a number: write a dot", "decimal comma"),
     ({"PF_KOF": ""}, "PF_KOF = nothing is not a number", "an empty cell"),
     ({"PF_KOF": "nan"}, "PF_KOF = nan is not a number", "not finite"),
+    ({"NP_Q_MAX_INJ": "1e400"}, "NP_Q_MAX_INJ = inf var is outside 0 ...", "more than a float holds"),
+    ({"ES_RAMP_RATE": "1e-400"}, "(inf s at 1e-400 %/s)", "less than a float holds"),
     ({"PF_MODE_ENABLE": "ON"}, "PF_MODE_ENABLE = ON is neither ENABLED nor DISABLED", "booleans are words"),
     ({"NP_P_MAX": "7"}, "looks like kW: this format has W, var and VA (write 7000)", "kW of older files"),
     ({"NP_NORMAL_OP_CAT": "C"}, "NP_NORMAL_OP_CAT = C is not one of CAT_A | CAT_B", "no such category"),
