@@ -28,6 +28,13 @@ VERSION = 1
 NAME = "record.jsonl"
 FIRST = "0" * 64  # prev of the first line
 MAX_BYTES = 8 * 1024 * 1024
+LATEST_MS = 253_402_300_799_999  # the end of the year 9999
+SHAPE = {"v": int, "n": int, "t_ms": int, "kind": str, "body": dict, "prev": str}
+BODIES: dict[str, dict[str, type]] = {  # what a reader looks at
+    "settings": {"epoch": int, "settings_digest": int},
+    "journal": {"file": int, "from": int, "to": int, "sha256": str},
+    "damaged": {"text": str},
+}
 TAIL = re.compile(rb',"hash":"([0-9a-f]{64})"\}\n\Z')
 
 
@@ -66,15 +73,33 @@ def read_line(raw: bytes, before: Line | None) -> Line:
     text = raw[: tail.start()]
     if sha256(text).hexdigest().encode() != tail[1]:
         raise ChainError("its text does not have its hash: one of both has been changed")
-    tree = json.loads(text + b"}")
-    if tree["v"] > VERSION:
-        raise ChainError(f"is of version {tree['v']}; this program reads {VERSION}: update it")
+    tree = tree_of(text + b"}")
     line = Line(tree["n"], tree["t_ms"], tree["kind"], tree["body"], tree["prev"], tail[1].decode())
     if before is not None and (line.prev, line.n) != (before.hash, before.n + 1):
         raise ChainError(f"n = {line.n} does not follow n = {before.n}: lines have been removed, put in or moved")
     if before is None and line.n == 0 and line.prev != FIRST:
         raise ChainError("n = 0 follows something")
     return line
+
+
+def tree_of(text: bytes) -> dict[str, Any]:
+    """What a line holds. ChainError: its hash is right, and yet no writer of ours has written it."""
+    try:
+        tree = json.loads(text)
+    except (ValueError, RecursionError):
+        tree = None
+    version = tree.get("v") if isinstance(tree, dict) else None
+    if type(version) is int and version > VERSION:
+        raise ChainError(f"is of version {version}; this program reads {VERSION}: update it")
+    if not (has(tree, SHAPE) and has(tree["body"], BODIES.get(tree["kind"], {}))):
+        raise ChainError("has its hash, and is not what this program writes")
+    return dict(tree)
+
+
+def has(tree: Any, shape: dict[str, type]) -> bool:
+    """All of these, each of its type; numbers are counts and times."""
+    found = isinstance(tree, dict) and all(type(tree.get(name)) is kind for name, kind in shape.items())
+    return found and all(0 <= tree[name] <= LATEST_MS for name in ("n", "t_ms", "file", "from", "to") if name in shape)
 
 
 def read_chain(path: Path, before: Line | None = None) -> Iterator[Line]:
@@ -162,6 +187,9 @@ class ChainWriter:
         return {}
 
     def _begin_file(self) -> None:
-        self.close()
-        self.path.replace(older(self.path))
-        self._file = self.path.open("ab", buffering=0)
+        """What fails here is tried again by the next line; until then this file stays open."""
+        self.sync()
+        if self.path.exists():  # else it has its other name since the last time
+            self.path.replace(older(self.path))
+        full, self._file = self._file, self.path.open("ab", buffering=0)
+        full.close()

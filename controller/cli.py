@@ -7,6 +7,8 @@ Exit codes   0 done; 1 the verdict is fail; 2 your input; 3 a device; 130 Ctrl-C
 from __future__ import annotations
 
 import argparse
+import errno
+import io
 import logging
 import os
 import sys
@@ -21,6 +23,7 @@ from cython_core.settings import SettingError
 from drivers.base import DriverError, MapError
 
 EXIT_OK, EXIT_FAIL, EXIT_USER, EXIT_DEVICE, EXIT_INTERRUPT, EXIT_PIPE = 0, 1, 2, 3, 130, 141
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 # name -> the first line of the docstring of its module (a test keeps them equal)
 COMMANDS = {
@@ -110,6 +113,22 @@ def start_logging() -> None:
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
 
 
+def steady_output() -> None:
+    """A closed stream leads nowhere: the next file would get its number. A character that the terminal lacks (in a
+    path, or the micro sign) is shown by its code.
+    """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8"))
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def drop_output() -> None:
+    """What still waits to be written would fail again as Python ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def complain(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
@@ -126,6 +145,7 @@ def missing(command: str, error: ModuleNotFoundError) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    steady_output()
     command = next((a for a in arguments if not a.startswith("-")), "")
     try:
         args = parser_for(command if command in COMMANDS else None).parse_args(arguments)
@@ -137,7 +157,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         complain("v2g: stopped by Ctrl-C")
         return EXIT_INTERRUPT
     except BrokenPipeError:  # `v2g check SITE | head`: the reader has enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_output()
         return EXIT_PIPE
     except (InputError, SettingError, MapError) as error:
         complain(str(error))
@@ -146,6 +166,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         complain(str(error))
         return EXIT_DEVICE
     except OSError as error:
+        if error.errno in FULL and error.filename is None:
+            drop_output()
+            complain(f"v2g {command}: the output cannot be written: {error.strerror}")
+            return EXIT_USER
         if error.filename is None:  # not a file of the user's: a fault of ours, with its traceback
             raise
         complain(f"v2g {command}: {error.filename}: {error.strerror}")

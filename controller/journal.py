@@ -14,8 +14,12 @@ Errors   JournalError: the file is no journal, newer, or of another record layou
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
+import mmap
+import os
+import re
 import struct
 import zlib
 from collections.abc import Iterator
@@ -38,10 +42,12 @@ CHUNK = 100
 KEEP_FULL = 10  # chunks after the last unusual step that keep their outputs
 MOST_WAITING = 12_000  # steps kept while the disk refuses: two minutes at 10 ms; older ones become a GAP
 MAX_BYTES = 256 * 1024 * 1024
+LONGEST = 1 << 20  # bytes of a payload; a damaged length must not ask for memory
 QUIET = int(Reason.DEFAULT_WISH | Reason.RAMP | Reason.WISH_CLAMPED)  # reasons of an ordinary day
 
 _FRAME = struct.Struct("<4sII")
 _CHUNK = struct.Struct("<qiBI")  # first n, count, full, CRC of the raw records
+_KINDS = {b"INFO": 2, b"STAT": 8, b"STEP": _CHUNK.size, b"GAP ": 16}  # the least that a frame holds
 NAMES = list(STEP.names or ())
 INPUTS = [n for n in NAMES if n in ("n", "t_ns", "k", "lateness_ns") or n[:2] in ("m_", "d_", "o_", "i_")]
 _WORDS = STEP.itemsize // 8
@@ -174,17 +180,40 @@ def frames(file: BinaryIO, problems: list[Problem]) -> Iterator[tuple[int, bytes
             problems.append(Problem(at, "the file ends in the middle of a frame (truncated)"))
             return
         kind, length, crc = _FRAME.unpack(head)
-        if kind not in (b"INFO", b"STAT", b"STEP", b"GAP "):
+        if not _KINDS.get(kind, LONGEST) <= length < LONGEST:
             problems.append(Problem(at, "unreadable from here on: what follows is no frame (changed or overwritten)"))
             return
         payload = file.read(length)
         if len(payload) < length:
             problems.append(Problem(at, f"the file ends in the middle of a {kind.decode().strip()} frame (truncated)"))
             return
-        if zlib.crc32(payload, zlib.crc32(kind)) != crc:
+        if crc_of(kind, payload) != crc:
             problems.append(Problem(at, f"damaged: the checksum of this {kind.decode().strip()} frame does not fit"))
             continue
         yield at, kind, payload
+
+
+def crc_of(kind: bytes, payload: bytes) -> int:
+    """CRC-32 of both, one behind the other."""
+    return zlib.crc32(payload, zlib.crc32(kind))
+
+
+def frame(kind: bytes, payload: bytes) -> bytes:
+    """As it stands in the file."""
+    return _FRAME.pack(kind, len(payload), crc_of(kind, payload)) + payload
+
+
+def frame_behind(file: FileIO, at: int) -> int:
+    """Where a whole frame stands behind this position; 0: nowhere, as after a torn write."""
+    if os.fstat(file.fileno()).st_size <= at:
+        return 0
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as whole:
+        for found in re.compile(b"|".join(_KINDS)).finditer(whole, at):
+            begin = found.start() + _FRAME.size
+            kind, length, crc = _FRAME.unpack(whole[found.start() : begin].ljust(_FRAME.size, b"\xff"))
+            if length < LONGEST and crc_of(kind, whole[begin : begin + length]) == crc:
+                return found.start()
+    return 0
 
 
 def check_header(path: Path, line: bytes) -> int:
@@ -222,7 +251,7 @@ def entries(path: Path, problems: list[Problem]) -> Iterator[tuple[int, dict[str
         for at, kind, payload in frames(file, problems):
             if kind == b"INFO":
                 begun = True
-                yield at, json.loads(payload)
+                yield at, facts_in(path, at, payload)
             elif not begun:
                 problems.append(Problem(at, "steps without the facts of their run"))
             elif kind == b"STEP":
@@ -233,11 +262,36 @@ def entries(path: Path, problems: list[Problem]) -> Iterator[tuple[int, dict[str
                 yield at, Gap(*struct.unpack("<qq", payload))
 
 
+def facts_in(path: Path, at: int, payload: bytes) -> dict[str, Any]:
+    """Of an INFO frame. JournalError: its checksum is right, and yet no writer of ours has written it."""
+    try:
+        info = json.loads(payload)
+        if all(type(info[name]) is kind for name, kind in (("epoch", int), ("period_ns", int), ("settings", dict))):
+            return dict(info)
+    except (ValueError, TypeError, KeyError, RecursionError):
+        pass
+    raise JournalError(f"{path}: the facts at byte {at} are not what this program writes")
+
+
 # ---- writing ----
 
 
+def put(file: FileIO, data: bytes, path: Path) -> None:
+    """Write it whole, or leave the file as it was and raise OSError."""
+    before, written = file.tell(), 0
+    try:
+        written = file.write(data)
+    finally:
+        if written != len(data):
+            file.truncate(before)
+            file.seek(before)
+    if written != len(data):
+        raise OSError(errno.ENOSPC, "the disk is full", str(path))
+
+
 class JournalWriter:
-    """Appends to a journal; after a crash it goes on where the last whole frame ends.
+    """Appends to a journal; after a crash it goes on where the last whole frame ends. JournalError too when the file is
+    damaged further up: what stands behind that is not written over.
 
     begin(info) before the first append of an epoch, or of other settings in it. append() takes raw records end to end,
     as the ring gives them.
@@ -251,13 +305,14 @@ class JournalWriter:
         self._pending = np.zeros(0, dtype=STEP)
         self._anchor: tuple[int, bytes] | None = None
         self._full_left = 0
+        self._facts_owed = False  # the file does not have them yet
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = self._open()
 
     def _open(self) -> FileIO:
         if not self.path.exists() or self.path.stat().st_size == 0:
             file = self.path.open("w+b", buffering=0)
-            file.write(header())
+            put(file, header(), self.path)
             return file
         file = self.path.open("r+b", buffering=0)
         schema = check_header(self.path, file.readline(200))
@@ -266,11 +321,13 @@ class JournalWriter:
         end = file.tell()
         for _, kind, payload in frames(file, []):
             if kind == b"INFO":
-                self._facts(json.loads(payload))
+                self._facts(facts_in(self.path, end, payload))
             elif kind == b"STEP":
                 n, count, _, _ = _CHUNK.unpack_from(payload)
                 self.next_n = n + count
             end = file.tell()
+        if behind := frame_behind(file, end):
+            raise JournalError(f"{self.path}: damaged at byte {end}, and whole again at byte {behind}")
         cut_off(file, end)  # a torn last frame of a killed process: its steps come again from the ring
         file.seek(end)
         return file
@@ -285,7 +342,8 @@ class JournalWriter:
             return
         self.flush()
         self._facts(info)
-        self._frame(b"INFO", json.dumps(info).encode())
+        self._facts_owed = True
+        self._write_facts()
 
     def _facts(self, info: dict[str, Any]) -> None:
         if info.get("epoch") != self.info.get("epoch"):
@@ -339,10 +397,17 @@ class JournalWriter:
         self._frame(b"STAT", struct.pack("<q", anchor[0]) + anchor[1])
 
     def _rotate(self) -> None:
+        """The next file has its facts before it takes this one's place: on a full disk this one goes on."""
+        beside = self.path.with_suffix(f".new{self.path.suffix}")
+        with contextlib.ExitStack() as failed:
+            failed.callback(beside.unlink, missing_ok=True)
+            file = failed.enter_context(beside.open("w+b", buffering=0))
+            put(file, header() + frame(b"INFO", json.dumps(self.info).encode()), beside)
+            self.path.replace(self.path.with_suffix(f".1{self.path.suffix}"))
+            beside.replace(self.path)
+            failed.pop_all()
         self._file.close()
-        self.path.replace(self.path.with_suffix(f".1{self.path.suffix}"))
-        self._file = self._open()
-        self._frame(b"INFO", json.dumps(self.info).encode())
+        self._file, self._facts_owed = file, False
 
     def _write(self, records: NDArray[Any]) -> None:
         self._full_left = KEEP_FULL if unusual(records) else max(0, self._full_left - 1)
@@ -350,17 +415,15 @@ class JournalWriter:
         self.next_n += len(records)
 
     def _frame(self, kind: bytes, payload: bytes) -> None:
-        """Write one frame whole, or leave the file as it was and raise OSError."""
-        frame = _FRAME.pack(kind, len(payload), zlib.crc32(payload, zlib.crc32(kind))) + payload
-        before, written = self._file.tell(), 0
-        try:
-            written = self._file.write(frame)
-        finally:
-            if written != len(frame):
-                self._file.truncate(before)
-                self._file.seek(before)
-        if written != len(frame):
-            raise OSError(errno.ENOSPC, "the disk is full", str(self.path))
+        """Whole or not at all. Raises OSError."""
+        self._write_facts()
+        put(self._file, frame(kind, payload), self.path)
+
+    def _write_facts(self) -> None:
+        """What is written next belongs to these; a full disk may have refused them before."""
+        if self._facts_owed:
+            put(self._file, frame(b"INFO", json.dumps(self.info).encode()), self.path)
+            self._facts_owed = False
 
     def flush(self) -> None:
         """Write what is waiting, even a part of a chunk."""

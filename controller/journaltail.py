@@ -7,12 +7,11 @@ Errors   JournalError and OSError as read_journal. Damage is left out, as a repl
 
 from __future__ import annotations
 
-import json
 import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-from controller.journal import Gap, Packed, Problem, check_header, frames
+from controller.journal import Gap, Packed, Problem, check_header, facts_in, frames
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +64,7 @@ def index(path: Path) -> tuple[bytes, list[Frame]]:
         for start, kind, payload in frames(file, problems):
             ns, begins = 0, kind == b"STAT"
             if kind == b"INFO":
-                info = json.loads(payload)
+                info = facts_in(path, start, payload)
                 begins, epoch, period_ns = info.get("epoch") != epoch, info.get("epoch"), int(info["period_ns"])
             elif kind == b"STEP":
                 ns = Packed(payload, schema).count * period_ns

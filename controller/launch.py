@@ -27,11 +27,11 @@ from typing import IO, Any, NoReturn, TypeVar
 from controller import budgetfile, buswatch, nextsettings
 from controller.alarms import CODES
 from controller.build import build_id
-from controller.departure import departures
+from controller.departure import of_site
 from controller.epoch import new_epoch
 from controller.errors import InputError
 from controller.handed import ROOT, Handed, stamp
-from controller.lifetime import lock_folder, stop_on_signals
+from controller.lifetime import lock_folder, stop_on_signals, stops
 from controller.notify import notify
 from controller.ownfunctions import agreed
 from controller.plantcard import standing
@@ -99,7 +99,7 @@ def launch(site: Site, watch_only: bool) -> int:
     if site.start_mode == "live" and not agreed(site, stopping):
         return 0
     handed = hand_over(site, writes, inverter_plan, meter, as_loaded)
-    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))  # from here on they wait for the core
+    signal.pthread_sigmask(signal.SIG_BLOCK, stops())  # from here on they wait for the core
     if stopping.is_set():
         return 0
     return become_core(site, handed, lock.fileno())
@@ -232,11 +232,10 @@ def hand_over(site: Site, writes: bool, inverter_plan: Plan | CanPlan, meter: De
         "meter_turnaround_ms": turnaround_ms,
         "meter_reads": sum(r.every > 0 for r in meter_plan.reads),
     }
-    last_record = left_behind(site.runtime_dir / "ring", site.inverter.reversion_s)
+    before = ring_before(site.runtime_dir / "ring")
+    last_record = left_behind(before, site.inverter.reversion_s)
+    wishes = room_for_wishes(site.runtime_dir / "wishes", before is not None)
     RingWriter(site.runtime_dir / "ring", about, site.period_ms * 1_000_000, publish=False)
-    with (site.runtime_dir / "wishes").open("ab") as file:
-        file.truncate(BOX_BYTES * len(WishSource))
-        wishes = file.name
     mode = "writing set-points" if writes else "watching only, nothing is written"
     return Handed(
         stamp=as_loaded,
@@ -261,7 +260,7 @@ def hand_over(site: Site, writes: bool, inverter_plan: Plan | CanPlan, meter: De
         wish_sources=[int(s) for s in WishSource if s is not WishSource.DEFAULT],
         box_bytes=BOX_BYTES,
         hand_back_s=hand_back_s(inverter_plan),
-        departures=departures(site.departure.ready_by, site.departure.timezone, time.time()) if site.departure else [],
+        departures=of_site(site, time.time(), clock_synchronized()),
         alarms=[(int(Reason[name]), code, REASON_TEXT[Reason[name]]) for name, code in CODES.items()],
         counters={"meter": names_of(BusStats), "inverter": names_of(counters)},
         energies={"meter": energies_of(meter_plan), "inverter": energies_of(inverter_plan)},
@@ -306,14 +305,28 @@ def hand_back_s(plan: Plan | CanPlan) -> float:
     return max(HAND_BACK_S, asked * (2 * plan.timeout_ms + plan.min_gap_ms) / 1000)
 
 
-def left_behind(ring: Path, within_s: float) -> bytes:
-    """The last step record of the run before; empty unless it ended so short a time ago, in this boot of the host."""
+def room_for_wishes(path: Path, same_boot: bool) -> Path:
+    """One mailbox for each source. What was wished in another boot would come into force at the same hour of this."""
+    if not same_boot:
+        path.unlink(missing_ok=True)
+    with path.open("ab") as file:  # on the disk now, or a full one would end the core with a signal
+        os.posix_fallocate(file.fileno(), 0, BOX_BYTES * len(WishSource))
+    return path
+
+
+def ring_before(ring: Path) -> RingReader | None:
+    """Of the run before, if it was in this boot of the host: times of another one mean nothing here."""
     try:
         reader = RingReader(ring)
     except (OSError, ValueError):  # none, or of another build
-        return b""
-    record = reader.newest()
-    if record is None or reader.info.get("boot_id") != boot_id():
+        return None
+    return reader if reader.info.get("boot_id") == boot_id() else None
+
+
+def left_behind(ring: RingReader | None, within_s: float) -> bytes:
+    """The last step record of the run before; empty unless it ended so short a time ago."""
+    record = ring.newest() if ring else None
+    if record is None:
         return b""
     (t_ns,) = struct.unpack_from("<q", record, 8 * T_NS)
     return record if 0 <= time.monotonic_ns() - t_ns <= within_s * 1e9 else b""

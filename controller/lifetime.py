@@ -1,4 +1,6 @@
-"""How a process of ours ends: with its parent when asked, on SIGTERM or Ctrl-C in order, and only once per folder."""
+"""How a process of ours ends: with its parent when asked, in order on SIGTERM, Ctrl-C or with its terminal, and only
+once per folder.
+"""
 
 from __future__ import annotations
 
@@ -57,15 +59,21 @@ class StopEvent(threading.Event):
         return self._stopped
 
 
-def stop_on_signals(*more: signal.Signals) -> StopEvent:
-    """Set on SIGTERM, SIGINT and `more`. To be called from the main thread."""
+def stops() -> tuple[signal.Signals, ...]:
+    """What ends us in order. A terminal that is closed is among them, unless whoever started us said no (nohup)."""
+    hung_up = () if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else (signal.SIGHUP,)
+    return (signal.SIGTERM, signal.SIGINT, *hung_up)
+
+
+def stop_on_signals() -> StopEvent:
+    """Set on each of them. To be called from the main thread."""
     stopping = StopEvent()
 
     def stop(number: int, _: object) -> None:
         stopping.number = stopping.number or number
         stopping.set()
 
-    for each in (signal.SIGTERM, signal.SIGINT, *more):
+    for each in stops():
         signal.signal(each, stop)
     return stopping
 

@@ -29,6 +29,11 @@ def named(digest: int) -> str:
     return f"settings-{digest:016x}.json"
 
 
+def is_moment(found: object) -> bool:
+    """Unix seconds that the loop's clock can hold."""
+    return type(found) is int and 0 < found < 1 << 33
+
+
 class NextSettings:
     """take(loop) whenever somebody looks. program: stamp() when this process began. say(level, text): the log."""
 
@@ -75,5 +80,8 @@ class NextSettings:
             return
         if program != self.program or stamp() != self.program:
             self.say("WARNING", f"{REFUSED} the program was changed since this process began; restart it")
+            return
+        if type(settings) is not bytes or type(departures) is not list or not all(map(is_moment, departures)):
+            self.say("WARNING", f"{REFUSED} {self.path}: is not what `v2g reload` writes")
             return
         self._waiting, self.departures = settings, departures

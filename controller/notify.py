@@ -21,7 +21,10 @@ def notify(*states: str, environ: Mapping[str, str] = os.environ) -> bool:
         return False
     if address.startswith("@"):  # an abstract socket
         address = "\0" + address[1:]
-    channel = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC)
+    try:
+        channel = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC)
+    except OSError:  # no descriptor is left on this host: the next one tells
+        return False
     try:
         channel.setblocking(False)  # a stuck service manager must not hold us up
         channel.sendto("\n".join(states).encode(), address)

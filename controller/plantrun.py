@@ -56,7 +56,7 @@ class Stopped(Exception):  # noqa: N818  # it is no error: somebody wanted it so
 def stoppable() -> Iterator[StopEvent]:
     """Inside, signals set the event and interrupt nothing: whoever looks raises Stopped where power can be stopped."""
     before = {number: signal.getsignal(number) for number in SIGNALS}
-    stopping = stop_on_signals(signal.SIGHUP)
+    stopping = stop_on_signals()
     try:
         yield stopping
     finally:

@@ -2,12 +2,14 @@
 
 Output   Replay: how many steps were identical, where the first difference is, what could not be computed, and the
          records (recomputed from the inputs), which reports are made from.
+Errors   JournalError: a run whose settings or states this build does not have.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from controller.build import build_id
-from controller.journal import NAMES, Chunk, Entry, Gap, Journal, Packed, unpack_chunk
+from controller.journal import NAMES, Chunk, Entry, Gap, Journal, JournalError, Packed, unpack_chunk
 from cython_core.bulk import STEP
 from cython_core.settings import Settings
 from cython_core.step import Core
@@ -68,16 +70,31 @@ def _new_core(info: dict[str, Any]) -> Core:
     return Core(Settings.from_mapping(info["settings"]), period_s(info))
 
 
+@contextmanager
+def of_another_build(info: dict[str, Any]) -> Iterator[None]:
+    """The record layout is the same, but not what a core is made of."""
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, zlib.error) as error:
+        told = f"epoch {info.get('epoch')} cannot be computed by build {build_id()}: {error!s}"
+        raise JournalError(f"{told}; replay it with the build that wrote it, {info.get('build')}") from None
+
+
 class RunReplayer:
     """Walks the entries of one run; a core that is None has lost its place. keep: takes what was computed."""
 
     def __init__(self, info: dict[str, Any], keep: Callable[[NDArray[Any]], None] | None) -> None:
         self.info, self.keep = info, keep
         self.out = RunReplay(info, np.zeros(0, dtype=STEP))
-        self.core: Core | None = _new_core(info)
+        with of_another_build(info):
+            self.core: Core | None = _new_core(info)
 
     def take(self, entry: Entry) -> None:
         """The next one."""
+        with of_another_build(self.info):
+            self._take(entry)
+
+    def _take(self, entry: Entry) -> None:
         if isinstance(entry, Packed):
             self.chunk(unpack_chunk(entry.payload, entry.schema))
         elif isinstance(entry, Gap):

@@ -1,10 +1,10 @@
 """The core process: bus threads, loop and ring put together, watched, and stopped in a safe order.
 
 Begins   as the second image of `v2g run`: controller.launch has found the devices and compiled all there is to know,
-         and replaces itself by this. SIGTERM and SIGINT are blocked; they are waited for, and never handled.
+         and replaces itself by this. SIGTERM, SIGINT and SIGHUP are blocked; they are waited for, and never handled.
 Start    lock memory, start the bus threads, then the loop, then publish the ring. Nothing is written to the inverter
          before every input is fresh; in shadow nothing is ever written.
-Stop     SIGTERM: ramp to 0, hand control back to the inverter, read back, close. The loop goes on until the end.
+Stop     each of them: ramp to 0, hand control back to the inverter, read back, close. The loop goes on until the end.
 Errors   InputError: the site's choice cannot be met here. A device that does not answer is waited for.
 Imports  no dataclass, enum, json, logging, typing and nothing that needs them: this process stays small (a test looks).
 """
@@ -38,7 +38,9 @@ if TYPE_CHECKING:
 EXIT_OK, EXIT_USER, EXIT_DEVICE = 0, 2, 3
 WATCH_S = 0.25
 SECOND_NS = 1_000_000_000
-STOP_LIMIT_S = 15.0
+STOP_LIMIT_S = 15.0  # without coming nearer to 0
+STOP_TOLD_S = 1.0
+STOP_LEFT = "EXTEND_TIMEOUT_USEC=60000000"  # systemd waits so much longer, as TimeoutStopSec of the unit has it
 
 
 def quoted(text: str) -> str:
@@ -78,7 +80,7 @@ class Runtime:
         self.alarms = Alarms(handed.alarms, say)
 
     def run(self) -> int:
-        """Until SIGTERM or SIGINT."""
+        """Until one of the signals comes."""
         idle = IdleStates()
         self.start({**self.handed.granted, "memory": lock_memory(), "idle_states": idle.text})
         self.watch()
@@ -161,7 +163,7 @@ class Runtime:
     def tell_departure(self, wall_ns: int, now_ns: int, synchronized: bool) -> None:
         """When the car must be ready, on the loop's clock. While the wall clock is not to be trusted nobody knows."""
         left = self.handed.departures
-        while left and left[0] * SECOND_NS <= wall_ns:
+        while synchronized and left and left[0] * SECOND_NS <= wall_ns:
             del left[0]
         t_ns = left[0] * SECOND_NS - wall_ns + now_ns if left and synchronized else 0
         if abs(t_ns - self.t_depart_ns) > SECOND_NS:  # the wall clock is always being corrected a little
@@ -175,15 +177,23 @@ class Runtime:
         notify("STOPPING=1", "STATUS=ramping to 0")
         say("INFO", "V2G-STOP ramping to 0, then handing control back to the inverter")
         self.loop.order(RAMP)
-        deadline = time.monotonic() + STOP_LIMIT_S
-        while time.monotonic() < deadline and not self.is_at_rest():
-            time.sleep(0.05)
+        self.wait_for_rest()
         newest = self.ring.newest()
         commanded = newest is not None and newest.mode != SILENT  # else nothing of ours is in force there
         if self.handed.writes and commanded and not self.inverter.hand_back(self.handed.hand_back_s):
             say("WARNING", "V2G-NOT-HANDED-BACK the inverter did not confirm; its own timer brings it to 0 W")
         self.halt()
         self.bus_watch.close()
+
+    def wait_for_rest(self) -> None:
+        """As long as the command comes nearer to 0: a slow ramp is the site's choice, no reason to let go half way."""
+        least_w, moved_s = float("inf"), time.monotonic()
+        while time.monotonic() < moved_s + STOP_LIMIT_S and not self.is_at_rest():
+            time.sleep(0.05)
+            newest = self.ring.newest()
+            if newest is not None and abs(newest.p_cmd_w) < least_w and time.monotonic() >= moved_s + STOP_TOLD_S:
+                least_w, moved_s = abs(newest.p_cmd_w), time.monotonic()
+                notify(STOP_LEFT)
 
     def is_at_rest(self) -> bool:
         """The command is 0, and the inverter says so too (or cannot be asked)."""

@@ -97,16 +97,20 @@ def held_elsewhere(text: str) -> Iterator[str]:
             pending += [(str(k), v) for k, v in value.items()]
         elif isinstance(value, list):
             pending += [(key, v) for v in value]
-        elif is_secret(key) and isinstance(value, str) and Path(value).is_file():
+        elif is_secret(key) and isinstance(value, str):
             yield from lines_of(Path(value))
 
 
 def lines_of(path: Path) -> list[str]:
-    """Each line of a file that holds a secret; one that this user may not read is not in the bundle either."""
+    """Each line of a file that holds a secret; one that this user may not read is not in the bundle either. No file at
+    all: the secret itself stands there.
+    """
     try:
+        if not path.is_file():
+            return []
         with path.open("rb") as file:
             return [s.strip() for s in file.read(MOST_SECRET_BYTES).decode(errors="replace").splitlines() if s.strip()]
-    except OSError:
+    except (OSError, ValueError):  # too long for a name, a folder that is closed to us, a byte that no name has
         return []
 
 
@@ -114,7 +118,7 @@ def folders(text: str) -> tuple[Path, Path]:
     """runtime_dir and state_dir of a site file with mistakes, as far as it tells."""
     try:
         tree = yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, RecursionError):  # ValueError: 30 February
         tree = None
     said = tree if isinstance(tree, dict) else {}
     name = str(said.get("name", ""))

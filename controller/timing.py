@@ -7,6 +7,7 @@ Errors   none raised: `reachable` and `unmet` return what is wrong, the caller d
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from controller.plantcard import STALE, standing
@@ -21,6 +22,7 @@ TRIP_TIMES = {
     "voltage_trip": ("ov2_s", "ov1_s", "uv1_s", "uv2_s"),
     "frequency_trip": ("of2_s", "of1_s", "uf1_s", "uf2_s"),
 }
+NEARLY = 0.9  # IEEE 1547-2018 3.1, open-loop response time: until 90 % of the change
 PARTS = ("refresh_ms", "poll_ms", "write_ms", "lag_ms")
 Parts = tuple[tuple[str, float], ...]
 
@@ -40,7 +42,8 @@ class Ages:
 class Budget:
     """Times between a grid event and the answer, ms, against what the function allows. setting: where that stands.
 
-    remedy: what the owner can do instead, when raising the setting is no way out.
+    remedy: what the owner can do instead, when raising the setting is no way out. at: the key that decides it, if it
+    is another one.
     """
 
     function: str
@@ -48,6 +51,7 @@ class Budget:
     allowed_ms: float
     parts: Parts
     remedy: str = ""
+    at: str = ""
 
     @property
     def total_ms(self) -> float:
@@ -138,11 +142,30 @@ def budgets(site: Site) -> list[Budget]:
         parts = (refresh, ("second reading", s.freq_droop.refresh_s * 1e3), poll, *out)
         found.append(Budget("freq_droop", "t_response_s", s.freq_droop.t_response_s * 1e3, parts))
     if s.volt_watt.enable and s.volt_watt.owner == "controller":
-        found.append(Budget("volt_watt", "olrt_s", s.volt_watt.olrt_s * 1e3, measured))
+        found += volt_watt_budgets(site, measured)
     found += reactive_budgets(site, measured, out)
     if s.site_limits.enable:
         found.append(Budget("site_limits", "fuse_a", FUSE_S * 1e3, measured, "use a faster meter or inverter"))
     return found + trip_budgets(site, measured)
+
+
+def volt_watt_budgets(site: Site, measured: Parts) -> list[Budget]:
+    """The answer to a voltage; and the way back, which alone of all functions' answers takes the ramp of `limits`.
+
+    On that way power is below both, a straight line and the function's own lag: the later one of the two reaches 90 %
+    last. So the ramp is held against the response time for itself, as the lag is, over the longest way: P2 to rated.
+    """
+    s = site.settings
+    vw, rating, ramp_pu_s = s.volt_watt, s.rating, s.limits.ramp_pu_s
+    lowest_pu = vw.p2_pu if vw.p2_pu >= 0.0 else vw.p2_pu * rating.p_charge_rated_w / rating.p_rated_w
+    way_pu = NEARLY * (1.0 - lowest_pu)
+    enough_pu_s = math.ceil(round(way_pu / vw.olrt_s * 100, 6)) / 100
+    back = (("90 % of the way back, by ramp", round(way_pu / ramp_pu_s * 1e3, 3)),)
+    remedy = f"raise limits.ramp_pu_s from {ramp_pu_s:.12g} to {enough_pu_s:.12g} pu/s, or raise olrt_s"
+    return [
+        Budget("volt_watt", "olrt_s", vw.olrt_s * 1e3, measured),
+        Budget("volt_watt", "olrt_s", vw.olrt_s * 1e3, back, remedy, "limits.ramp_pu_s"),
+    ]
 
 
 def reactive_budgets(site: Site, measured: Parts, out: Parts) -> list[Budget]:
@@ -184,6 +207,7 @@ def place_of(site: Site, budget: Budget) -> str:
     """The owner's own line that decides it; what a profile says is not the owner's to change."""
     function = budget.function
     keys = [f"{function}.owner", f"{function}.{budget.setting}", function, "meter.refresh_ms", "meter", "inverter"]
+    keys = [budget.at, *keys] if budget.at else keys
     own = [key for key in keys if key in site.origins and site.origins[key].kind == "site"]
     return site.where(*own, *keys)
 
@@ -193,10 +217,9 @@ def complaint(budget: Budget) -> str:
     seconds, name = f"{budget.allowed_ms / 1e3:.12g} s", budget.setting
     what = f"{name} = {seconds} of {budget.function}" if name.endswith("_s") else f"{budget.function} within {seconds}"
     parts = " + ".join(f"{part} {ms:.0f}" for part, ms in budget.parts)
+    total = f" = {budget.total_ms:.0f}" if len(budget.parts) > 1 else ""
     remedy = budget.remedy or f"raise {name}, use a faster meter or inverter"
-    return (
-        f"{what} cannot be met: {parts} = {budget.total_ms:.0f} ms; {remedy}, or add the line `i_accept: slow-response`"
-    )
+    return f"{what} cannot be met: {parts}{total} ms; {remedy}, or add the line `i_accept: slow-response`"
 
 
 def reachable(site: Site) -> list[tuple[str, ...]]:

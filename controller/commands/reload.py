@@ -17,12 +17,13 @@ from cython_core.settings import Settings
 EXIT_OK = 0
 # what only a start looks at, and how it is called in the site file
 AT_START = {
-    "start_mode": "start_mode",
+    "start_mode": "start_mode (or --watch-only)",
     "period_ns": "period_ms",
     "devices": "meter or inverter",
     "maps": "meter.map or inverter.map",
     "profile": "profile",
 }
+COMPILED = ("site_limits.enable",)  # what the meter is asked for follows from it
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,7 +56,7 @@ def need_no_restart(site: Site, reader: RingReader, before: Settings) -> None:
     for row in differences(before, site.settings):
         group, name = row["group"], f"{row['group']}.{row['key']}"
         owner = getattr(getattr(site.settings, group), "owner", "controller")
-        if group == "rating" or row["key"] == "owner":
+        if group == "rating" or row["key"] == "owner" or name in COMPILED:
             wrong.append(f"{site.where(name, group)}: {name} has changed")
         elif owner == "inverter":
             wrong.append(f"{site.where(name, group)}: {name} is a setting of the inverter's own function")

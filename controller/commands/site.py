@@ -11,6 +11,7 @@ from pathlib import Path
 from controller.errors import InputError
 from controller.settings.change import checked, own_file
 from controller.settings.migrate import migrated
+from controller.settings.source import read_text
 from controller.site import find
 
 EXIT_OK = 0
@@ -29,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """0 up to date, shown, or written; 2 the result would still be refused: then nothing is written."""
     path = find(args.site, "sites")
-    text = read(path)
+    text = read_text(path, "utf-8")
     try:
         new, notes = migrated(text)
     except InputError as error:
@@ -46,12 +47,3 @@ def run(args: argparse.Namespace) -> int:
     else:
         print(f"{path}: written" if args.write else f"nothing is written; to do so: v2g site migrate {path} --write")
     return EXIT_OK
-
-
-def read(path: Path) -> str:
-    """With its own line ends."""
-    try:
-        with path.open(encoding="utf-8", newline="") as stream:
-            return stream.read()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None

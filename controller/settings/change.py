@@ -17,7 +17,7 @@ from controller.errors import InputError
 from controller.settings.edit import Change, changed
 from controller.settings.keys import need_setting, shown, unit_of
 from controller.settings.profile import yaml_value
-from controller.settings.source import load, locate
+from controller.settings.source import load, locate, read_text
 from cython_core.checks import FIELDS
 from cython_core.settings import Settings
 from drivers.yamlfile import INTEGER
@@ -27,8 +27,7 @@ def set_in_file(file: Path, name: str, value: str, dry_run: bool) -> str:
     """Write a candidate beside the file, load it as the program would, and only then put it in the file's place."""
     path = own_file(locate(file))
     group, key = need_setting(name)
-    with path.open(encoding="utf-8", newline="") as stream:  # the file's own line ends are kept
-        text = stream.read()
+    text = read_text(path, "utf-8")
     try:
         change = changed(text, group, key, as_written(group, key, value))
     except InputError as error:

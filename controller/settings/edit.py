@@ -12,6 +12,7 @@ import yaml
 
 from controller.errors import InputError
 from cython_core.checks import FIELDS
+from drivers.yamlfile import Problems, parse_yaml
 
 BOM = "\ufeff"
 INDENT = 2
@@ -51,12 +52,13 @@ def changed(text: str, group: str, key: str, value: str) -> Change:
 
 
 def compose(text: str) -> yaml.MappingNode:
-    try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError as error:
-        raise InputError(f"is not YAML: {str(error).splitlines()[0]}") from None
-    if not isinstance(root, yaml.MappingNode):
-        raise InputError("holds no `key: value` lines")
+    """The nodes of a text that the reader of such files takes; InputError says in which line it would not."""
+    problems = Problems("")
+    parse_yaml(text, problems)
+    for _, line, why in problems.found:
+        raise InputError(f"line {line}: {why}" if line else why)
+    root = yaml.compose(text, Loader=yaml.SafeLoader)
+    assert isinstance(root, yaml.MappingNode), "parse_yaml has said so"
     return root
 
 

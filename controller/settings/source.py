@@ -64,7 +64,8 @@ def locate(name: Path) -> Path:
     return known[name.name]
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Path, encoding: str = "utf-8-sig") -> str:
+    """With its own line ends; encoding utf-8: with its mark at the beginning too."""
     try:
         with path.open("rb") as stream:
             raw = stream.read(MAX_BYTES + 1)
@@ -73,7 +74,7 @@ def read_text(path: Path) -> str:
     if len(raw) > MAX_BYTES:
         raise InputError(f"{path}: longer than {MAX_BYTES} bytes: is this the right file?")
     try:
-        return raw.decode("utf-8-sig")
+        return raw.decode(encoding)
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
         raise InputError(f"{path}:{line}: is not UTF-8 text: save the file as UTF-8") from None

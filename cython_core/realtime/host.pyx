@@ -27,7 +27,7 @@ cdef extern from * nogil:
 cdef extern from "<signal.h>" nogil:
     ctypedef struct sigset_t:
         pass
-    int SIG_SETMASK, SIGINT, SIGTERM
+    int SIG_SETMASK, SIGHUP, SIGINT, SIGTERM
     int sigemptyset(sigset_t* signals)
     int sigaddset(sigset_t* signals, int number)
     int sigfillset(sigset_t* signals)
@@ -117,7 +117,9 @@ cdef int fifo(pthread_t thread, int priority) noexcept nogil:
 
 
 def stop_asked(double seconds):
-    """Wait for SIGTERM or SIGINT, True when one comes. Both must be blocked, and before any thread begins."""
+    """Wait for SIGTERM, SIGINT or SIGHUP, True when one comes. Whichever is to be heard must be blocked, and before any
+    thread begins.
+    """
     cdef sigset_t signals
     cdef timespec wait
     cdef int number
@@ -126,6 +128,7 @@ def stop_asked(double seconds):
     sigemptyset(&signals)
     sigaddset(&signals, SIGTERM)
     sigaddset(&signals, SIGINT)
+    sigaddset(&signals, SIGHUP)
     with nogil:
         number = sigtimedwait(&signals, NULL, &wait)
     return number > 0

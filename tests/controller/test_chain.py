@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
+from hashlib import sha256
 from pathlib import Path
 from random import Random
 
@@ -153,6 +155,39 @@ def test_the_first_broken_link_is_named(site: Path, tamper: object, said: str, w
     assert f"{NAME}{said}" in verdict.breaks[0], why
 
 
+# fmt: off
+FORGED = [
+    # the line behind the last one, with its right hash                                          why
+    ("garbage",                                                                                  "no JSON"),
+    ('{"v":1,"n":7',                                                                             "keys missing"),
+    ('{"v":"1","n":7,"t_ms":5,"kind":"event","body":{},"prev":"PREV"',                           "a version of text"),
+    ('{"v":1,"n":7,"t_ms":"x","kind":"event","body":{},"prev":"PREV"',                           "a time of text"),
+    ('{"v":1,"n":7,"t_ms":1e300,"kind":"event","body":{},"prev":"PREV"',                         "no calendar has it"),
+    ('{"v":1,"n":7,"t_ms":9999999999999999,"kind":"event","body":{},"prev":"PREV"',              "the year 318857"),
+    ('{"v":1,"n":7,"t_ms":5,"kind":"event","body":[],"prev":"PREV"',                             "a list for a body"),
+    ('{"v":1,"n":7,"t_ms":5,"kind":"settings","body":{},"prev":"PREV"',                          "of no run"),
+    ('{"v":1,"n":7,"t_ms":5,"kind":"damaged","body":{},"prev":"PREV"',                           "without a word"),
+    ('{"v":1,"n":7,"t_ms":5,"kind":"journal","body":{},"prev":"PREV"',                           "seals nothing"),
+    ('{"v":1,"n":7,"t_ms":5,"kind":"journal","body":{"file":0,"from":-5,"to":9,"sha256":"x"},"prev":"PREV"', "from -5"),
+    ('{"v":1,"n":7,"t_ms":5,"kind":"event","body":' + "[" * 100_000 + ',"prev":"PREV"',          "without end"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("text", "why"), FORGED, ids=[row[-1] for row in FORGED])
+def test_a_forged_line_is_a_break_for_the_reader_and_set_aside_by_the_writer(site: Path, text: str, why: str) -> None:
+    """Whoever can write the file can make a hash; the program says so and goes on."""
+    *_, last = read_chain(site / NAME)
+    forged = text.replace("PREV", last.hash).encode()
+    with (site / NAME).open("ab") as file:
+        file.write(forged + f',"hash":"{sha256(forged).hexdigest()}"}}\n'.encode())
+    verdict = verify_record(site)
+    assert verdict.breaks == [f"{site / NAME}:8: has its hash, and is not what this program writes"]
+    assert verdict.newest == last
+    Seal(site / NAME, site / JOURNAL, T0_MS).close(T0_MS)
+    assert [line.kind for line in read_chain(site / NAME)] == ["damaged", "journal"]
+
+
 def test_a_whole_new_chain_is_told_by_a_hash_that_has_left_the_machine(site: Path) -> None:
     anchor = [line.hash for line in read_chain(site / NAME) if line.kind == "journal"][1]
     assert verify_record(site, anchor).anchored
@@ -242,6 +277,24 @@ def test_the_chain_goes_on_in_a_new_file_at_its_size_limit(tmp_path: Path) -> No
     (tmp_path / NAME).unlink()  # killed between two files
     writer = ChainWriter(tmp_path / NAME, T0_MS)
     assert writer.add("event", {}, T0_MS).n == len(list(read_chain(older(tmp_path / NAME)))) + verdict.oldest.n
+
+
+def test_a_file_that_could_not_be_begun_is_begun_by_the_next_line(tmp_path: Path) -> None:
+    """Nothing may be opened for a while: that line is refused, the process lives, and the chain goes on."""
+    writer = ChainWriter(tmp_path / NAME, T0_MS, max_bytes=100)
+    writer.add("event", {"a": 1}, T0_MS)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, before[1]))
+    try:
+        for _ in range(2):
+            with pytest.raises(OSError, match="Too many open files"):
+                writer.add("event", {"a": 2}, T0_MS)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    writer.add("event", {"a": 3}, T0_MS)
+    writer.close()
+    verdict = verify_record(tmp_path)
+    assert (verdict.breaks, verdict.lines) == ([], 2)
 
 
 def test_after_a_hundred_power_cuts_chain_and_journal_hold_up_to_each_cut(tmp_path: Path) -> None:

@@ -167,3 +167,28 @@ def test_a_reader_that_has_enough_is_no_error() -> None:
         )
     assert done.stderr == ""
     assert done.returncode == 141
+
+
+# fmt: off
+FULL = "v2g check: the output cannot be written: No space left on device\n"
+OUTPUTS = [
+    # of the shell                             exit  on stderr  why
+    ("v2g check PATH",                         0,    "",        "plain"),
+    ("PYTHONIOENCODING=ascii v2g check PATH",  0,    "",        "a terminal that knows ASCII alone"),
+    ("v2g check PATH >/dev/full",              2,    FULL,      "a disk that is full"),
+    ("v2g check PATH >&-",                     0,    "",        "closed"),
+    ("v2g check PATH/no >&- 2>&-",             2,    "",        "both closed"),
+    ("v2g check PATH 2>&- | cat",              0,    "",        "no place for complaints"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("line", "code", "text", "why"), OUTPUTS, ids=[row[-1] for row in OUTPUTS])
+def test_wherever_the_output_goes(tmp_path: Path, line: str, code: int, text: str, why: str) -> None:
+    """The file's name holds a character that ASCII lacks, and stands on the page."""
+    path = tmp_path / "Käfer.yaml"
+    path.write_bytes((ROOT / "config" / "sites" / "demo-50hz.yaml").read_bytes())
+    shell = line.replace("v2g", f"{sys.executable} -m controller.cli", 1).replace("PATH", str(path))
+    command = ["bash", "-o", "pipefail", "-c", shell]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (code, text), done.stderr

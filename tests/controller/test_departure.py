@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from controller.departure import departures
+from controller.departure import departures, of_site
+
+if TYPE_CHECKING:
+    from controller.sitedata import Site
 
 # fmt: off
 DAYS = [
@@ -34,3 +41,35 @@ def test_departures(zone: str, ready_by: str, now: str, first: str, then: str, w
 def test_a_zone_nobody_knows() -> None:
     with pytest.raises(ValueError, match="timezone = Europe/Atlantis is none that this machine knows"):
         departures("07:30", "Europe/Atlantis", 0.0)
+
+
+# fmt: off
+CLOCKS = [
+    # it is now        the clock says    kept right   why
+    ("2026-11-26",     "2026-11-26",     True,        "as it should be"),
+    ("2026-11-26",     "1970-01-01",     False,       "a board without a battery"),
+    ("2026-11-26",     "2026-11-20",     False,       "the day it was switched off"),
+    ("2026-11-26",     "2031-01-01",     False,       "a battery that knows better"),
+    ("2033-05-01",     "1970-01-01",     False,       "a site file of seven years ago"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("now", "said", "kept_right", "why"), CLOCKS, ids=[row[-1] for row in CLOCKS])
+def test_whatever_the_clock_says_at_the_start_the_next_morning_is_known(
+    tmp_path: Path, now: str, said: str, kept_right: bool, why: str
+) -> None:
+    """The clock is set while the controller runs, and a list is made only at its start."""
+    now_s, said_s = (datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp() for day in (now, said))
+    written = tmp_path / "site.yaml"
+    written.touch()
+    os.utime(written, (unix_s("03-01"), unix_s("03-01")))
+    site = SimpleNamespace(path=written, departure=SimpleNamespace(ready_by="07:30", timezone="UTC"))
+    known = of_site(cast("Site", site), said_s, kept_right)
+    assert next(t_s for t_s in known if t_s > now_s) == now_s + 7.5 * 3600
+    assert known == sorted(known)
+    assert known[0] > (said_s if kept_right else unix_s("03-01"))
+
+
+def test_no_departure_no_moments(tmp_path: Path) -> None:
+    assert of_site(cast("Site", SimpleNamespace(departure=None)), 0.0, True) == []

@@ -8,6 +8,8 @@ import resource
 import signal
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from controller.build import build_id
 from controller.commands.replay import summary
 from controller.journal import INPUTS, NAMES, JournalError, JournalWriter, header, read_journal
 from controller.replay import period_s, replay
+from controller.telemetry.wiring import open_journal
 from cython_core.bulk import STEP
 from cython_core.compiled import compiled
 from cython_core.settings import Settings, to_mapping
@@ -337,3 +340,124 @@ def test_a_quiet_day_costs_less_than_150_mb(tmp_path: Path) -> None:
     records["lateness_ns"] = rng.integers(20_000, 60_000, n)
     write(tmp_path / "j.v2gj", records.tobytes())
     assert (tmp_path / "j.v2gj").stat().st_size / n * 8.64e6 < 150e6
+
+
+def damaged(path: Path, raw: bytes, states: dict[int, bytes], offset: int, by: int) -> bytes:
+    """A journal with one changed byte in the head of its fourth chunk; what stood in the file then."""
+    write(path, raw, snapshot=(0, states[0]))
+    with path.open("rb") as file:
+        file.readline(200)
+        at = [at for at, kind, _ in journal_module.frames(file, []) if kind == b"STEP"][3]
+    found = bytearray(path.read_bytes())
+    found[at + offset] ^= by
+    path.write_bytes(found)
+    return bytes(found)
+
+
+# fmt: off
+HEADS = [
+    # byte, bits   why
+    (0, 0x20,      "the kind: what follows is no frame"),
+    (5, 0x40,      "the length: 16 KiB more, inside the file"),
+    (7, 0x80,      "the length: 2 GiB more, which nobody has"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("offset", "by", "why"), HEADS, ids=[row[-1] for row in HEADS])
+def test_damage_further_up_costs_nothing_of_what_stands_behind_it(
+    tmp_path: Path, thousand: Steps, offset: int, by: int, why: str
+) -> None:
+    """A torn end is cut off; here hours of steps may follow, and the chain has sealed them."""
+    path = tmp_path / "journal.v2gj"
+    before = damaged(path, *thousand, offset, by)
+    with pytest.raises(JournalError, match="damaged at byte"):
+        JournalWriter(path)
+    assert path.read_bytes() == before
+    writer = open_journal(path)
+    writer.close()
+    (aside,) = tmp_path.glob("journal.v2gj.bad-*")
+    assert aside.read_bytes() == before
+    assert read_journal(path).runs == []
+
+
+@contextmanager
+def disk_of(room: int) -> Iterator[None]:
+    """No file grows beyond so many bytes."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_facts_that_a_full_disk_refused_are_written_before_the_steps_they_belong_to(tmp_path: Path) -> None:
+    """Else these steps would be taken for steps of the run before, under its settings."""
+    path, other = tmp_path / "j.v2gj", replace(Settings(), freq_droop=replace(Settings().freq_droop, k_uf=0.03))
+    raw, states = steps(100)
+    writer = JournalWriter(path)
+    writer.begin(info(7))
+    writer.append(raw, (0, states[0]))
+    facts = info(8) | {"settings": to_mapping(other)}
+    with disk_of(path.stat().st_size + 20), pytest.raises(OSError, match=r"full|large"):
+        writer.begin(facts)
+    core = Core(other, 0.01, in_service=True)
+    first = (0, core.state())
+    waves = {"f_hz": np.full(100, 59.8), "v_pu": np.ones(100), "p_demand_w": np.zeros(100)}
+    writer.begin(facts)
+    writer.append(core.run(waves).tobytes(), first)
+    writer.close()
+    result = replay(read_journal(path))
+    assert result.identical, summary(result)
+    assert [run.info["epoch"] for run in result.runs] == [7, 8]
+
+
+@pytest.mark.parametrize("room", [10, 100], ids=["not even a first line", "a first line without facts"])
+def test_a_file_that_a_full_disk_cannot_begin_is_begun_later(tmp_path: Path, thousand: Steps, room: int) -> None:
+    raw, states = thousand
+    path = tmp_path / "j.v2gj"
+    writer = JournalWriter(path, max_bytes=11_000)
+    writer.begin(info())
+    writer.append(raw[: 250 * RECORD], (0, states[0]))
+    writer.flush()
+    assert path.stat().st_size > 11_000
+    with disk_of(room), pytest.raises(OSError, match=r"full|large"):
+        writer.append(raw[250 * RECORD : 500 * RECORD], (250, states[250]))
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["j.v2gj"]
+    writer.append(raw[500 * RECORD : 750 * RECORD], (500, states[500]))
+    writer.flush()
+    writer.append(raw[750 * RECORD :], (750, states[750]))
+    writer.close()
+    for file in (path, tmp_path / "j.1.v2gj"):
+        assert answer_to(file)[0], answer_to(file)
+
+
+GONE = json.dumps(info() | {"settings": to_mapping(Settings()) | {"moon_phase": {}}}).encode()
+NOT_PACKED = struct.pack("<qiBI", 0, 9, 0, 1) + b"x"
+# fmt: off
+FOREIGN = [
+    # frames with their right checksums               what is said                 why
+    ([(b"INFO", b"garbage")],                         "facts at byte 31",          "no JSON"),
+    ([(b"INFO", b"[1]")],                             "facts at byte 31",          "a list"),
+    ([(b"INFO", b'{"epoch": 1}')],                    "facts at byte 31",          "of no settings"),
+    ([(b"INFO", GONE)],                               "unknown group 'moon_phase'", "a group of another build"),
+    ([(b"INFO", b""), (b"STAT", bytes(108))],         "a state of 100 bytes",      "a core of another build"),
+    ([(b"INFO", b""), (b"STAT", b"12345")],           "what follows is no frame",  "a state without its step"),
+    ([(b"INFO", b""), (b"STEP", NOT_PACKED)],         "decompressing",             "no compressed steps"),
+    ([(b"INFO", b""), (b"GAP ", b"1")],               "what follows is no frame",  "half a gap"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("frames", "said", "why"), FOREIGN, ids=[row[-1] for row in FOREIGN])
+def test_what_this_build_does_not_write_gets_a_clear_answer(
+    tmp_path: Path, frames: list[tuple[bytes, bytes]], said: str, why: str
+) -> None:
+    path, facts = tmp_path / "j.v2gj", json.dumps(info()).encode()
+    whole = (journal_module.frame(kind, payload or facts) for kind, payload in frames)
+    path.write_bytes(header() + b"".join(whole))
+    identical, text = answer_to(path)
+    assert not identical
+    assert said in text

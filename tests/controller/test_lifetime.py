@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.lifetime import PARENT, StopEvent, signals_wait, stop_on_signals
+from controller.lifetime import PARENT, StopEvent, signals_wait, stop_on_signals, stops
 
 ROOT = Path(__file__).parents[2]
 BOUND_S = 60.0  # for a broken build, not a figure
@@ -96,7 +96,7 @@ def test_a_thread_that_hears_no_signals_waits_for_none() -> None:
 def test_the_first_signal_is_remembered() -> None:
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
     try:
-        stopping = stop_on_signals(signal.SIGHUP)
+        stopping = stop_on_signals()
         assert (stopping.is_set(), stopping.number) == (False, 0)
         for number in (signal.SIGHUP, signal.SIGINT):
             os.kill(os.getpid(), number)
@@ -104,3 +104,12 @@ def test_the_first_signal_is_remembered() -> None:
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)
+
+
+def test_under_nohup_a_terminal_may_go() -> None:
+    assert stops() == (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert stops() == (signal.SIGTERM, signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGHUP, before)

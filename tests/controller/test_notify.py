@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import secrets
 import socket
 from pathlib import Path
@@ -53,3 +54,16 @@ def test_a_listener_that_reads_nothing_does_not_block_us(tmp_path: Path) -> None
         sent = [notify("WATCHDOG=1", environ={"NOTIFY_SOCKET": str(tmp_path / "notify")}) for _ in range(2000)]
     assert sent[0]
     assert not sent[-1]
+
+
+def test_a_host_without_a_free_descriptor_is_no_reason_to_end(tmp_path: Path) -> None:
+    """The core says so four times a second, and whoever leaks descriptors is another program."""
+    environ = {"NOTIFY_SOCKET": str(tmp_path / "notify")}
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with listening(environ["NOTIFY_SOCKET"]):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, before[1]))
+        try:
+            assert not notify("WATCHDOG=1", environ=environ)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        assert notify("WATCHDOG=1", environ=environ)

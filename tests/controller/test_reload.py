@@ -17,7 +17,7 @@ from cython_core.bulk import from_bytes
 from cython_core.compiled import compiled
 from cython_core.realtime.ring import RingReader
 from cython_core.settings import Settings
-from tests.controller.test_runtime import Process, core, hand
+from tests.controller.test_runtime import SITE, Process, core, hand
 
 DROOP = "settings: {freq_droop: {k_uf: 0.03}, rating: {v_nom_v: 230, p_rated_w: 7000}}"
 
@@ -79,7 +79,7 @@ def test_and_back_again_and_when_nothing_has_changed(
 RESTART = [
     # in the site file            instead                          the line, and what it is about
     ("p_rated_w: 7000",           "p_rated_w: 8000",               "rating.p_rated_w has changed"),
-    ("start_mode: shadow",        "start_mode: demo",              "start_mode has changed"),
+    ("start_mode: shadow",        "start_mode: demo",              "start_mode (or --watch-only) has changed"),
     ("reversion_s: 8",            "reversion_s: 9",                "meter or inverter has changed"),
     ("map: eastron-sdm630",       "map: eastron-sdm230",           "meter.map or inverter.map has changed"),
     ("{rating: {",                "{freq_droop: {owner: inverter}, rating: {", "freq_droop.owner has changed"),
@@ -101,6 +101,20 @@ def test_what_only_a_start_looks_at_needs_a_restart(
     assert running.child.poll() is None
 
 
+def test_limits_of_the_house_need_a_start_that_asks_its_meter_for_the_power(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without that power they would hold the unit to the margins of a lost meter for as long as it runs."""
+    at_house = SITE.replace("location: inverter, phases: L1", "location: connection, phases: L1L2L3")
+    monkeypatch.setattr("tests.controller.test_runtime.SITE", at_house)
+    with core(tmp_path, hand(tmp_path, "shadow")) as process:
+        process.told("READY=1")
+        path = edited(tmp_path, "{rating: {", "{site_limits: {enable: true}, rating: {")
+        assert main(["reload", path]) == 2
+    err = capsys.readouterr().err
+    assert err == f"{path}:8: site_limits.enable has changed; this needs a restart of the controller\n"
+
+
 def test_without_a_controller_it_says_how_to_start_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     hand(tmp_path, "shadow")
     (tmp_path / "ring").unlink(missing_ok=True)
@@ -113,6 +127,9 @@ GOOD = compiled(Settings(), 0.01)
 REFUSED = [
     # what lies there                           said                                why
     (b"no marshal",                             "V2G-RELOAD-REFUSED",               "anything at all"),
+    (marshal.dumps((stamp(), 5, [])),           "is not what `v2g reload` writes",  "a number for the settings"),
+    (marshal.dumps((stamp(), GOOD, ["07:30"])), "is not what `v2g reload` writes",  "a time of day for a moment"),
+    (marshal.dumps((stamp(), GOOD, [10**30])),  "is not what `v2g reload` writes",  "a moment that no clock holds"),
     (marshal.dumps((stamp() + 1, GOOD, [])),    "the program was changed since",    "another build's bytes"),
     (marshal.dumps((stamp(), GOOD[:-8], [])),   "bytes; this build has",            "half of it"),
     (marshal.dumps((stamp(), compiled(Settings(), 0.02), [])), "settings for a period of 20000000 ns", "another grid"),

@@ -20,11 +20,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import numpy as np
 import pytest
 
 from controller import handed, launch, runtime
 from controller.handed import ROOT, Handed, stamp
 from controller.lifetime import lock_folder
+from controller.services.wishes import Wishes
 from controller.site import load_site
 from controller.telemetry.broker import free_port
 from cython_core.bulk import from_bytes
@@ -43,6 +45,7 @@ from cython_core.records import (
     Stop,
     Trip,
     Wish,
+    WishSource,
     kinds,
 )
 from cython_core.settings import Settings
@@ -127,7 +130,7 @@ def core(folder: Path, made: Handed, *signals: signal.Signals) -> Iterator[Proce
     flags, code = launch.CORE
     code = "import atexit, sys; atexit.register(lambda: print(*sys.modules)); " + code
     fd = made.write()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
     try:
         with started(folder, [sys.executable, flags, code, ROOT, str(fd)], fd) as process:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -160,7 +163,7 @@ def test_it_starts_feeds_systemd_and_stops_in_order_and_has_loaded_little(tmp_pa
     assert modules & set().union(*NEVER_IN_CORE.values()) == set()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_from_before_its_first_line_is_not_lost(tmp_path: Path, number: signal.Signals) -> None:
     with core(tmp_path, hand(tmp_path), number) as process:
         assert process.told("STOPPING=1")[0] == "READY=1"
@@ -505,6 +508,27 @@ def test_what_the_run_before_has_left(
     assert hand(tmp_path).resume == (raw if taken else b""), why
 
 
+# fmt: off
+WISHES = [
+    # facts of the ring         kept   why
+    ({},                        True,  "a controller that was started anew goes on"),
+    ({"boot_id": "another"},    False, "yesterday's wish must not begin at the same hour after the boot"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("facts", "kept", "why"), WISHES, ids=[row[-1] for row in WISHES])
+def test_wishes_of_another_boot_are_nobodys(tmp_path: Path, facts: dict[str, object], kept: bool, why: str) -> None:
+    """In a runtime directory on a disk."""
+    hand(tmp_path)
+    now_ns, nan = time.monotonic_ns(), float("nan")
+    Wishes(tmp_path / "wishes").put(Wish(WishSource.EMS, 0.0, 7e3, 7e3, nan, now_ns + 1, now_ns + 600_000_000_000))
+    ring_of_a_run(tmp_path, 1.0, **facts)
+    hand(tmp_path)
+    assert (Wishes(tmp_path / "wishes").newest(WishSource.EMS) is not None) == kept, why
+    assert (tmp_path / "wishes").stat().st_blocks > 0, "there is room for them, whoever fills the disk"
+
+
 def test_nothing_was_left_behind(tmp_path: Path) -> None:
     assert hand(tmp_path).resume == b""
     (tmp_path / "ring").write_bytes(b"not a ring")
@@ -546,6 +570,60 @@ def test_when_the_car_must_be_ready(tmp_path: Path, wall_h: float, synchronized:
     for drift_ns in (0, 10_000_000):  # the wall clock is corrected a little
         run.tell_departure(round(wall_h * HOUR_NS) + drift_ns, now_ns, synchronized)
     assert told == ([(RUN, now_ns + round(in_h * HOUR_NS))] if in_h else []), why
+
+
+def test_a_clock_that_ran_ahead_before_it_was_set_takes_no_morning_away(tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    run = runtime.Runtime(hand(tmp_path, departures=[7 * 3600, 31 * 3600]))
+    run.loop = SimpleNamespace(order=lambda *order: told.append(order))  # type: ignore[assignment]  # all it needs
+    now_ns = 500 * HOUR_NS
+    run.tell_departure(1000 * HOUR_NS, now_ns, False)
+    run.tell_departure(6 * HOUR_NS, now_ns, True)
+    assert told == [(RUN, now_ns + HOUR_NS)]
+
+
+# ---- the way to rest ----
+
+# fmt: off
+STOPS = [
+    # pu/s   from, pu   follows    handed back at, pu   after, s   why
+    (0.2,    1.0,       True,      0.0,                 5.0,       "the product's own ramp"),
+    (0.01,   1.0,       True,      0.0,                 100.0,     "the slowest there is: nothing is let go half way"),
+    (0.2,    1.0,       False,     0.0,                 20.0,      "an inverter that does not follow: 15 s more"),
+    (0.0,    0.5,       True,      0.5,                 15.0,      "a core that does not move at all"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(
+    ("ramp_pu_s", "p_pu", "follows", "left_pu", "after_s", "why"), STOPS, ids=[row[-1] for row in STOPS]
+)
+def test_control_is_handed_back_when_the_ramp_is_over_however_slow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ramp_pu_s: float, p_pu: float, follows: bool, left_pu: float,
+    after_s: float, why: str,
+) -> None:  # fmt: skip
+    """On a clock of its own, with the newest step as the ring shows it."""
+    clock = SimpleNamespace(s=1000.0)
+    monkeypatch.setattr(runtime, "time", SimpleNamespace(monotonic=lambda: clock.s, sleep=lambda s: later(clock, s)))
+    extended: list[float] = []
+    monkeypatch.setattr(runtime, "notify", lambda *_: extended.append(clock.s))
+
+    def newest() -> Any:
+        p_cmd_w = 7000.0 * max(0.0, round(p_pu - ramp_pu_s * (clock.s - 1000.0), 9))
+        d_p_w = p_cmd_w if follows else 7000.0 * p_pu
+        return SimpleNamespace(o_stop=Stop.RAMP, p_cmd_w=p_cmd_w, d_p_w=d_p_w, fresh_d=0)
+
+    run = runtime.Runtime(hand(tmp_path))
+    run.ring = SimpleNamespace(newest=newest)  # type: ignore[assignment]  # all it needs
+    run.wait_for_rest()
+    assert newest().p_cmd_w == pytest.approx(7000.0 * left_pu), why
+    assert clock.s - 1000.0 == pytest.approx(after_s, abs=1.2)
+    waits = np.diff([1000.0, *extended, clock.s])
+    assert max(waits) < 60.0, "systemd is told in time that it is worth waiting"
+
+
+def later(clock: SimpleNamespace, seconds: float) -> None:
+    clock.s += seconds
 
 
 # ---- what the buses count ----

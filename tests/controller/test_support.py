@@ -149,10 +149,12 @@ def test_a_torn_end_is_left_out(tmp_path: Path) -> None:
     ("text", "problem"),
     [
         ("name: house\npassword: hunter2\nstate_dir: {state}\n", "house.yaml:2: unknown key 'password'"),
+        (f"name: house\ntoken: {'hunter2' * 50}\nstate_dir: {{state}}\n", "house.yaml:2: unknown key 'token'"),
+        ("name: 2026-02-30\nnope: 1\nstate_dir: {state}\n", "house.yaml:2: unknown key 'nope'"),
         ("state_dir: {state}\nname: [hunter2", "house.yaml:"),
         ("", "house.yaml: is empty"),
     ],
-    ids=["mistakes", "no YAML", "empty"],
+    ids=["mistakes", "a secret too long for a file's name", "a day that no calendar has", "no YAML", "empty"],
 )
 def test_a_broken_site_file_is_no_obstacle(site: Path, tmp_path: Path, text: str, problem: str) -> None:
     site.write_text(text.format(state=tmp_path / "state"))

@@ -5,16 +5,22 @@ The site of test_site: refresh 200 + poll 100 + step 10 + write behind one read 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from controller.launch import plan_of_meter
 from controller.timing import budgets
+from cython_core.settings import Settings
+from cython_core.step import Core
 from drivers.mapfile import load_map
 from tests.controller.test_site import GOOD, changed, complaints, site_of
 
 OFF = GOOD.replace("    k_of: 0.04", "    enable: false")
+STEP_S = 0.01
 MEASURED, OUT = 1060, 760  # with, and without the meter on the way
 OURS = "  enter_service:\n    owner: controller\n"
 VOLTAGE = OURS + "  voltage_trip:\n    owner: controller\n"
@@ -47,9 +53,87 @@ BUDGETS = [
 def test_each_function_that_acts_has_its_budget(
     tmp_path: Path, more: str, function: str, setting: str, ms: int, allowed_ms: int, why: str
 ) -> None:
-    (budget,) = budgets(site_of(tmp_path, OFF + more))
+    budget, *by_ramp = budgets(site_of(tmp_path, OFF + more))
+    assert [other.function for other in by_ramp] == ["volt_watt"] * (function == "volt_watt")  # below
     assert (budget.function, budget.setting, budget.total_ms, budget.allowed_ms) == (function, setting, ms, allowed_ms)
     assert budget.met
+
+
+# fmt: off
+RAMPS = [
+    # ramp_pu_s  olrt_s  p2_pu  way_back_s  met    why
+    (0.2,        10.0,    0.0,  4.5,        True,  "the defaults: 0.9 x 1 pu / 0.2 pu/s"),
+    (0.2,        10.0,   -1.0,  9.0,        True,  "from full charge: 0.9 x 2 pu"),
+    (0.2,         0.5,    0.0,  4.5,        False, "the quickest curve of Table 10, and the product's own ramp"),
+    (1.8,         0.5,    0.0,  0.5,        True,  "the slowest ramp that this curve bears"),
+    (1.7,         0.5,    0.0,  0.529412,   False, "a little slower"),
+    (0.2,         0.5,    0.9,  0.45,       True,  "a curve that takes a tenth away"),
+    (0.01,       60.0,    0.0,  90.0,       False, "the slowest of both ranges"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(
+    ("ramp_pu_s", "olrt_s", "p2_pu", "way_back_s", "met", "why"), RAMPS, ids=[row[-1] for row in RAMPS]
+)
+def test_volt_watt_gives_back_by_the_ramp_and_that_must_be_quick_enough(
+    tmp_path: Path, ramp_pu_s: float, olrt_s: float, p2_pu: float, way_back_s: float, met: bool, why: str
+) -> None:
+    """The arithmetic of the check beside what a core with these settings really does."""
+    given = f"  volt_watt: {{enable: true, olrt_s: {olrt_s}, p2_pu: {p2_pu}}}\n  limits: {{ramp_pu_s: {ramp_pu_s}}}\n"
+    site = site_of(tmp_path, OFF + given + "i_accept: slow-response\n")
+    _, back = budgets(site)
+    assert back.total_ms == pytest.approx(1e3 * way_back_s, abs=1e-3)
+    assert back.met == met
+    down_s, up_s = answers_s(site.settings, v_pu=1.10)
+    assert down_s <= olrt_s + STEP_S, "what volt-watt takes away it takes without the ramp"
+    assert up_s == pytest.approx(max(olrt_s, way_back_s), abs=0.02 * max(olrt_s, way_back_s) + STEP_S)
+
+
+def answers_s(settings: Settings, **event: float) -> tuple[float, float]:
+    """Seconds until 90 % of the change: after the event came, and after it went. From the rated power, at 10 ms."""
+    limits = replace(settings.limits, soc_min_pu=0.0)
+    still = replace(settings.fail_safe, mismatch_after_s=0.0, frozen_after_s=0.0)
+    settings = replace(settings, limits=limits, fail_safe=still)  # nobody plays a battery, obeys, or makes noise here
+    core, rated_w = Core(settings, STEP_S, in_service=True), settings.rating.p_rated_w
+    core.assume_power(rated_w)
+    long = round(4 * max(settings.volt_watt.olrt_s, 2.0 / settings.limits.ramp_pu_s) / STEP_S)
+    n = 100 + 2 * long
+    series = {"f_hz": np.full(n, settings.rating.f_nom_hz), "v_pu": np.ones(n), "p_demand_w": np.full(n, rated_w)}
+    for name, value in event.items():
+        series[name][100 : 100 + long] = value
+    p_w = core.run(series)["p_cmd_w"]
+    return reached_s(p_w[99 : 100 + long]), reached_s(p_w[99 + long :])
+
+
+def reached_s(p_w: NDArray[np.float64]) -> float:
+    """From the first to 90 % of the way to the last."""
+    there = np.abs(p_w - p_w[0]) >= 0.9 * abs(p_w[-1] - p_w[0])
+    return float(np.flatnonzero(there)[0]) * STEP_S
+
+
+def test_no_answer_to_a_frequency_takes_the_ramp(tmp_path: Path) -> None:
+    """Neither its way down nor its way back, at the slowest ramp there is: so it has no budget for one."""
+    site = site_of(tmp_path, GOOD + "  limits: {ramp_pu_s: 0.01}\n")
+    times_s = answers_s(site.settings, f_hz=site.settings.rating.f_nom_hz + 1.0)
+    assert times_s == pytest.approx([site.settings.freq_droop.t_response_s] * 2, rel=0.05)
+    assert [budget.function for budget in budgets(site)] == ["freq_droop"]
+
+
+def test_a_ramp_that_is_too_slow_is_refused_at_its_line_unless_the_site_accepts_it(tmp_path: Path) -> None:
+    given = OFF + "  volt_watt:\n    enable: true\n    olrt_s: 1.5\n"
+    slow = given + "  limits: {ramp_pu_s: 0.25}\n"
+    (line,) = complaints(tmp_path, slow)
+    at = slow.splitlines().index("  limits: {ramp_pu_s: 0.25}") + 1
+    assert line.partition(": ")[0].endswith(f"site.yaml:{at}")
+    assert line.endswith(
+        "olrt_s = 1.5 s of volt_watt cannot be met: 90 % of the way back, by ramp 3600 ms; raise limits.ramp_pu_s from "
+        "0.25 to 0.6 pu/s, or raise olrt_s, or add the line `i_accept: slow-response`"
+    )
+    site_of(tmp_path, slow + "i_accept: slow-response\n")
+    site_of(tmp_path, slow.replace("0.25", "0.6"))
+    (line,) = complaints(tmp_path, given)
+    assert "0.2 to 0.6 pu/s" in line, "a default counts as well; it is told at the response time"
 
 
 def test_what_does_not_act_needs_no_time(tmp_path: Path) -> None:

@@ -208,6 +208,18 @@ def test_wrong_input_exits_with_2(
     assert complaint in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "command", [["settings", "set", "FILE", "freq_droop.k_of", "0.04"], ["site", "migrate", "FILE"]]
+)
+def test_a_file_in_another_encoding_is_told_at_its_line(
+    tmp_path: Path, command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "old.yaml"
+    path.write_bytes("schema: 1\n# Käfer\n".encode("latin-1"))
+    assert v2g(*(path if word == "FILE" else word for word in command)) == 2
+    assert capsys.readouterr() == ("", f"{path}:2: is not UTF-8 text: save the file as UTF-8\n")
+
+
 def test_plot(profile: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="plots are an extra")
     assert v2g("settings", "plot", profile, "--out", tmp_path / "a.png", "--f-hz", "60.5") == 0

@@ -67,7 +67,10 @@ def test_a_key_without_a_value_gets_one() -> None:
 # fmt: off
 REFUSED = [
     # text, in the complaint, why
-    ("a: [", "is not YAML", "broken"),
+    ("a: [", "line 1: is not YAML", "broken"),
+    ("a: 1\nb:\n\tc: 2\n", "line 3: is not YAML: found character", "a tab"),
+    ("a: " + "[" * 5000, "line 1: groups inside groups, 11 deep", "deeper than Python goes"),
+    ("freq_droop:\n  k_of: 1\n  k_of: 2\n", "line 3: key 'k_of' stands twice", "which of the two?"),
     ("- a\n", "holds no `key: value` lines", "a list"),
     ("freq_droop: 5\n", "line 1: freq_droop holds no keys", "a value where the group should be"),
     ("freq_droop:\n  k_of: [1]\n", "line 2 holds no single value to replace", "a list as value"),
