@@ -47,11 +47,14 @@ class Server:
     def ask(self, method: str, path: str, body: Any = None, **query: str) -> Any:
         """The decoded answer; None for 404. Raises InputError."""
         try:
-            return self.link.send(method, path, list(query.items()), {"Content-Type": "application/json"}, body)
+            _, answer = self.link.send(method, path, list(query.items()), {"Content-Type": "application/json"}, body)
         except HttpError as error:
             if error.status == 404:
                 return None
             raise self.refused(error, f"{method} {path}") from None
+        if not isinstance(answer, dict):
+            raise InputError(f"{self.target.name}: {method} {path}: no database answers at this address")
+        return answer
 
     def metrics(self) -> str:
         """The text of /metrics. Raises InputError."""
