@@ -9,7 +9,7 @@ import threading
 import time
 from pathlib import Path
 
-from controller.telemetry.database import open_database
+from controller.telemetry.database import open_or_renew
 from controller.telemetry.store import StoreError
 from controller.telemetry.wire import Arrival
 
@@ -28,7 +28,7 @@ class Quarantine:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._database = open_database(path, SCHEMA, VERSION)
+        self._database = open_or_renew(path, SCHEMA, VERSION)
         self._database.execute("PRAGMA synchronous=FULL")  # whoever sent a row deletes it
         self._lock = threading.Lock()
 
