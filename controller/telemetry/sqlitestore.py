@@ -23,6 +23,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from controller.errors import InputError
 from controller.telemetry.database import (
     DatabaseRefusedError,
     UnwritableError,
@@ -220,9 +221,14 @@ def count_points(database: sqlite3.Connection, site: str, kind: str, from_ms: in
 
 @contextmanager
 def read_only(path: Path) -> Iterator[sqlite3.Connection]:
-    """A store that somebody else may be writing."""
+    """A store that somebody else may be writing. Raises InputError: damaged, newer, none of ours; also on the way."""
     database = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
     try:
+        found = int(database.execute("PRAGMA user_version").fetchone()[0])
+        if found > VERSION:
+            raise InputError(f"{path}: schema {found} is newer than {VERSION}, the newest this program reads")
         yield database
+    except sqlite3.Error as error:
+        raise InputError(f"{path}: is no store of live frames: {error}") from None
     finally:
         database.close()

@@ -14,6 +14,7 @@ from controller.telemetry.setup import set_up
 from controller.telemetry.sqlitestore import SqliteStore, read_points
 from controller.telemetry.store import StoreError
 from controller.telemetry.wire import Arrival
+from controller.telemetry.wiring import open_journal
 from tests.controller.telemetry.makers import live
 from tests.controller.telemetry.test_outbox_disk import SmallDisk, disk
 from tests.controller.telemetry.test_store import arrival
@@ -100,6 +101,12 @@ def test_a_disk_that_is_full_at_the_start_is_waited_for(disk: SmallDisk) -> None
     store.write(ROWS)
     store.close()
     assert stored(path) == ROWS
+
+
+def test_a_first_journal_on_a_full_disk_is_one_line(disk: SmallDisk) -> None:
+    disk.fill()
+    with pytest.raises(InputError, match=r"journal: a journal cannot be begun: No space left on device$"):
+        open_journal(disk.folder / "journal")
 
 
 def test_setup_says_what_keeps_it_from_the_file(tmp_path: Path) -> None:
