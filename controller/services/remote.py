@@ -126,6 +126,8 @@ class Remote:
         slot = slot_after(command, before, bounds)
         p_w = -1.0 if slot.mode == "auto" else slot.p_w  # without a wish the unit charges as its site has it
         always = command.name == "stop" and not stopped
+        if all(self._in_force(name, now) is None for name in self.bounds.sources):
+            self._pace.rest(now.mono_ns)
         self._pace.admit(0.0 if command.name == "reserve" else p_w, now.mono_ns, always)
         if spread_ms:
             slot = replace(slot, from_ms=now.wall_ms + round(self.draw() * spread_ms))
@@ -135,6 +137,11 @@ class Remote:
         if command.name != "reserve":
             self._wish(command.source, now)
         return slot
+
+    def _in_force(self, name: str, now: Now) -> Slot | None:
+        """What a source wishes now."""
+        slot = self.memory.slots.get(name, Slot())
+        return None if slot.mode_at(now.wall_ms) == "auto" else slot
 
     def _spread_ms(self, command: Command) -> int:
         """Up to this long it waits. Raises Refused: over before it has begun, somewhere."""
