@@ -66,6 +66,8 @@ class Remote:
         self._refusals = Refusals()
         self._reserve_reached = True  # until the state of charge says otherwise
         self._upheld_ns = 0
+        # whose wish may not be in its slot: we were ended after it was kept, or the slot could not be written
+        self._owed = set(memory.slots) if wishes.path.exists() else set[str]()
         self._said = ""
 
     def turn(self, messages: Sequence[Received], soc_pu: float | None) -> list[Event]:
@@ -195,22 +197,27 @@ class Remote:
 
     def _wish(self, name: str, now: Now) -> None:
         """Put what this source wishes into its slot."""
-        source, slot = WishSource[name.upper()], self.memory.slots[name]
+        source, slot = WishSource[name.upper()], self._in_force(name, now)
+        self._owed.add(name)
         try:
-            if slot.mode_at(now.wall_ms) == "auto":
+            if slot is None:
                 self.wishes.release(source)
-                return
-            left_ms = min(slot.expires_ms - now.wall_ms, self.bounds.lifetime_ms)
-            self.wishes.put(self._narrowed(slot, source, now.mono_ns, now.mono_ns + left_ms * 1_000_000))
+            else:
+                left_ms = min(slot.expires_ms - now.wall_ms, self.bounds.lifetime_ms)
+                self.wishes.put(self._narrowed(slot, source, now.mono_ns, now.mono_ns + left_ms * 1_000_000))
+            self._owed.discard(name)
         except (OSError, ValueError) as error:
             self._say(f"{name}: {error}")
 
     def _uphold(self, now: Now) -> None:
         """What is in force stands in its slot, also when a new controller has begun or the reserve is reached."""
-        for name, slot in self.memory.slots.items():
-            if slot.mode_at(now.wall_ms) == "auto" or name not in self.bounds.sources:
+        for name in self.bounds.sources:
+            source, slot = WishSource[name.upper()], self._in_force(name, now)
+            if name in self._owed:
+                self._wish(name, now)
                 continue
-            source = WishSource[name.upper()]
+            if slot is None:
+                continue
             try:
                 there = self.wishes.newest(source)
                 if there is None:
