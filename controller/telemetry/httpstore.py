@@ -2,7 +2,8 @@
 
 204             stored: every database of ours says so, and nobody else (a login page, a proxy) is believed.
 400, 413, 422   the data: the batch is halved until the bad rows stand alone; they go to quarantine, the rest is stored.
-401, 403, 404   we: token, bucket or address; any other 2xx too. StoreRefusedError: everything waits, the site owner must act.
+401, 403, 404   we: token, bucket or address; any other 2xx too. StoreRefusedError: everything waits, the site owner
+                must act.
 429, 5xx        later: StoreError, with the store's Retry-After when it gave one. No answer: the same.
 Writing a point again replaces it by itself, so halving and repeating do no harm. Rows that cannot be written as a
 point go to quarantine without asking.

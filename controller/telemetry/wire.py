@@ -186,7 +186,7 @@ def parse_object(payload: bytes) -> dict[str, Any]:
 
 
 def refuse_unfit(values: Iterable[Any], deepest: int = DEEPEST) -> None:
-    """Numbers that JSON can write and a float cannot hold (1e400), and what recursion would stumble over: ValueError."""
+    """Numbers that JSON can write and a float cannot hold (1e400), and what recursion stumbles over: ValueError."""
     for value in values:
         kind = type(value)
         if kind is float:

@@ -269,6 +269,10 @@ MEMORIES = [
     ('{"v": 2, "since_ms": 0, "reserve_soc_pu": null, "slots": {}}',                       "a later version"),
     ('{"v": 1, "since_ms": 0, "reserve_soc_pu": null, "slots": {"home": {"seq": "9"}}}',   "a number as text"),
     ('{"v": 1, "since_ms": 0, "reserve_soc_pu": null, "slots": {"home": {"kind": 1}}}',    "an unknown key"),
+    ('{"v": 1, "since_ms": 1e400, "reserve_soc_pu": null, "slots": {}}',                   "a time without end"),
+    ('{"v": 1, "since_ms": 0, "reserve_soc_pu": NaN, "slots": {}}',                        "a reserve below nothing"),
+    ('{"v": 1, "since_ms": 0, "reserve_soc_pu": null, "slots": {"home": {"p_w": 1e400}}}', "more than all power"),
+    ('{"v": 1, "since_ms": 0, "reserve_soc_pu": null, "slots": ' + 5000 * "[" + 5000 * "]" + "}", "no end of brackets"),
     ('[]',                                                                                 "no object"),
 ]
 # fmt: on
@@ -411,8 +415,8 @@ CUT_OFF: list[tuple[dict[str, Any], Slot, tuple[float, float, float] | None, str
     # wished before                          kept, not wished                                     in force    why
     ({"name": "mode", "mode": "auto"},       Slot(9, "stop", 0.0, 0.0, 0.0, NOW_MS + 300_000),     (0.0, 0.0, 0.0),
      "a stop after no wish"),
-    ({"name": "power", "p_w": 2000, "expires_ms": NOW_MS + 60_000}, Slot(9, "power", -7000.0, 5000.0, -1.0, NOW_MS + 300_000),
-     (-7000.0, 5000.0, -1.0), "its own life, not that of the one before"),
+    ({"name": "power", "p_w": 2000, "expires_ms": NOW_MS + 60_000},
+     Slot(9, "power", -7000.0, 5000.0, -1.0, NOW_MS + 300_000), (-7000.0, 5000.0, -1.0), "its own life, not that of the one before"),
     ({"name": "power", "p_w": 2000},         Slot(9),                                             None,
      "no wish any more"),
 ]
