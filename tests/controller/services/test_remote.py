@@ -416,7 +416,8 @@ CUT_OFF: list[tuple[dict[str, Any], Slot, tuple[float, float, float] | None, str
     ({"name": "mode", "mode": "auto"},       Slot(9, "stop", 0.0, 0.0, 0.0, NOW_MS + 300_000),     (0.0, 0.0, 0.0),
      "a stop after no wish"),
     ({"name": "power", "p_w": 2000, "expires_ms": NOW_MS + 60_000},
-     Slot(9, "power", -7000.0, 5000.0, -1.0, NOW_MS + 300_000), (-7000.0, 5000.0, -1.0), "its own life, not that of the one before"),
+     Slot(9, "power", -7000.0, 5000.0, -1.0, NOW_MS + 300_000),                     (-7000.0, 5000.0, -1.0),
+     "its own life, not that of the one before"),
     ({"name": "power", "p_w": 2000},         Slot(9),                                             None,
      "no wish any more"),
 ]
