@@ -41,7 +41,7 @@ OLDER = {
           UPDATE rows SET bytes = length(body);
           DROP INDEX rows_kind;
           INSERT OR REPLACE INTO meta
-              SELECT 'position', json_object('next', seq + 1, 'dropped',
+              SELECT 'position', json_object('next', seq + 1, 'exact', json('true'), 'dropped',
                   coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'dropped'), 0), 'progress',
                   json(coalesce((SELECT value FROM meta WHERE key = 'progress'), '{}')))
               FROM sqlite_sequence WHERE name = 'rows';"""
