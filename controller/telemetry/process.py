@@ -169,14 +169,15 @@ class Telemetry:
         self._soc_pu = float(newest["d_soc_pu"]) if soc_known else None
         for segment, records in self._clock.split(chunk.records):
             drafts = self._builder.at(segment.epoch, segment.offset_ns)
-            captures = [] if self.scope is None else self.scope.record(records)
+            captures = [] if self.scope is None else self.scope.record(records, segment.offset_ns)
             drafts += [self._builder.oscillography(*capture) for capture in captures]
             self._keep(drafts + self._builder.add(records), now_ms)
 
     def _close_scope(self, now_ms: int) -> None:
         """Write the capture under way as far as it has come."""
         if self.scope is not None and self._builder is not None:
-            self._keep([self._builder.oscillography(*capture) for capture in self.scope.close()], now_ms)
+            captures = self.scope.close(self._builder.offset_ns)
+            self._keep([self._builder.oscillography(*capture) for capture in captures], now_ms)
 
     def _journal(self, chunk: Chunk) -> None:
         """Steps that are there already, of a restart of ours, begin no run."""
