@@ -169,3 +169,14 @@ def test_a_fall_is_an_event_with_both_values() -> None:
     assert (event.kind, event.name, event.t_ms) == ("event", "energy_reset", live.t_ms)
     assert event.body["counter"] == "e_meter_import_wh"
     assert (event.body["before_wh"], event.body["now_wh"]) == (1000.0, 0.5)
+
+
+def test_two_counters_that_fall_at_once_are_two_rows_to_the_store() -> None:
+    builder = FrameBuilder(info(), 1000, True)
+    builder.add(records(0, 20))
+    (live,) = [d for d in builder.flush() if d.kind == "live"]
+    builder.of_devices(live, told(1000.0, e_export_wh=500.0))
+    fallen = builder.of_devices(live, told(0.0, e_export_wh=0.0))
+    assert [event.body["counter"] for event in fallen] == ["e_meter_import_wh", "e_meter_export_wh"]
+    assert [event.t_ms for event in fallen] == [live.t_ms, live.t_ms + 1]
+    assert [event.body["t_ms"] for event in fallen] == [event.t_ms for event in fallen]

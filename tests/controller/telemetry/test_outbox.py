@@ -200,7 +200,7 @@ def test_after_a_reboot_numbers_go_on_far_above(tmp_path: Path) -> None:
 
 
 def test_after_a_reboot_without_a_quick_file_from_now_on_no_number_comes_again(tmp_path: Path) -> None:
-    """The site file has changed to `durability: always` before a power cut: what the quick file had given is unknown."""
+    """The site file has changed to `durability: always` before a power cut: nobody knows what quick has given."""
     box = outbox(tmp_path)
     box.add([live(i) for i in range(5)], now_ms=0)
     box.tend(5_000)  # to disk, without a word of how far the numbers have come
