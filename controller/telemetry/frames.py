@@ -143,7 +143,7 @@ class FrameBuilder:
         for name, bit, column in SIGNALS:
             drafts += self._grid(records, name, bit, column)
         p_w = self._power(records, "p_w")
-        for event, record, facts in self.carry.energy.add(records, p_w, self.info):
+        for event, record, facts in self.carry.energy.add(records, p_w, self.timed_info):
             drafts.append(self._event(event, record, **facts))
         drafts.append(self._live(records, p_w))
         newest = records[-1]

@@ -89,6 +89,20 @@ def test_a_clock_that_was_never_set_counts_for_nothing() -> None:
     assert energy.total.unknown_s == 0.0
 
 
+def test_after_a_reboot_the_time_away_is_reckoned_from_the_clock_as_it_was_set() -> None:
+    """The run began with a clock 8 h behind, which was set on its way: its ring still says the old offset."""
+    late = {**info(), "wall_offset_ns": info()["wall_offset_ns"] - 8 * 3600 * 10**9}
+    first = FrameBuilder(late, 1000, True)
+    first.at(70, info()["wall_offset_ns"])
+    first.add(records(0, 10))
+    first.flush()
+    rebooted = {**info(8), "boot_id": "another", "wall_offset_ns": info()["wall_offset_ns"] + 60 * 10**9}
+    second = FrameBuilder(rebooted, 1000, True, first.carry.next_run())
+    second.add(records(0, 10))
+    (live,) = [d for d in second.flush() if d.kind == "live"]
+    assert live.body["e_unknown_s"] == pytest.approx(60.0 - 1.0)
+
+
 S = Session
 AWAY, HERE = [S.UNPLUGGED], [S.READY]
 BEGIN, END = "session_begin", "session_end"
