@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
         own = check_new(places, args.certificate, name, datetime.now(UTC))
         print(f"{args.certificate}: right, until {stamp(own.not_valid_after_utc)}")
         if args.task == "rehearse":
-            return rehearse(site, places, args.certificate)
+            return rehearse(site, places, args.certificate, args.bridge)
         put_in_place(places, args.certificate)
         who = "bridge" if args.bridge else "telemetry"
         print(f"in place; a running {who} tries it at the broker, then uses it. Before: {places.certificate}.old")
@@ -115,15 +115,18 @@ def status(places: Places, as_json: bool) -> None:
         print(f"{row['use']:<12}{row['name']}: until {row['until']}, {left} ({row['file']})")
 
 
-def rehearse(site: Site, places: Places, certificate: Path) -> int:
+def rehearse(site: Site, places: Places, certificate: Path, bridge: bool) -> int:
     """Beside a running telemetry: another client name, no subscription, nothing published."""
+    from controller.telemetry.access import login
     from controller.telemetry.link import Access
     from controller.telemetry.rotation import Trial
 
     mqtt = site.telemetry.mqtt
     assert mqtt is not None
     context = load_context(places.with_new(certificate))
-    trial = Trial(f"v2g-{site.name}-trial", Access(mqtt.host, mqtt.port, mqtt.keepalive_s, context=context), [])
+    user, password = login(mqtt, (bridge and mqtt.bridge) or BridgeSite())
+    access = Access(mqtt.host, mqtt.port, mqtt.keepalive_s, mqtt.protocol, user, password, context)
+    trial = Trial(f"v2g-{site.name}-trial", access, [])
     trial.start()
     deadline_s = time.monotonic() + ANSWER_S
     while not (trial.connected or trial.why) and time.monotonic() < deadline_s:
