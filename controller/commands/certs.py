@@ -29,6 +29,7 @@ from controller.sitemqtt import WHERE
 
 EXIT_OK, EXIT_DEVICE = 0, 3
 ANSWER_S = 20.0
+LEAST, MOST = 1e-9, 1e15  # of what advice reckons with
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -138,8 +139,8 @@ def rehearse(site: Site, places: Places, certificate: Path, bridge: bool) -> int
 
 
 def advise(cost: float, loss: float, thefts: float) -> int:
-    if min(cost, loss, thefts) <= 0:
-        raise InputError("v2g certs advice: cost, loss and thefts a year are above 0")
+    if not all(LEAST <= value <= MOST for value in (cost, loss, thefts)):
+        raise InputError(f"v2g certs advice: cost, loss and thefts a year are numbers, {LEAST:g} ... {MOST:g}")
     best = best_interval_days(cost, loss, thefts)
     print(f"renew every {best:.0f} days: {yearly_cost(best, cost, loss, thefts):.1f} a year")
     for days in (30, 90, 180, 365):

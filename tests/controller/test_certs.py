@@ -221,4 +221,9 @@ def test_advice_names_its_trap(capsys: pytest.CaptureFixture[str]) -> None:
     said = capsys.readouterr().out
     assert said.startswith("renew every 82 days: 223.6 a year")
     assert "With one loss at once" in said
-    assert main(["certs", "advice", "--cost", "0"]) == 2
+
+
+@pytest.mark.parametrize("cost", ["0", "-1", "nan", "inf", "1e-320"])
+def test_advice_reckons_with_numbers_only(capsys: pytest.CaptureFixture[str], cost: str) -> None:
+    assert main(["certs", "advice", "--cost", cost]) == 2
+    assert capsys.readouterr().err == "v2g certs advice: cost, loss and thefts a year are numbers, 1e-09 ... 1e+15\n"
