@@ -99,7 +99,7 @@ def held_elsewhere(text: str) -> Iterator[str]:
 
 
 def tree_of(text: str) -> Any:
-    """A site file as lists and mappings of text: with mistakes, a value need not be what it looks like. None: no YAML."""
+    """A site file as lists and mappings of text: a value with a mistake is no reason to stop. None: no YAML."""
     try:
         refuse_aliases(text)
         return yaml.load(text, Loader=yaml.BaseLoader)

@@ -153,7 +153,10 @@ def test_a_torn_end_is_left_out(tmp_path: Path) -> None:
         ("", "house.yaml: is empty"),
         ("name: house\nsince: 2026-13-45\nstate_dir: {state}\n", "house.yaml:2: unknown key 'since'"),
         ("name: house\nn: !!int hunter2\nstate_dir: {state}\n", "house.yaml:"),
-        ("password: hunter2\nstate_dir: {state}\na: &a [*a]\n", "house.yaml:3: anchors (&) and aliases (*) are not used"),
+        (
+            "password: hunter2\nstate_dir: {state}\na: &a [*a]\n",
+            "house.yaml:3: anchors (&) and aliases (*) are not used",
+        ),
     ],
     ids=["mistakes", "no YAML", "empty", "a month 13", "no number", "names itself"],
 )
