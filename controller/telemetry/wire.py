@@ -20,6 +20,7 @@ SUFFIX = {"live": "tele/live", "event": "event"}
 SUBSCRIPTIONS = tuple(f"v2g/+/{suffix}" for suffix in SUFFIX.values())
 MAX_BODY = 65536  # bytes; a frame has about 2000
 MAX_SEQ = 2**63 - 1
+MAX_T_MS = MAX_SEQ // 1_000_000  # the databases count ns: until 2262
 DEEPEST = 16  # containers in each other; a frame has 3
 SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")  # half a character, unless its other half follows
 
@@ -126,7 +127,7 @@ def decode(topic_name: str, payload: bytes, arrived_ms: int) -> Arrival:
     name = body.get("event") if kind == "event" else "live"
     texts_ok = body.get("site") == site and isinstance(name, str) and isinstance(body.get("outbox"), str)
     counts_ok = all(is_count(body.get(key)) for key in ("seq", "epoch", "t_ms"))
-    if not (texts_ok and counts_ok and body.get("kind") == kind):
+    if not (texts_ok and counts_ok and body["t_ms"] <= MAX_T_MS and body.get("kind") == kind):
         raise MessageError(f"{topic_name}: site, kind, event, outbox, seq, epoch or t_ms is missing or does not fit")
     return Arrival(site, kind, body["epoch"], body["t_ms"], str(name), body["outbox"], body["seq"], arrived_ms, body)
 

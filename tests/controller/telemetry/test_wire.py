@@ -38,6 +38,7 @@ REFUSED: list[tuple[str, Any, bool, str]] = [
     ("v2g/home/tele/live",   {**GOOD, "seq": 2**63},       False,  "does not fit the store"),
     ("v2g/home/tele/live",   {**GOOD, "seq": True},        False,  "a truth is no number"),
     ("v2g/home/tele/live",   {**GOOD, "t_ms": 1.5},        False,  "whole milliseconds only"),
+    ("v2g/home/tele/live",   {**GOOD, "t_ms": 2**63 // 10**6 + 1}, False, "2262: no database counts further in ns"),
     ("v2g/home/tele/live",   {k: v for k, v in GOOD.items() if k != "outbox"}, False, "nobody to acknowledge to"),
     ("v2g/a/b/tele/live",    GOOD,                         False,  "a site has no slash"),
     ("v2g//tele/live",       GOOD,                         False,  "an empty site"),
