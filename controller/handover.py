@@ -12,7 +12,7 @@ import os
 import time
 from typing import Any
 
-from controller.departure import departures
+from controller.departure import mornings
 from controller.errors import InputError
 from controller.handed import stamp
 from controller.nextsettings import ALL, NAME, named
@@ -70,7 +70,7 @@ def hand_over(site: Site, reader: RingReader) -> int:
     period_ns = site.period_ms * 1_000_000
     wanted, path = digest(site.settings, period_ns), site.runtime_dir / NAME
     write_whole(site.runtime_dir / named(wanted), json.dumps({"v": 1, "settings": to_mapping(site.settings)}))
-    times = departures(site.departure.ready_by, site.departure.timezone, time.time()) if site.departure else []
+    times = mornings(site.departure.ready_by, site.departure.timezone, time.time()) if site.departure else []
     known = sorted(site.runtime_dir.glob(ALL), key=lambda file: file.stat().st_mtime)
     for old in known[:-KEPT]:
         old.unlink(missing_ok=True)

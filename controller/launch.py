@@ -27,7 +27,7 @@ from typing import IO, Any, NoReturn, TypeVar
 from controller import budgetfile, buswatch, nextsettings
 from controller.alarms import CODES
 from controller.build import build_id
-from controller.departure import departures
+from controller.departure import mornings
 from controller.epoch import new_epoch
 from controller.errors import InputError
 from controller.handed import ROOT, Handed, stamp
@@ -261,7 +261,7 @@ def hand_over(site: Site, writes: bool, inverter_plan: Plan | CanPlan, meter: De
         wish_sources=[int(s) for s in WishSource if s is not WishSource.DEFAULT],
         box_bytes=BOX_BYTES,
         hand_back_s=hand_back_s(inverter_plan),
-        departures=departures(site.departure.ready_by, site.departure.timezone, time.time()) if site.departure else [],
+        departures=mornings(site.departure.ready_by, site.departure.timezone, time.time()) if site.departure else [],
         alarms=[(int(Reason[name]), code, REASON_TEXT[Reason[name]]) for name, code in CODES.items()],
         counters={"meter": names_of(BusStats), "inverter": names_of(counters)},
         energies={"meter": energies_of(meter_plan), "inverter": energies_of(inverter_plan)},

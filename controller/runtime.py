@@ -160,10 +160,8 @@ class Runtime:
 
     def tell_departure(self, wall_ns: int, now_ns: int, synchronized: bool) -> None:
         """When the car must be ready, on the loop's clock. While the wall clock is not to be trusted nobody knows."""
-        left = self.handed.departures
-        while left and left[0] * SECOND_NS <= wall_ns:
-            del left[0]
-        t_ns = left[0] * SECOND_NS - wall_ns + now_ns if left and synchronized else 0
+        ready_s = next((t_s for t_s in self.handed.departures if t_s * SECOND_NS > wall_ns), 0)
+        t_ns = ready_s * SECOND_NS - wall_ns + now_ns if ready_s and synchronized else 0
         if abs(t_ns - self.t_depart_ns) > SECOND_NS:  # the wall clock is always being corrected a little
             self.t_depart_ns = t_ns
             self.loop.order(RUN, t_ns)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from controller.departure import departures
+from controller.departure import departures, mornings
 
 # fmt: off
 DAYS = [
@@ -29,6 +29,13 @@ def unix_s(text: str) -> int:
 @pytest.mark.parametrize(("zone", "ready_by", "now", "first", "then", "why"), DAYS, ids=[row[-1] for row in DAYS])
 def test_departures(zone: str, ready_by: str, now: str, first: str, then: str, why: str) -> None:
     assert departures(ready_by, zone, unix_s(now))[:2] == [unix_s(first), unix_s(then)], why
+
+
+@pytest.mark.parametrize("days_off", [-399, -1, 0, 1, 399])
+def test_made_with_a_wrong_clock_they_hold_for_the_right_one(days_off: int) -> None:
+    """A board without a clock battery makes them at boot, and learns the time later."""
+    made = mornings("07:30", "UTC", unix_s("11-26 06:00") + days_off * 86_400)
+    assert next(t_s for t_s in made if t_s > unix_s("11-26 06:00")) == unix_s("11-26 07:30")
 
 
 def test_a_zone_nobody_knows() -> None:
