@@ -129,13 +129,21 @@ def der(key: object) -> bytes:
 
 
 def put_in_place(places: Places, file: Path) -> None:
-    """Key, then certificate, which is no secret, each whole; the running process takes them when both are there."""
+    """Key, then certificate, which is no secret, each whole; the running process takes them when both are there.
+
+    Nothing changes before all that can fail is done.
+    """
+    new = places.certificate.with_name(f"{places.certificate.name}.new")
+    with new.open("wb") as out:
+        out.write(file.read_bytes())
+        out.flush()
+        os.fsync(out.fileno())
+    new.chmod(0o644)
     for path in (places.key, places.certificate):
         if path.exists():
             shutil.copy2(path, path.with_name(f"{path.name}.old"))
     places.new_key.replace(places.key)
-    write_whole(places.certificate, file.read_text(), durable=True)
-    places.certificate.chmod(0o644)
+    new.replace(places.certificate)
     places.request.unlink(missing_ok=True)
 
 

@@ -199,6 +199,30 @@ def test_a_site_without_certificates_is_told(tmp_path: Path, capsys: pytest.Capt
     assert "no tls with certificate and key here" in capsys.readouterr().err
 
 
+def test_a_certificate_with_words_in_another_encoding_is_taken_as_it_is(office: Office) -> None:
+    """`openssl x509 -text` writes the subject before the PEM, in whatever encoding it has."""
+    office.request()
+    office.sign()
+    office.signed.write_bytes("Subject: O = B\u00e4ckerei\n".encode("latin-1") + office.signed.read_bytes())
+    assert office.take() == 0
+    assert office.certificate.read_bytes() == office.signed.read_bytes()
+    load_context(KeyFiles(office.authority.file, office.certificate, office.key))
+
+
+def test_what_cannot_be_written_leaves_the_pair_in_use_as_it_is(office: Office) -> None:
+    """Where the disk refuses the certificate the key stays too: they fit, and import can be done again."""
+    before = office.certificate.read_bytes(), office.key.read_bytes()
+    office.request()
+    office.sign()
+    obstacle = Path(f"{office.certificate}.new")
+    obstacle.mkdir()
+    assert office.take() == 2
+    assert (office.certificate.read_bytes(), office.key.read_bytes()) == before
+    obstacle.rmdir()
+    assert office.take() == 0
+    load_context(KeyFiles(office.authority.file, office.certificate, office.key))
+
+
 # fmt: off
 INTERVALS = [
     # thefts a year  best, days  cost a year at it, at 180 days
