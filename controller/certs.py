@@ -71,6 +71,8 @@ def write_request(places: Places, name: str) -> None:
     with os.fdopen(file, "wb") as out:
         hand_on_rights(file, places.key)
         out.write(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        out.flush()
+        os.fsync(file)  # its certificate may be days away
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     request = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
     write_whole(places.request, request.public_bytes(Encoding.PEM).decode())
@@ -89,7 +91,10 @@ def hand_on_rights(file: int, key: Path) -> None:
 def check_new(places: Places, file: Path, name: str, now: datetime) -> x509.Certificate:
     """The certificate in `file` fits the new key, the authority, the name and the time. Raises SecurityError."""
     own, *between = certificates("certificate", file)
-    key = load_pem_private_key(readable("key", places.new_key), None)
+    try:
+        key = load_pem_private_key(readable("key", places.new_key), None)
+    except (ValueError, TypeError):  # TypeError: it has a passphrase
+        raise SecurityError("key", f"{places.new_key} holds no private key: remove it and request anew") from None
     if der(key.public_key()) != der(own.public_key()):
         raise SecurityError("certificate", f"{file} is not of the key in {places.new_key}: its request was another")
     check_chain(file, [own, *between], certificates("ca", places.ca))

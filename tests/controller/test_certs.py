@@ -157,6 +157,11 @@ def not_pem(office: Office) -> None:
     office.signed.write_text("hello\n")
 
 
+def torn_key(office: Office) -> None:
+    office.sign()
+    Path(f"{office.key}.new").write_bytes(b"")
+
+
 # fmt: off
 REFUSED: list[tuple[Callable[[Office], None], str]] = [
     # what comes back                                                           said
@@ -166,6 +171,7 @@ REFUSED: list[tuple[Callable[[Office], None], str]] = [
     (lambda o: o.sign(first_day=-9, last_day=-1),                               "is valid 20"),
     (lambda o: o.sign(first_day=1, last_day=9),                                 "is valid 20"),
     (other_request,                                                             "its request was another"),
+    (torn_key,                                                                  "holds no private key: remove it and"),
     (not_pem,                                                                   "holds no certificate in PEM"),
 ]
 # fmt: on
