@@ -73,6 +73,8 @@ class Remote:
     def turn(self, messages: Sequence[Received], soc_pu: float | None) -> list[Event]:
         """Judge what has arrived. soc_pu: of the newest step; None: unknown."""
         now = self.clock()
+        if now.synchronized and self.memory.since_ms > now.wall_ms:  # begun by a clock that was ahead
+            self.memory = replace(self.memory, since_ms=now.wall_ms)
         events = [self._answer(message, now) for message in messages]
         self._look_at_reserve(soc_pu)
         self._begin_waiting(now)

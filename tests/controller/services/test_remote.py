@@ -264,6 +264,21 @@ def test_a_lost_memory_lets_no_old_command_in(rig: Rig, caplog: pytest.LogCaptur
     assert rig.send("power", p_w=1000)["event"] == "command_accepted"
 
 
+def test_a_memory_begun_by_a_clock_that_was_ahead_keeps_nobody_out(rig: Rig) -> None:
+    """A first start with a clock two years ahead, which is set right a minute later."""
+    (rig.folder / "remote.json").unlink()
+    right, two_years_ms = rig.now, 2 * 365 * 86_400_000
+    rig.now = Now(right.wall_ms + two_years_ms, right.mono_ns, False)
+    rig.restart()
+    rig.turn(0.5)
+    rig.now = Now(right.wall_ms, right.mono_ns + 60 * 10**9, True)
+    old = json.dumps(rig.body(p_w=1000, issued_ms=right.wall_ms - 1)).encode()
+    rig.turn(0.5, after_s=0.0)
+    assert rig.receive("power", old)[0][1]["reason"] == "replayed", "from before the memory began"
+    rig.advance(1.0)
+    assert rig.send("stop")["event"] == "command_accepted"
+
+
 # fmt: off
 MEMORIES = [
     ('{"v": 2, "since_ms": 0, "reserve_soc_pu": null, "slots": {}}',                       "a later version"),
