@@ -268,8 +268,9 @@ class Link:
 
     def _on_message(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
         now_ms = time.time_ns() // 1_000_000
+        topic = message._topic.decode(errors="backslashreplace")  # message.topic would raise, and end this thread
         payload = bytes(message.payload)
-        self.received.put(Received(message.topic, payload, message.mid, self.connection, now_ms, message.retain))
+        self.received.put(Received(topic, payload, message.mid, self.connection, now_ms, message.retain))
 
     def _on_subscribe(self, _client: mqtt.Client, _data: Any, mid: int, reasons: Any, _properties: Any) -> None:
         topic = self._asked.pop(mid, "")

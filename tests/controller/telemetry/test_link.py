@@ -88,10 +88,10 @@ def test_a_code_in_plain_words(code: int, said: str) -> None:
 
 
 class Double:
-    """A broker that lets everybody in and lets nobody hear: MQTT 3.1.1 sections 3.2 and 3.9, return code 0x80."""
+    """A broker that answers a subscription with this code and then sends these bytes: MQTT 3.1.1, 3.2, 3.3 and 3.9."""
 
-    def __init__(self, code: int) -> None:
-        self.code, self.server = code, socket.create_server(("127.0.0.1", 0))
+    def __init__(self, code: int, then: bytes = b"") -> None:
+        self.code, self.then, self.server = code, then, socket.create_server(("127.0.0.1", 0))
         self.port = int(self.server.getsockname()[1])
         self.thread = threading.Thread(target=self.serve)
         self.thread.start()
@@ -104,7 +104,7 @@ class Double:
                 if head[0] >> 4 == 1:
                     connection.sendall(b"\x20\x02\x00\x00")
                 elif head[0] >> 4 == 8:
-                    connection.sendall(b"\x90\x03" + body[:2] + bytes([self.code]))
+                    connection.sendall(b"\x90\x03" + body[:2] + bytes([self.code]) + self.then)
 
     def close(self) -> None:
         self.thread.join(10.0)
@@ -124,3 +124,17 @@ def test_a_subscription_that_a_double_refuses_is_said(code: int, deaf: bool, cap
     broker.close()
     said = f"V2G-MQTT-DEAF 127.0.0.1:{broker.port}: the broker does not let us hear v2g/home/ack: Unspecified error"
     assert [line for line in caplog.messages if "DEAF" in line] == ([said] if deaf else [])
+
+
+def test_a_topic_that_is_no_text_ends_no_connection() -> None:
+    """nats-server hands one on as it came; whoever may publish would else silence whoever listens, without a word."""
+    bad, good = (
+        b"\x30" + bytes([len(topic) + 4, 0, len(topic)]) + topic + b"{}" for topic in (b"v2g/\xff/cmd", b"good")
+    )
+    broker = Double(1, bad + good)
+    link = Link("home", Access("127.0.0.1", broker.port), ["v2g/+/cmd"])
+    link.start()
+    messages = [link.received.get(timeout=10.0) for _ in range(2)]
+    link.stop()
+    broker.close()
+    assert [message.topic for message in messages] == ["v2g/\\xff/cmd", "good"]
