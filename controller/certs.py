@@ -71,6 +71,8 @@ def write_request(places: Places, name: str) -> None:
     with os.fdopen(file, "wb") as out:
         hand_on_rights(file, places.key)
         out.write(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        out.flush()
+        os.fsync(file)  # its certificate may be days away
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     request = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
     write_whole(places.request, request.public_bytes(Encoding.PEM).decode())
@@ -89,7 +91,10 @@ def hand_on_rights(file: int, key: Path) -> None:
 def check_new(places: Places, file: Path, name: str, now: datetime) -> x509.Certificate:
     """The certificate in `file` fits the new key, the authority, the name and the time. Raises SecurityError."""
     own, *between = certificates("certificate", file)
-    key = load_pem_private_key(readable("key", places.new_key), None)
+    try:
+        key = load_pem_private_key(readable("key", places.new_key), None)
+    except (ValueError, TypeError):  # TypeError: it has a passphrase
+        raise SecurityError("key", f"{places.new_key} holds no private key: remove it and request anew") from None
     if der(key.public_key()) != der(own.public_key()):
         raise SecurityError("certificate", f"{file} is not of the key in {places.new_key}: its request was another")
     check_chain(file, [own, *between], certificates("ca", places.ca))
@@ -129,13 +134,21 @@ def der(key: object) -> bytes:
 
 
 def put_in_place(places: Places, file: Path) -> None:
-    """Key, then certificate, which is no secret, each whole; the running process takes them when both are there."""
+    """Key, then certificate, which is no secret, each whole; the running process takes them when both are there.
+
+    Nothing changes before all that can fail is done.
+    """
+    new = places.certificate.with_name(f"{places.certificate.name}.new")
+    with new.open("wb") as out:
+        out.write(file.read_bytes())
+        out.flush()
+        os.fsync(out.fileno())
+    new.chmod(0o644)
     for path in (places.key, places.certificate):
         if path.exists():
             shutil.copy2(path, path.with_name(f"{path.name}.old"))
     places.new_key.replace(places.key)
-    write_whole(places.certificate, file.read_text(), durable=True)
-    places.certificate.chmod(0o644)
+    new.replace(places.certificate)
     places.request.unlink(missing_ok=True)
 
 

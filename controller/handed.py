@@ -59,7 +59,7 @@ class Handed:
     budget_file: str
     writes_failing_s: float  # an alarm when they fail for longer
     hand_back_s: float  # the longest that the inverter may take to give control back
-    departures: list[int]  # Unix seconds, rising
+    departures: list[int]  # Unix seconds, rising; past ones too
 
     def __init__(self, **values: object) -> None:
         if values.keys() != Handed.__annotations__.keys():

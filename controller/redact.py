@@ -72,6 +72,7 @@ def hide_site(text: str) -> Redacted:
     """A site file, also one with mistakes. Not YAML at all: nothing of it is kept."""
     hidden = Redacted()
     try:
+        refuse_aliases(text)
         tree = yaml.compose(text, Loader=yaml.SafeLoader)
         if tree is not None:
             _hide_node(tree, "", hidden)
@@ -79,6 +80,12 @@ def hide_site(text: str) -> Redacted:
     except (yaml.YAMLError, RecursionError):
         return Redacted(f"# {HIDDEN}: this is no YAML, so that nothing in it can be told apart\n", set(words(text)))
     return hidden
+
+
+def refuse_aliases(text: str) -> None:
+    """A file of a few lines can name itself, or grow without end; a site file has none. Raises yaml.YAMLError."""
+    if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text, Loader=yaml.SafeLoader)):
+        raise yaml.YAMLError("aliases are not followed")
 
 
 def _hide_node(node: yaml.Node, key: str, hidden: Redacted) -> None:

@@ -15,6 +15,7 @@ import gc
 import mmap
 import sys
 import time
+from bisect import bisect
 
 from controller.alarms import Alarms
 from controller.buswatch import BusWatch
@@ -162,10 +163,9 @@ class Runtime:
 
     def tell_departure(self, wall_ns: int, now_ns: int, synchronized: bool) -> None:
         """When the car must be ready, on the loop's clock. While the wall clock is not to be trusted nobody knows."""
-        left = self.handed.departures
-        while synchronized and left and left[0] * SECOND_NS <= wall_ns:
-            del left[0]
-        t_ns = left[0] * SECOND_NS - wall_ns + now_ns if left and synchronized else 0
+        i = bisect(self.handed.departures, wall_ns // SECOND_NS)
+        ready_s = self.handed.departures[i] if i < len(self.handed.departures) else 0
+        t_ns = ready_s * SECOND_NS - wall_ns + now_ns if ready_s and synchronized else 0
         if abs(t_ns - self.t_depart_ns) > SECOND_NS:  # the wall clock is always being corrected a little
             self.t_depart_ns = t_ns
             self.loop.order(RUN, t_ns)

@@ -9,6 +9,7 @@ Dates    never an error here: a board without a battery-backed clock boots in 19
 from __future__ import annotations
 
 import os
+import re
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,7 +23,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from controller.errors import InputError
 
 CREDENTIALS = "CREDENTIALS_DIRECTORY"  # systemd.exec(5)
-MISMATCH = "KEY_VALUES_MISMATCH"  # OpenSSL's word for it
+# OpenSSL's words for it: another key; one of another kind, of which the context has no certificate
+MISMATCH = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED")
+WEAK = re.compile(r"_TOO_(SMALL|WEAK)$")  # what security level 2 does not let through
 
 
 class SecurityError(InputError):
@@ -66,9 +69,9 @@ def find_credential(field: str, name: str) -> Path:
 
 
 def read_secret(field: str, path: Path) -> str:
-    """One line of text, without the line's end. Raises SecurityError, which never quotes it."""
+    """One line of text, without the line's end and a byte order mark. Raises SecurityError, which never quotes it."""
     try:
-        text = readable(field, path).decode().rstrip("\r\n")
+        text = readable(field, path).decode("utf-8-sig").rstrip("\r\n")
     except UnicodeDecodeError:
         raise SecurityError(field, f"{field} = {path} is not UTF-8 text") from None
     if not text or "\n" in text:
@@ -101,7 +104,11 @@ def load_pair(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
     try:
         context.load_cert_chain(certificate, key, no_passphrase)
     except ssl.SSLError as error:
-        wrong = f"is not the key of {certificate}" if error.reason == MISMATCH else "holds no private key in PEM"
+        reason = error.reason or ""
+        if WEAK.search(reason):
+            told = f"is too weak for OpenSSL ({reason}): use a P-256 key, as of `v2g certs request`"
+            raise SecurityError("certificate", f"certificate = {certificate} {told}") from None
+        wrong = f"is not the key of {certificate}" if reason in MISMATCH else "holds no private key in PEM"
         raise SecurityError("key", f"key = {key} {wrong}") from None
 
 

@@ -32,7 +32,7 @@ from controller.doctor.finding import Host
 from controller.errors import InputError
 from controller.journaltail import newest
 from controller.plantcard import NAME as PLANT_CARD
-from controller.redact import Redacted, hide_json, hide_site, is_secret, scrub, telling
+from controller.redact import Redacted, hide_json, hide_site, is_secret, refuse_aliases, scrub, telling
 from controller.site import Site, SiteError, find, load_site
 from cython_core.realtime.host import IdleStates
 from cython_core.records import layout_hash
@@ -87,10 +87,7 @@ def look(path: Path) -> Look:
 
 def held_elsewhere(text: str) -> Iterator[str]:
     """The secrets in the files that a site file names (`token_file: /etc/v2g/token`)."""
-    try:
-        pending: list[tuple[str, Any]] = [("", yaml.safe_load(text))]
-    except (yaml.YAMLError, RecursionError, ValueError):
-        return
+    pending = [("", tree_of(text))]
     while pending:
         key, value = pending.pop()
         if isinstance(value, dict):
@@ -99,6 +96,15 @@ def held_elsewhere(text: str) -> Iterator[str]:
             pending += [(key, v) for v in value]
         elif is_secret(key) and isinstance(value, str):
             yield from lines_of(Path(value))
+
+
+def tree_of(text: str) -> Any:
+    """A site file as lists and mappings of text: a value with a mistake is no reason to stop. None: no YAML."""
+    try:
+        refuse_aliases(text)
+        return yaml.load(text, Loader=yaml.BaseLoader)
+    except (yaml.YAMLError, RecursionError):
+        return None
 
 
 def lines_of(path: Path) -> list[str]:
@@ -116,10 +122,7 @@ def lines_of(path: Path) -> list[str]:
 
 def folders(text: str) -> tuple[Path, Path]:
     """runtime_dir and state_dir of a site file with mistakes, as far as it tells."""
-    try:
-        tree = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError):  # ValueError: 30 February
-        tree = None
+    tree = tree_of(text)
     said = tree if isinstance(tree, dict) else {}
     name = str(said.get("name", ""))
     default = Path("/run/v2g") / name, Path("/var/lib/v2g") / name

@@ -29,6 +29,7 @@ from controller.sitemqtt import WHERE
 
 EXIT_OK, EXIT_DEVICE = 0, 3
 ANSWER_S = 20.0
+LEAST, MOST = 1e-9, 1e15  # of what advice reckons with
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -69,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
         own = check_new(places, args.certificate, name, datetime.now(UTC))
         print(f"{args.certificate}: right, until {stamp(own.not_valid_after_utc)}")
         if args.task == "rehearse":
-            return rehearse(site, places, args.certificate)
+            return rehearse(site, places, args.certificate, args.bridge)
         put_in_place(places, args.certificate)
         who = "bridge" if args.bridge else "telemetry"
         print(f"in place; a running {who} tries it at the broker, then uses it. Before: {places.certificate}.old")
@@ -115,15 +116,18 @@ def status(places: Places, as_json: bool) -> None:
         print(f"{row['use']:<12}{row['name']}: until {row['until']}, {left} ({row['file']})")
 
 
-def rehearse(site: Site, places: Places, certificate: Path) -> int:
+def rehearse(site: Site, places: Places, certificate: Path, bridge: bool) -> int:
     """Beside a running telemetry: another client name, no subscription, nothing published."""
+    from controller.telemetry.access import login
     from controller.telemetry.link import Access
     from controller.telemetry.rotation import Trial
 
     mqtt = site.telemetry.mqtt
     assert mqtt is not None
     context = load_context(places.with_new(certificate))
-    trial = Trial(f"v2g-{site.name}-trial", Access(mqtt.host, mqtt.port, mqtt.keepalive_s, context=context), [])
+    user, password = login(mqtt, (bridge and mqtt.bridge) or BridgeSite())
+    access = Access(mqtt.host, mqtt.port, mqtt.keepalive_s, mqtt.protocol, user, password, context)
+    trial = Trial(f"v2g-{site.name}-trial", access, [])
     trial.start()
     deadline_s = time.monotonic() + ANSWER_S
     while not (trial.connected or trial.why) and time.monotonic() < deadline_s:
@@ -135,8 +139,8 @@ def rehearse(site: Site, places: Places, certificate: Path) -> int:
 
 
 def advise(cost: float, loss: float, thefts: float) -> int:
-    if min(cost, loss, thefts) <= 0:
-        raise InputError("v2g certs advice: cost, loss and thefts a year are above 0")
+    if not all(LEAST <= value <= MOST for value in (cost, loss, thefts)):
+        raise InputError(f"v2g certs advice: cost, loss and thefts a year are numbers, {LEAST:g} ... {MOST:g}")
     best = best_interval_days(cost, loss, thefts)
     print(f"renew every {best:.0f} days: {yearly_cost(best, cost, loss, thefts):.1f} a year")
     for days in (30, 90, 180, 365):

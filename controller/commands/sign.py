@@ -11,6 +11,7 @@ import argparse
 import base64
 import json
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -27,8 +28,10 @@ from cryptography.hazmat.primitives.serialization import (
 from controller.errors import InputError
 from controller.services.command import Refused, parse
 from controller.services.door import signed_bytes, with_signature
+from controller.sitedata import NAME
 
 EXIT_OK = 0
+MOST_LIFE_S = 86_400.0  # as default_wish.wish_lifetime_s
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,6 +55,10 @@ def run(args: argparse.Namespace) -> int:
         return EXIT_OK
     if not (args.site and args.name and args.key_file and args.key):
         raise InputError("v2g sign: wanted: SITE COMMAND, --key-file FILE and --key NAME; or --new-key FILE")
+    if not re.fullmatch(NAME, args.site):
+        raise InputError(f"v2g sign: {args.site!r} is no site's name: 1 ... 32 of a-z, 0-9 and -")
+    if not 1.0 <= args.life_s <= MOST_LIFE_S:
+        raise InputError(f"v2g sign: --life-s {args.life_s:g}: allowed 1 ... {MOST_LIFE_S:g}")
     now_us = time.time_ns() // 1000
     head = {"v": 1, "key": args.key, "source": args.source, "seq": now_us, "issued_ms": now_us // 1000,
             "expires_ms": now_us // 1000 + round(args.life_s * 1000)}  # fmt: skip
@@ -94,5 +101,5 @@ def pair(one: str) -> tuple[str, Any]:
     key, _, value = one.partition("=")
     try:
         return key, json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return key, value

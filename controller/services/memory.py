@@ -14,7 +14,9 @@ import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from controller.services.command import is_finite
 from controller.telemetry.database import move_aside
+from controller.telemetry.wire import refuse_constant
 
 log = logging.getLogger(__name__)
 
@@ -64,18 +66,20 @@ class Memory:
 def load(path: Path, now_ms: int) -> Memory:
     """What stands there, or an empty one that begins now."""
     try:
-        tree = json.loads(path.read_bytes())
+        tree = json.loads(path.read_bytes(), parse_constant=refuse_constant)
         if tree["v"] != VERSION:
             raise ValueError(f"version {tree['v']}; this program reads {VERSION}")
-        reserve = None if tree["reserve_soc_pu"] is None else float(tree["reserve_soc_pu"])
+        reserve = tree["reserve_soc_pu"]
+        if type(tree["since_ms"]) is not int or not (reserve is None or is_finite(reserve)):
+            raise ValueError("since_ms or reserve_soc_pu is none of ours")
         slots, waiting = (
             {str(name): slot_of(values) for name, values in all_.items()}
             for all_ in (tree["slots"], tree.get("waiting", {}))
         )
-        return Memory(path, int(tree["since_ms"]), slots, reserve, waiting)
+        return Memory(path, tree["since_ms"], slots, reserve, waiting)
     except FileNotFoundError:
         pass
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         kept = move_aside(path).name if path.is_file() else "nothing"
         log.error("V2G-REMOTE-MEMORY %s: %s; kept as %s, commands issued before now are refused", path, error, kept)
     return Memory(path, now_ms)
@@ -85,6 +89,6 @@ def slot_of(values: dict[str, object]) -> Slot:
     """Types are checked: what a hand has edited shall not surprise later."""
     slot = Slot(**values)  # type: ignore[arg-type]  # looked at in the next line
     right = all(type(n) is int for n in (slot.seq, slot.expires_ms, slot.from_ms)) and isinstance(slot.mode, str)
-    if not (right and all(isinstance(v, (int, float)) for v in (slot.lo_w, slot.hi_w, slot.p_w))):
+    if not (right and all(is_finite(v) for v in (slot.lo_w, slot.hi_w, slot.p_w))):
         raise ValueError(f"slot {values} is none of ours")
     return slot

@@ -1,7 +1,8 @@
 """Pace: how fast remote commands may change what this unit does, so that nobody who commands many can shake the grid.
 
 Rate     accepted commands a minute, of all sources together.
-Turns    changes of a wish from charging to discharging or back, an hour; 0 W between them hides none.
+Turns    changes of a wish from charging to discharging or back, an hour; 0 W between them hides none, nor does a wish
+         that ends by itself: the unit then charges as its site has it.
 Spread   a wish of SPREAD begins after a random time of its own in each unit; a stop never waits.
 Errors   Refused: rate, turns.
 """
@@ -51,6 +52,12 @@ class Pace:
         if turns:
             self._turns.append(now_ns)
         self._direction = direction or self._direction
+
+    def rest(self, now_ns: int) -> None:
+        """Nobody has a wish any more."""
+        if self._direction > 0:
+            self._turns.append(now_ns)
+            self._direction = -1
 
     def _take_token(self, now_ns: int, always: bool) -> None:
         per_minute = self.limits.per_minute

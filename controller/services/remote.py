@@ -66,11 +66,15 @@ class Remote:
         self._refusals = Refusals()
         self._reserve_reached = True  # until the state of charge says otherwise
         self._upheld_ns = 0
+        # whose wish may not be in its slot: we were ended after it was kept, or the slot could not be written
+        self._owed = set(memory.slots) if wishes.path.exists() else set[str]()
         self._said = ""
 
     def turn(self, messages: Sequence[Received], soc_pu: float | None) -> list[Event]:
         """Judge what has arrived. soc_pu: of the newest step; None: unknown."""
         now = self.clock()
+        if now.synchronized and self.memory.since_ms > now.wall_ms:  # begun by a clock that was ahead
+            self.memory = replace(self.memory, since_ms=now.wall_ms)
         events = [self._answer(message, now) for message in messages]
         self._look_at_reserve(soc_pu)
         self._begin_waiting(now)
@@ -126,6 +130,8 @@ class Remote:
         slot = slot_after(command, before, bounds)
         p_w = -1.0 if slot.mode == "auto" else slot.p_w  # without a wish the unit charges as its site has it
         always = command.name == "stop" and not stopped
+        if all(self._in_force(name, now) is None for name in self.bounds.sources):
+            self._pace.rest(now.mono_ns)
         self._pace.admit(0.0 if command.name == "reserve" else p_w, now.mono_ns, always)
         if spread_ms:
             slot = replace(slot, from_ms=now.wall_ms + round(self.draw() * spread_ms))
@@ -135,6 +141,11 @@ class Remote:
         if command.name != "reserve":
             self._wish(command.source, now)
         return slot
+
+    def _in_force(self, name: str, now: Now) -> Slot | None:
+        """What a source wishes now."""
+        slot = self.memory.slots.get(name, Slot())
+        return None if slot.mode_at(now.wall_ms) == "auto" else slot
 
     def _spread_ms(self, command: Command) -> int:
         """Up to this long it waits. Raises Refused: over before it has begun, somewhere."""
@@ -188,22 +199,27 @@ class Remote:
 
     def _wish(self, name: str, now: Now) -> None:
         """Put what this source wishes into its slot."""
-        source, slot = WishSource[name.upper()], self.memory.slots[name]
+        source, slot = WishSource[name.upper()], self._in_force(name, now)
+        self._owed.add(name)
         try:
-            if slot.mode_at(now.wall_ms) == "auto":
+            if slot is None:
                 self.wishes.release(source)
-                return
-            left_ms = min(slot.expires_ms - now.wall_ms, self.bounds.lifetime_ms)
-            self.wishes.put(self._narrowed(slot, source, now.mono_ns, now.mono_ns + left_ms * 1_000_000))
+            else:
+                left_ms = min(slot.expires_ms - now.wall_ms, self.bounds.lifetime_ms)
+                self.wishes.put(self._narrowed(slot, source, now.mono_ns, now.mono_ns + left_ms * 1_000_000))
+            self._owed.discard(name)
         except (OSError, ValueError) as error:
             self._say(f"{name}: {error}")
 
     def _uphold(self, now: Now) -> None:
         """What is in force stands in its slot, also when a new controller has begun or the reserve is reached."""
-        for name, slot in self.memory.slots.items():
-            if slot.mode_at(now.wall_ms) == "auto" or name not in self.bounds.sources:
+        for name in self.bounds.sources:
+            source, slot = WishSource[name.upper()], self._in_force(name, now)
+            if name in self._owed:
+                self._wish(name, now)
                 continue
-            source = WishSource[name.upper()]
+            if slot is None:
+                continue
             try:
                 there = self.wishes.newest(source)
                 if there is None:

@@ -34,12 +34,11 @@ class AccessError(Exception):
 def load_access(site: Site, mqtt: MqttSite, bridge: BridgeSite | None = None) -> Access:
     """As the site, or as the bridge with what it has of its own. Raises AccessError."""
     own = bridge or BridgeSite()
-    user, password_file = (own.user, own.password_file) if own.user else (mqtt.user, mqtt.password_file)
     try:
         files = key_files(mqtt.tls, own) if mqtt.tls else None
         context = make_context(files) if files else None
-        path = found("password_file", password_file)
-        password = read_secret("password_file", path) if path else None
+        user, password = login(mqtt, own)
+        until = until_s(files)
     except SecurityError as error:
         groups = (f"{WHERE}.bridge" if bridge else WHERE, f"{WHERE}.tls", WHERE)
         place = site.where(*(f"{group}.{error.field}" for group in groups))
@@ -47,7 +46,14 @@ def load_access(site: Site, mqtt: MqttSite, bridge: BridgeSite | None = None) ->
     if password and context is None:
         log.warning("V2G-MQTT-PLAIN the password for %s goes over the network as it is: use telemetry.mqtt.tls",
                     mqtt.host)  # fmt: skip
-    return Access(mqtt.host, mqtt.port, mqtt.keepalive_s, mqtt.protocol, user, password, context, until_s(files))
+    return Access(mqtt.host, mqtt.port, mqtt.keepalive_s, mqtt.protocol, user, password, context, until)
+
+
+def login(mqtt: MqttSite, own: BridgeSite) -> tuple[str | None, str | None]:
+    """User and password; None: without. Raises SecurityError."""
+    user, password_file = (own.user, own.password_file) if own.user else (mqtt.user, mqtt.password_file)
+    path = found("password_file", password_file)
+    return user, read_secret("password_file", path) if path else None
 
 
 def key_files(tls: TlsSite, own: BridgeSite) -> KeyFiles:

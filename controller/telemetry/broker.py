@@ -118,7 +118,7 @@ def tail(folder: Path) -> str:
 
 async def serve_amqtt(port: int) -> None:
     """Anonymous, loopback, for ever."""
-    from amqtt.broker import Broker as Amqtt  # type: ignore[import-untyped,unused-ignore]
+    from amqtt.broker import Broker as Amqtt  # type: ignore[import-untyped,unused-ignore]  # no types; an extra
 
     config = {
         "listeners": {"default": {"type": "tcp", "bind": f"127.0.0.1:{port}"}},

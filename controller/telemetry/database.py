@@ -2,7 +2,7 @@
 
 Errors   DatabaseRefusedError: the file is of a newer schema, or another process holds it; the site owner must act.
          UnwritableError (one of these): it cannot be opened or written now; full, read-only, no such folder.
-         sqlite3.DatabaseError when the file is damaged: the caller decides (the outbox begins anew).
+         sqlite3.DatabaseError when the file is damaged: the caller decides; nobody waits for somebody to mend it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 CHECKED_BYTES = 64 * 1024 * 1024  # a bigger file takes longer to check than the ring is deep; damage shows when read
 KEPT_ASIDE = 3  # damaged files of one name; a disk that breaks again and again must not fill itself with them
 NOTHING: Mapping[int, str] = {}
+DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 class DatabaseRefusedError(Exception):
@@ -48,6 +49,29 @@ def open_database(path: Path, schema: str, version: int, *, older: Mapping[int, 
         database.close()
         raise
     return database
+
+
+def open_or_renew(path: Path, schema: str, version: int) -> sqlite3.Connection:
+    """As open_database(); a damaged file is set aside and a new one begun."""
+    try:
+        return open_database(path, schema, version)
+    except sqlite3.DatabaseError as error:
+        set_aside(path, error)
+        return open_database(path, schema, version)
+
+
+def set_aside(path: Path, error: sqlite3.Error) -> None:
+    """A damaged store, loudly. Raises UnwritableError."""
+    try:
+        moved = move_aside(path)
+    except OSError as refusal:
+        raise UnwritableError(f"{path}: {error}; it cannot be moved out of the way: {refusal.strerror}") from None
+    log.error("V2G-STORE-DAMAGED %s: %s; kept as %s, a new one begins", path, error, moved.name)
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Of the file; not a full disk, a lock, a mistake of ours."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in DAMAGE
 
 
 def prepare(

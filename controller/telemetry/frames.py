@@ -143,7 +143,7 @@ class FrameBuilder:
         for name, bit, column in SIGNALS:
             drafts += self._grid(records, name, bit, column)
         p_w = self._power(records, "p_w")
-        for event, record, facts in self.carry.energy.add(records, p_w, self.info):
+        for event, record, facts in self.carry.energy.add(records, p_w, self.timed_info):
             drafts.append(self._event(event, record, **facts))
         drafts.append(self._live(records, p_w))
         newest = records[-1]
@@ -271,11 +271,17 @@ class FrameBuilder:
         return [self._event(f"{name}_end", {"n": event.n_end, "t_ns": event.t_end_ns}, **facts)]
 
     def of_devices(self, live: Draft, told: Mapping[str, Any]) -> list[Draft]:
-        """Put the devices' own counters of energy (buses.json) into a live frame. -> an event for each that fell."""
+        """Put the devices' own counters of energy (buses.json) into a live frame. -> an event for each that fell.
+
+        Each a millisecond after the one before: two of one name and time would be one row to the store.
+        """
         counters, fallen = self.carry.energy.from_devices(told)
         live.body.update(counters)
-        head = self._head("event", live.t_ms) | {"event": "energy_reset", "n": live.body["n_last"]}
-        return [Draft("event", "energy_reset", live.t_ms, head | facts) for facts in fallen]
+        facts_of = {"event": "energy_reset", "n": live.body["n_last"]}
+        return [
+            Draft("event", "energy_reset", t_ms, self._head("event", t_ms) | facts_of | facts)
+            for t_ms, facts in enumerate(fallen, live.t_ms)
+        ]
 
     def _live(self, records: Records, p_w: Values) -> Draft:
         last = records[-1]

@@ -40,18 +40,22 @@ class HttpLink:
 
     def send(
         self, method: str, path: str, query: Sequence[tuple[str, str]], headers: Mapping[str, str], body: Any = None
-    ) -> Any:
-        """One request -> its answer, decoded if it is JSON. body: bytes as they are; else JSON. Raises HttpError."""
+    ) -> tuple[int, Any]:
+        """One request -> status, and what it says, decoded if it is JSON. body: bytes as they are; else JSON.
+
+        Raises HttpError.
+        """
         try:
-            return self._client.api_client.call_api(  # type: ignore[no-untyped-call]  # the client carries no types
+            answer, status, _ = self._client.api_client.call_api(  # type: ignore[no-untyped-call]  # the client carries no types
                 path,
                 method,
                 query_params=list(query),
                 header_params=dict(headers),
                 body=body,
                 response_type="object",
-                _return_http_data_only=True,
+                _return_http_data_only=False,
             )
+            return int(status), answer
         except ApiException as error:
             status = int(error.status or 0)
             text = f"HTTP {status} {first_line(error.body or error.reason)}"
@@ -80,9 +84,9 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
     text = headers.get("Retry-After")
     if text is None:
         return None
-    if text.strip().isdigit():
-        return float(text)
     try:
+        if text.strip().isdigit():
+            return float(text)
         return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
     except ValueError:
         return None

@@ -1,7 +1,9 @@
 """Stores that take lines over HTTP: InfluxDB 1, 2, 3 and VictoriaMetrics; one request a batch, no retries of its own.
 
+204             stored: every database of ours says so, and nobody else (a login page, a proxy) is believed.
 400, 413, 422   the data: the batch is halved until the bad rows stand alone; they go to quarantine, the rest is stored.
-401, 403, 404   we: token, bucket or address. StoreRefusedError: everything waits, the site owner must act.
+401, 403, 404   we: token, bucket or address; any other 2xx too. StoreRefusedError: everything waits, the site owner
+                must act.
 429, 5xx        later: StoreError, with the store's Retry-After when it gave one. No answer: the same.
 Writing a point again replaces it by itself, so halving and repeating do no harm. Rows that cannot be written as a
 point go to quarantine without asking.
@@ -21,6 +23,7 @@ from controller.telemetry.store import StoreError, StoreRefusedError
 from controller.telemetry.targets import Target
 from controller.telemetry.wire import Arrival
 
+STORED = 204
 THE_DATA = (400, 413, 422)
 LATER = (408, 425, 429)
 MAX_LINES = 5_000
@@ -77,11 +80,13 @@ class HttpStore:
         """None: stored. Text: the data are refused, and why. Raises StoreError for everything else."""
         try:
             body = gzip.compress(lines.encode(), GZIP_LEVEL)
-            self._link.send("POST", self.target.path, self.target.query, HEADERS, body)
+            status, _ = self._link.send("POST", self.target.path, self.target.query, HEADERS, body)
         except HttpError as error:
             if error.status in THE_DATA:
                 return str(error)
             if 400 <= error.status < 500 and error.status not in LATER:
                 raise StoreRefusedError(str(error)) from None
             raise StoreError(str(error), error.retry_after_s) from None
+        if status != STORED:
+            raise StoreRefusedError(f"HTTP {status} and not {STORED}: no database answers at this address")
         return None

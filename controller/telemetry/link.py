@@ -2,7 +2,8 @@
 
 Pauses   random, 0.5 s up to 2, 4 ... 60 s, so that a fleet does not return in one instant; from the beginning again
          after a connection that has lasted.
-Log      one line per change (V2G-MQTT-DOWN with the reason in plain words, V2G-MQTT-UP).
+Log      one line per change (V2G-MQTT-DOWN with the reason in plain words, V2G-MQTT-UP); V2G-MQTT-DEAF for a topic that
+         the broker does not let us hear (some say yes all the same, Mosquitto among them).
 Threads  everything received goes through queues: the client's thread decides nothing.
 """
 
@@ -131,6 +132,8 @@ class Link:
         self._backoff, self._ear = Backoff(), Ear()
         self._since_s = 0.0
         self._told: Refusal | None = None  # of this attempt
+        self._asked: dict[int, str] = {}  # topics by mid
+        self._deaf: set[str] = set()
         self._stopping = self._renewing = False
         self._gone = threading.Event()
         self._client = self._make_client(client_id, manual_ack, keep_session, with_receipts)
@@ -224,7 +227,7 @@ class Link:
         client.enable_logger(errors)
         client.on_pre_connect, client.on_connect = self._on_pre_connect, self._on_connect
         client.on_connect_fail, client.on_disconnect = self._on_connect_fail, self._on_disconnect
-        client.on_message = self._on_message
+        client.on_message, client.on_subscribe = self._on_message, self._on_subscribe
         if with_receipts:
             client.on_publish = self._on_publish
         return client
@@ -239,8 +242,10 @@ class Link:
             self._told = of_code(reason.value, str(reason))
             return  # on_disconnect follows
         self.connection += 1
+        self._asked.clear()
         for topic in self.subscribe:
-            client.subscribe(topic, qos=1)
+            _, mid = client.subscribe(topic, qos=1)
+            self._asked[mid or 0] = topic
         if self.will is not None:
             client.publish(self.will.topic, self.will.online, qos=1, retain=True)
         self._gone.clear()
@@ -263,8 +268,18 @@ class Link:
 
     def _on_message(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
         now_ms = time.time_ns() // 1_000_000
+        topic = message._topic.decode(errors="backslashreplace")  # message.topic would raise, and end this thread
         payload = bytes(message.payload)
-        self.received.put(Received(message.topic, payload, message.mid, self.connection, now_ms, message.retain))
+        self.received.put(Received(topic, payload, message.mid, self.connection, now_ms, message.retain))
+
+    def _on_subscribe(self, _client: mqtt.Client, _data: Any, mid: int, reasons: Any, _properties: Any) -> None:
+        topic = self._asked.pop(mid, "")
+        if not any(reason.is_failure for reason in reasons):
+            self._deaf.discard(topic)
+        elif topic not in self._deaf:
+            self._deaf.add(topic)
+            log.warning("V2G-MQTT-DEAF %s:%d: the broker does not let us hear %s: %s", self.access.host,
+                        self.access.port, topic, reasons[0])  # fmt: skip
 
     def _on_publish(self, _client: mqtt.Client, _data: Any, mid: int, reason: Any, _properties: Any) -> None:
         self._receipts.put(Receipt(mid, reason.value, str(reason)))

@@ -93,7 +93,7 @@ class Telemetry:
         self.deliver(now_ms)
         if self.desk is not None:
             self._tell(self.desk.turn(self._soc_pu), now_ms)
-        if self.seal is not None and self.seal.turn(now_ms):
+        if self.seal is not None and self.seal.turn(now_ms + self._ahead_ms):
             self._tell([("sealed", self.seal.head)], now_ms)
         if now_ms - self._status_ms >= STATUS_MS:
             self._status_ms = now_ms
@@ -108,18 +108,18 @@ class Telemetry:
         self._close_scope(now_ms)
         self._write_journal(self.journal.close)
         if self.seal is not None:
-            self.seal.close(now_ms)
+            self.seal.close(now_ms + self._ahead_ms)
         self.deliver(now_ms)
         self.write_status(now_ms)
 
     def write_status(self, now_ms: int) -> None:
         """For whoever watches; a reader sees the old file or the new one, never half."""
         try:
-            write_whole(self.status_path, json.dumps(self.status(now_ms)))
+            write_whole(self.status_path, json.dumps(self.status(now_ms + self._ahead_ms)))
         except OSError as error:
             log.debug("%s: %s", self.status_path, error)
 
-    def status(self, now_ms: int) -> dict[str, Any]:
+    def status(self, t_ms: int) -> dict[str, Any]:
         """The numbers of this process."""
         counters = asdict(self.outbox.counters())
         own = {"frames": self.frames, "sent": self.pump.sent, "lost_records": self.lost_records,
@@ -132,7 +132,7 @@ class Telemetry:
             "unverified": info.get("unverified", ""),
             "realtime": info.get("realtime"),
         }
-        return {"v": 1, "pid": os.getpid(), "t_ms": now_ms, **of_run, **own, **counters, **to, "bus": self.buses}
+        return {"v": 1, "pid": os.getpid(), "t_ms": t_ms, **of_run, **own, **counters, **to, "bus": self.buses}
 
     def _start_n(self, info: dict[str, Any]) -> int:
         """An epoch begins, or goes on after our restart. -> the first step that journal or frames still need."""
@@ -169,14 +169,15 @@ class Telemetry:
         self._soc_pu = float(newest["d_soc_pu"]) if soc_known else None
         for segment, records in self._clock.split(chunk.records):
             drafts = self._builder.at(segment.epoch, segment.offset_ns)
-            captures = [] if self.scope is None else self.scope.record(records)
+            captures = [] if self.scope is None else self.scope.record(records, segment.offset_ns)
             drafts += [self._builder.oscillography(*capture) for capture in captures]
             self._keep(drafts + self._builder.add(records), now_ms)
 
     def _close_scope(self, now_ms: int) -> None:
         """Write the capture under way as far as it has come."""
         if self.scope is not None and self._builder is not None:
-            self._keep([self._builder.oscillography(*capture) for capture in self.scope.close()], now_ms)
+            captures = self.scope.close(self._builder.offset_ns)
+            self._keep([self._builder.oscillography(*capture) for capture in captures], now_ms)
 
     def _journal(self, chunk: Chunk) -> None:
         """Steps that are there already, of a restart of ours, begin no run."""

@@ -43,6 +43,7 @@ class MqttDelivery:
         self.degraded = False  # the newest receipt was a refusal
         self._unanswered: dict[int, Row] = {}  # by mid; no longer than paho's own list, link.MAX_UNANSWERED
         self._others: list[Received] = []
+        self._ack_refused = False  # the newest one
 
     @property
     def name(self) -> str:
@@ -87,7 +88,7 @@ class MqttDelivery:
                 self._unanswered[mid] = row
 
     def acks(self) -> list[tuple[str, Ranges]]:
-        """A malformed acknowledgement is named and ignored: its rows stay."""
+        """A malformed acknowledgement is ignored, the first of several is named: its rows stay."""
         found = self._taken_by_broker()
         for message in self.link.take(limit=1000):
             if message.topic != ack_topic(self.site):
@@ -95,8 +96,11 @@ class MqttDelivery:
                 continue
             try:
                 found.append(decode_ack(message.payload))
+                self._ack_refused = False
             except MessageError as error:
-                log.warning("V2G-ACK-REFUSED %s: %s", message.topic, error)
+                if not self._ack_refused:
+                    log.warning("V2G-ACK-REFUSED %s: %.200s", message.topic, error)
+                self._ack_refused = True
         return found
 
     def others(self) -> list[Received]:

@@ -67,15 +67,18 @@ class Scope:
             return {}
         return {"epoch": int(self.info["epoch"]), "done_n": self.scope.done_n, "need_n": self.scope.need_n}
 
-    def record(self, records: Records) -> list[tuple[dict[str, int], dict[str, Any]]]:
-        """(step of the trigger, facts of the event) for each capture that is finished, written or not."""
-        return [] if self.scope is None else [self._written(c) for c in self.scope.feed(records)]
+    def record(self, records: Records, wall_offset_ns: int) -> list[tuple[dict[str, int], dict[str, Any]]]:
+        """(step of the trigger, facts of the event) for each capture that is finished, written or not.
 
-    def close(self) -> list[tuple[dict[str, int], dict[str, Any]]]:
+        wall_offset_ns: of the wall clock as it is now; the run's own may have been that of a clock not yet set.
+        """
+        return [] if self.scope is None else [self._written(c, wall_offset_ns) for c in self.scope.feed(records)]
+
+    def close(self, wall_offset_ns: int) -> list[tuple[dict[str, int], dict[str, Any]]]:
         """The run is over: what is under way is written as it is."""
-        return [] if self.scope is None else [self._written(c) for c in self.scope.close()]
+        return [] if self.scope is None else [self._written(c, wall_offset_ns) for c in self.scope.close()]
 
-    def _written(self, capture: Capture) -> tuple[dict[str, int], dict[str, Any]]:
+    def _written(self, capture: Capture, wall_offset_ns: int) -> tuple[dict[str, int], dict[str, Any]]:
         t = capture.trigger
         facts: dict[str, Any] = {
             "trigger": t.name,
@@ -85,8 +88,8 @@ class Scope:
             "passed_over": capture.passed_over,
         }
         try:
-            file = write_capture(self.folder, capture, int(self.info["wall_offset_ns"]))
-            keep_within(self.folder, self.bounds.most_files, self.bounds.most_bytes)
+            file = write_capture(self.folder, capture, wall_offset_ns)
+            keep_within(self.folder, self.bounds.most_files, self.bounds.most_bytes, file)
         except OSError as error:
             return {"n": t.n, "t_ns": t.t_ns}, facts | {"file": None, "error": str(error)}
         return {"n": t.n, "t_ns": t.t_ns}, facts | {"file": f"{NAME}/{file.name}"}
@@ -130,9 +133,10 @@ def utc(wall_ns: int) -> datetime:
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=wall_ns // 1000)
 
 
-def keep_within(folder: Path, most_files: int, most_bytes: int) -> None:
-    """Remove the oldest; the newest stays in any case."""
-    files = sorted(folder.glob("*.csv"))
-    sizes = {file: file.stat().st_size for file in files}
-    while len(files) > 1 and (len(files) > most_files or sum(sizes[f] for f in files) > most_bytes):
-        files.pop(0).unlink()
+def keep_within(folder: Path, most_files: int, most_bytes: int, newest: Path) -> None:
+    """Remove the oldest; the newest stays, also if a clock that is not set yet puts its name before all others."""
+    files = [file for file in sorted(folder.glob("*.csv")) if file != newest]
+    sizes = {file: file.stat().st_size for file in (*files, newest)}
+    while files and (len(sizes) > most_files or sum(sizes.values()) > most_bytes):
+        files[0].unlink()
+        del sizes[files.pop(0)]

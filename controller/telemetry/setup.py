@@ -13,6 +13,7 @@ from typing import Any
 
 from controller.errors import InputError
 from controller.sitedata import StoreSite
+from controller.telemetry.database import DatabaseRefusedError
 from controller.telemetry.httplink import HttpError, HttpLink
 from controller.telemetry.sqlitestore import SqliteStore
 from controller.telemetry.stores import secret_of
@@ -47,11 +48,14 @@ class Server:
     def ask(self, method: str, path: str, body: Any = None, **query: str) -> Any:
         """The decoded answer; None for 404. Raises InputError."""
         try:
-            return self.link.send(method, path, list(query.items()), {"Content-Type": "application/json"}, body)
+            _, answer = self.link.send(method, path, list(query.items()), {"Content-Type": "application/json"}, body)
         except HttpError as error:
             if error.status == 404:
                 return None
             raise self.refused(error, f"{method} {path}") from None
+        if not isinstance(answer, dict):
+            raise InputError(f"{self.target.name}: {method} {path}: no database answers at this address")
+        return answer
 
     def metrics(self) -> str:
         """The text of /metrics. Raises InputError."""
@@ -70,7 +74,12 @@ def of_sqlite(choice: StoreSite, state_dir: Path) -> list[str]:
     """The file; the bridge would make it as well."""
     path = choice.sqlite_path or state_dir / "telemetry.sqlite"
     there = path.exists()
-    SqliteStore(path).close()
+    try:
+        store = SqliteStore(path)
+        store.open()
+    except DatabaseRefusedError as error:
+        raise InputError(str(error)) from None
+    store.close()
     return [
         f"store {path}: {'was there already' if there else 'made'}",
         f"retention: {choice.keep_days or 'unlimited'} days, {choice.max_mb or 'unlimited'} MB; tidied up once an hour",

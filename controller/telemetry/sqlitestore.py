@@ -5,7 +5,9 @@ Bound        rows older than keep_days are deleted once an hour; then, above max
              only when no live row is left. What the size costs is counted and said: that is history lost.
 Power cut    what write() has taken is on the disk, but for live frames of the last `spare_s`: whoever sent them has
              deleted them, and each forcing out wears the card.
-Errors       StoreError: disk full, locked, damaged; DatabaseRefusedError at opening.
+Damage       the file is set aside (V2G-STORE-DAMAGED) and a new one begun, at opening and at any time after it.
+Errors       StoreError: disk full, locked, just damaged. DatabaseRefusedError at opening: newer, or held by another
+             process; a disk that is full at that time is one of write().
 """
 
 from __future__ import annotations
@@ -17,11 +19,18 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from controller.telemetry.database import open_database
+from controller.errors import InputError
+from controller.telemetry.database import (
+    DatabaseRefusedError,
+    UnwritableError,
+    is_damage,
+    open_or_renew,
+    set_aside,
+)
 from controller.telemetry.store import StoreError
 from controller.telemetry.wire import MAX_SEQ, Arrival
 
@@ -49,8 +58,10 @@ class SqliteStore:
     ) -> None:
         self.path, self.keep_days, self.max_mb, self.spare_s = path, keep_days, max_mb, spare_s
         self.deleted = 0  # by age and by size, since this process began
-        self._database = open_database(path, SCHEMA, VERSION)
         self._lock = threading.RLock()  # opened by one thread, used by another
+        self._opened = False
+        with suppress(UnwritableError):  # the disk may have room again
+            self.open()
         self._tidied_s = -TIDY_S
         self._forced_s = time.monotonic()
 
@@ -59,12 +70,19 @@ class SqliteStore:
         """For logs."""
         return f"sqlite {self.path}"
 
+    def open(self) -> None:
+        """Unless it is open. Raises DatabaseRefusedError."""
+        if not self._opened:
+            self._database = open_or_renew(self.path, SCHEMA, VERSION)
+            self._opened = True
+
     def write(self, rows: Sequence[Arrival]) -> int:
         """One transaction; what is there already stays as it is. It refuses no row. Tidies up once an hour."""
         values = [
             (r.site, r.kind, r.epoch, r.t_ms, r.name, r.outbox, r.seq, r.arrived_ms, as_json(r.body)) for r in rows
         ]
         try:
+            self.open()
             with self._lock, self._database:
                 lasting = self._must_last(rows)  # FULL: forced out, with all before it (sqlite.org/pragma.html)
                 self._database.execute(f"PRAGMA synchronous={'FULL' if lasting else 'NORMAL'}")
@@ -74,7 +92,11 @@ class SqliteStore:
             if time.monotonic() - self._tidied_s >= TIDY_S:
                 self._tidied_s = time.monotonic()
                 self.tidy(time.time_ns() // 1_000_000)
+        except DatabaseRefusedError as error:
+            raise StoreError(str(error)) from None
         except sqlite3.Error as error:
+            if is_damage(error):
+                self._begin_anew(error)
             raise StoreError(f"{self.path}: {error}") from None
         return 0
 
@@ -111,7 +133,17 @@ class SqliteStore:
     def close(self) -> None:
         """Close the file."""
         with self._lock:
-            self._database.close()
+            if self._opened:
+                self._database.close()
+            self._opened = False
+
+    def _begin_anew(self, error: sqlite3.Error) -> None:
+        """The next write() opens a new file. Raises StoreError: the damaged one stays in its way."""
+        self.close()
+        try:
+            set_aside(self.path, error)
+        except UnwritableError as refusal:
+            raise StoreError(str(refusal)) from None
 
     def _must_last(self, rows: Sequence[Arrival]) -> bool:
         """An event, a frame that was on a disk already, or long enough since the last time."""
@@ -189,9 +221,14 @@ def count_points(database: sqlite3.Connection, site: str, kind: str, from_ms: in
 
 @contextmanager
 def read_only(path: Path) -> Iterator[sqlite3.Connection]:
-    """A store that somebody else may be writing."""
+    """A store that somebody else may be writing. Raises InputError: damaged, newer, none of ours; also on the way."""
     database = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
     try:
+        found = int(database.execute("PRAGMA user_version").fetchone()[0])
+        if found > VERSION:
+            raise InputError(f"{path}: schema {found} is newer than {VERSION}, the newest this program reads")
         yield database
+    except sqlite3.Error as error:
+        raise InputError(f"{path}: is no store of live frames: {error}") from None
     finally:
         database.close()

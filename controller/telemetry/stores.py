@@ -25,8 +25,11 @@ def make_store(choice: StoreSite | None, state_dir: Path, spare_s: float = SPARE
 
 
 def secret_of(choice: StoreSite) -> str:
-    """The contents of its token file, or nothing. Raises InputError."""
+    """The contents of its token file, or nothing. Raises InputError, which never quotes it."""
     try:
-        return choice.token_file.read_text().strip() if choice.token_file else ""
+        text = choice.token_file.read_text().strip() if choice.token_file else ""
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{choice.token_file}: the store's token cannot be read: {error}") from None
+    if not (text.isprintable() and (text.isascii() or choice.kind == "influx1")):  # that one is sent in base64
+        raise InputError(f"{choice.token_file}: does not hold one line of ASCII, the store's token alone")
+    return text

@@ -8,6 +8,7 @@ victoriametrics   the v2 write protocol again. It knows no organisation, no buck
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from dataclasses import dataclass
 
@@ -31,18 +32,19 @@ class Target:
 def target_of(choice: StoreSite, secret: str) -> Target:
     """The site's choice, which has been checked, and the contents of its token file."""
     url = (choice.url or "").rstrip("/")
+    shown = re.sub(r"//[^/@]*@", "//", url)  # a name is logged; a login before the host is not
     in_ms = ("precision", "ms")
     if choice.kind == "influx1":
         policy = (("rp", choice.retention_policy),) if choice.retention_policy else ()
         query = (("db", choice.database or ""), *policy, in_ms)
-        name = f"influx1 {url} database {choice.database}"
+        name = f"influx1 {shown} database {choice.database}"
         return Target(choice.kind, url, "/write", query, name, basic(secret))
     token = f"Token {secret}" if secret else ""
     if choice.kind == "victoriametrics":
-        name = f"victoriametrics {url}"
+        name = f"victoriametrics {shown}"
         return Target(choice.kind, url, "/api/v2/write", (in_ms,), name, token, texts=False, counts_invalid=True)
     query = (("org", choice.org or ""), ("bucket", choice.bucket or ""), in_ms)
-    return Target(choice.kind, url, "/api/v2/write", query, f"influx {url} bucket {choice.bucket}", token)
+    return Target(choice.kind, url, "/api/v2/write", query, f"influx {shown} bucket {choice.bucket}", token)
 
 
 def basic(login: str) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 from uuid import uuid4
 
-from controller.telemetry.database import UnwritableError, move_aside, open_database
+from controller.telemetry.database import UnwritableError, is_damage, move_aside, open_database
 from controller.telemetry.wire import Ranges
 
 log = logging.getLogger(__name__)
@@ -41,12 +41,11 @@ OLDER = {
           UPDATE rows SET bytes = length(body);
           DROP INDEX rows_kind;
           INSERT OR REPLACE INTO meta
-              SELECT 'position', json_object('next', seq + 1, 'dropped',
+              SELECT 'position', json_object('next', seq + 1, 'exact', json('true'), 'dropped',
                   coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'dropped'), 0), 'progress',
                   json(coalesce((SELECT value FROM meta WHERE key = 'progress'), '{}')))
               FROM sqlite_sequence WHERE name = 'rows';"""
 }
-DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 COLUMNS = "seq, kind, created_ms, body, bytes, held_ns"
 
 
@@ -284,7 +283,7 @@ class Tier:
             self.refusing = True
             return otherwise
         except sqlite3.DatabaseError as error:
-            if error.sqlite_errorcode & 0xFF not in DAMAGE:
+            if not is_damage(error):
                 raise  # a mistake of this program
             self.failed += 1
             if not self.damaged:

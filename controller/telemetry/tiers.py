@@ -2,8 +2,8 @@
 
 quick    in the runtime folder: no wear, survives a killed process, gone after a reboot. None: disk takes all at once.
 disk     in the state folder. Its id is the outbox's; a quick file of another id gives its rows new numbers.
-next     the number that the next row gets. After a reboot the numbers go on JUMP above the newest that the disk has
-         heard of, since quick is gone and knew better.
+next     the number that the next row gets. After a reboot, or without a quick file from now on, the numbers go on JUMP
+         above the newest that the disk has heard of, since quick is gone and knew better; unless that was `exact`.
 Errors   DatabaseRefusedError at the first opening: newer schema, held by another process, or neither file can be used.
          Later a file that cannot be used is missing until it can; a damaged one is set aside and begun anew.
 """
@@ -38,6 +38,7 @@ class Tiers:
         self.quick: Tier | None = None
         self.disk: Tier | None = None
         self.next = self._marked = 1
+        self.exact = quick is None  # the disk hears of each number
         self._marked_ms = 0
         self.dropped = {"live": 0, "event": 0}
         self.progress: dict[str, Any] = {}
@@ -66,7 +67,7 @@ class Tiers:
     def position(self, **dropped: int) -> dict[str, Any]:
         """What a file keeps beside its rows. dropped: so many more of a kind."""
         counts = {key: self.dropped[kind] + dropped.get(kind, 0) for kind, key in DROPPED.items()}
-        return {"next": self.next, "progress": self.progress, **counts}
+        return {"next": self.next, "progress": self.progress, "exact": self.exact, **counts}
 
     def spill(self, where: str, now_ms: int) -> None:
         """Rows of the quick file move to disk; they stay where they are while it refuses."""
@@ -116,6 +117,7 @@ class Tiers:
         """All rows to disk; let the files go."""
         self.retry_ms = 0
         self.spill("1", 0)
+        self.exact = True
         self.mark(0)
         for tier in self.all():
             tier.close()
@@ -158,7 +160,9 @@ class Tiers:
 
     def _floor(self) -> int:
         """Lower numbers may have been given under the disk's id, by a quick file that is gone."""
-        if self.disk is None or self.quick_path is None or not self.disk.position:
+        if self.disk is None or not (said := self.disk.position):
+            return 1
+        if self.quick_path is None and said.get("exact"):
             return 1
         known = {self.id, self.quick.id if self.quick is not None else ""}
-        return 1 if self.disk.id in known else int(self.disk.position["next"]) + JUMP
+        return 1 if self.disk.id in known else int(said["next"]) + JUMP

@@ -10,6 +10,7 @@ Errors   MessageError: what arrived is not ours; `newer` when a later version of
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,9 @@ SUFFIX = {"live": "tele/live", "event": "event"}
 SUBSCRIPTIONS = tuple(f"v2g/+/{suffix}" for suffix in SUFFIX.values())
 MAX_BODY = 65536  # bytes; a frame has about 2000
 MAX_SEQ = 2**63 - 1
+MAX_T_MS = MAX_SEQ // 1_000_000  # the databases count ns: until 2262
+DEEPEST = 16  # containers in each other; a frame has 3
+SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")  # half a character, unless its other half follows
 
 Ranges = list[tuple[int, int]]
 
@@ -123,7 +127,7 @@ def decode(topic_name: str, payload: bytes, arrived_ms: int) -> Arrival:
     name = body.get("event") if kind == "event" else "live"
     texts_ok = body.get("site") == site and isinstance(name, str) and isinstance(body.get("outbox"), str)
     counts_ok = all(is_count(body.get(key)) for key in ("seq", "epoch", "t_ms"))
-    if not (texts_ok and counts_ok and body.get("kind") == kind):
+    if not (texts_ok and counts_ok and body["t_ms"] <= MAX_T_MS and body.get("kind") == kind):
         raise MessageError(f"{topic_name}: site, kind, event, outbox, seq, epoch or t_ms is missing or does not fit")
     return Arrival(site, kind, body["epoch"], body["t_ms"], str(name), body["outbox"], body["seq"], arrived_ms, body)
 
@@ -167,16 +171,32 @@ def split_topic(name: str) -> tuple[str, str]:
 
 
 def parse_object(payload: bytes) -> dict[str, Any]:
-    """JSON text -> dict; NaN and Infinity are refused."""
+    """JSON text -> dict that every store can keep: finite numbers, whole characters, not too deep."""
     if len(payload) > MAX_BODY:
         raise MessageError(f"message of {len(payload)} bytes is longer than {MAX_BODY}")
     try:
-        body = json.loads(payload, parse_constant=refuse_constant)
+        body = json.loads(payload.decode(), parse_constant=refuse_constant)
+        refuse_unfit((body,))
+        if SURROGATE.search(payload):
+            json.dumps(body, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise MessageError(f"message is not JSON: {error}") from None
     if not isinstance(body, dict):
         raise MessageError("message is not a JSON object")
     return body
+
+
+def refuse_unfit(values: Iterable[Any], deepest: int = DEEPEST) -> None:
+    """Numbers that JSON can write and a float cannot hold (1e400), and what recursion stumbles over: ValueError."""
+    for value in values:
+        kind = type(value)
+        if kind is float:
+            if value - value != 0.0:
+                raise ValueError("a number is beyond what a float holds")
+        elif kind is dict or kind is list:
+            if not deepest:
+                raise ValueError(f"nested deeper than {DEEPEST}")
+            refuse_unfit(value.values() if kind is dict else value, deepest - 1)
 
 
 def refuse_constant(name: str) -> None:

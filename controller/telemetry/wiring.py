@@ -137,13 +137,16 @@ def make_scope(site: Site) -> Scope | None:
 
 
 def open_journal(path: Path) -> JournalWriter:
-    """Go on writing it; a file of another build or a damaged beginning is kept under another name."""
+    """Go on writing it; a file of another build or a damaged beginning is kept under another name. InputError: none."""
     try:
-        return JournalWriter(path)
-    except JournalError as error:
-        moved = move_aside(path)
-        log.warning("V2G-JOURNAL-MOVED %s; kept as %s, a new journal begins", error, moved.name)
-        return JournalWriter(path)
+        try:
+            return JournalWriter(path)
+        except JournalError as error:
+            moved = move_aside(path)
+            log.warning("V2G-JOURNAL-MOVED %s; kept as %s, a new journal begins", error, moved.name)
+            return JournalWriter(path)
+    except OSError as refusal:
+        raise InputError(f"{path}: a journal cannot be begun: {refusal.strerror}") from None
 
 
 def store_of(site: Site) -> Store:

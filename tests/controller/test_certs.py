@@ -157,6 +157,11 @@ def not_pem(office: Office) -> None:
     office.signed.write_text("hello\n")
 
 
+def torn_key(office: Office) -> None:
+    office.sign()
+    Path(f"{office.key}.new").write_bytes(b"")
+
+
 # fmt: off
 REFUSED: list[tuple[Callable[[Office], None], str]] = [
     # what comes back                                                           said
@@ -166,6 +171,7 @@ REFUSED: list[tuple[Callable[[Office], None], str]] = [
     (lambda o: o.sign(first_day=-9, last_day=-1),                               "is valid 20"),
     (lambda o: o.sign(first_day=1, last_day=9),                                 "is valid 20"),
     (other_request,                                                             "its request was another"),
+    (torn_key,                                                                  "holds no private key: remove it and"),
     (not_pem,                                                                   "holds no certificate in PEM"),
 ]
 # fmt: on
@@ -199,6 +205,30 @@ def test_a_site_without_certificates_is_told(tmp_path: Path, capsys: pytest.Capt
     assert "no tls with certificate and key here" in capsys.readouterr().err
 
 
+def test_a_certificate_with_words_in_another_encoding_is_taken_as_it_is(office: Office) -> None:
+    """`openssl x509 -text` writes the subject before the PEM, in whatever encoding it has."""
+    office.request()
+    office.sign()
+    office.signed.write_bytes("Subject: O = B\u00e4ckerei\n".encode("latin-1") + office.signed.read_bytes())
+    assert office.take() == 0
+    assert office.certificate.read_bytes() == office.signed.read_bytes()
+    load_context(KeyFiles(office.authority.file, office.certificate, office.key))
+
+
+def test_what_cannot_be_written_leaves_the_pair_in_use_as_it_is(office: Office) -> None:
+    """Where the disk refuses the certificate the key stays too: they fit, and import can be done again."""
+    before = office.certificate.read_bytes(), office.key.read_bytes()
+    office.request()
+    office.sign()
+    obstacle = Path(f"{office.certificate}.new")
+    obstacle.mkdir()
+    assert office.take() == 2
+    assert (office.certificate.read_bytes(), office.key.read_bytes()) == before
+    obstacle.rmdir()
+    assert office.take() == 0
+    load_context(KeyFiles(office.authority.file, office.certificate, office.key))
+
+
 # fmt: off
 INTERVALS = [
     # thefts a year  best, days  cost a year at it, at 180 days
@@ -221,4 +251,9 @@ def test_advice_names_its_trap(capsys: pytest.CaptureFixture[str]) -> None:
     said = capsys.readouterr().out
     assert said.startswith("renew every 82 days: 223.6 a year")
     assert "With one loss at once" in said
-    assert main(["certs", "advice", "--cost", "0"]) == 2
+
+
+@pytest.mark.parametrize("cost", ["0", "-1", "nan", "inf", "1e-320"])
+def test_advice_reckons_with_numbers_only(capsys: pytest.CaptureFixture[str], cost: str) -> None:
+    assert main(["certs", "advice", "--cost", cost]) == 2
+    assert capsys.readouterr().err == "v2g certs advice: cost, loss and thefts a year are numbers, 1e-09 ... 1e+15\n"

@@ -624,6 +624,14 @@ def test_control_is_handed_back_when_the_ramp_is_over_however_slow(
 
 def later(clock: SimpleNamespace, seconds: float) -> None:
     clock.s += seconds
+def test_a_clock_that_was_ahead_for_a_while_costs_no_morning(tmp_path: Path) -> None:
+    """A board's clock at boot is anything; what it passed over is still to come once it is right."""
+    told: list[tuple[int, int]] = []
+    run = runtime.Runtime(hand(tmp_path, departures=[7 * 3600, 31 * 3600]))
+    run.loop = SimpleNamespace(order=lambda *order: told.append(order))  # type: ignore[assignment]  # all it needs
+    for wall_h, synchronized in ((40, False), (40, True), (6, True)):
+        run.tell_departure(wall_h * HOUR_NS, HOUR_NS, synchronized)
+    assert told == [(RUN, 2 * HOUR_NS)]
 
 
 # ---- what the buses count ----

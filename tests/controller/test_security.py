@@ -9,10 +9,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives import serialization
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 from controller.security import KeyFiles, SecurityError, concerns, find_credential, load_context, read_secret
-from tests.pki import Authority
+from tests.pki import DAY, Authority, name_of, pem_of
 
 
 def files_of(folder: Path, first_day: float = -1, last_day: float = 1) -> KeyFiles:
@@ -56,6 +59,29 @@ def key_with_passphrase(files: KeyFiles) -> KeyFiles:
     return files
 
 
+def key_of_another_kind(files: KeyFiles) -> KeyFiles:
+    assert files.key is not None
+    files.key.write_bytes(unlocked(ed25519.Ed25519PrivateKey.generate()))
+    return files
+
+
+def short_key(files: KeyFiles) -> KeyFiles:
+    """RSA of 1024 bits: below security level 2, which Python asks OpenSSL for."""
+    assert files.key is not None
+    assert files.certificate is not None
+    key, now = rsa.generate_private_key(65537, 1024), datetime.now(UTC)
+    builder = x509.CertificateBuilder().subject_name(name_of("house")).issuer_name(name_of("house"))
+    builder = builder.public_key(key.public_key()).serial_number(1).not_valid_before(now).not_valid_after(now + DAY)
+    files.certificate.write_bytes(pem_of(builder.sign(key, hashes.SHA256())))
+    files.key.write_bytes(unlocked(key))
+    return files
+
+
+def unlocked(key: PrivateKeyTypes) -> bytes:
+    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
+                             serialization.NoEncryption())  # fmt: skip
+
+
 # fmt: off
 WRONG = [
     # what is wrong           field          the complaint holds
@@ -66,12 +92,14 @@ WRONG = [
     (rubbish("certificate"),  "certificate", "holds no certificate in PEM"),
     (rubbish("key"),          "key",         "holds no private key in PEM"),
     (key_of_another,          "key",         "is not the key of"),
+    (key_of_another_kind,     "key",         "is not the key of"),
+    (short_key,               "certificate", "is too weak for OpenSSL (EE_KEY_TOO_SMALL): use a P-256 key"),
     (key_with_passphrase,     "key",         "has a passphrase, and there is nobody to ask"),
 ]
 # fmt: on
 
 
-@pytest.mark.parametrize(("spoil", "field", "text"), WRONG, ids=[f"{c[1]} {c[-1]}" for c in WRONG])
+@pytest.mark.parametrize(("spoil", "field", "text"), WRONG, ids=[f"{c[0].__name__} {c[-1]}" for c in WRONG])
 def test_a_wrong_file_is_named(tmp_path: Path, spoil: Callable[[KeyFiles], KeyFiles], field: str, text: str) -> None:
     with pytest.raises(SecurityError) as refusal:
         load_context(spoil(files_of(tmp_path)))
@@ -144,6 +172,7 @@ SECRETS = [
     (b"pass word\n",     "pass word"),
     (b"pass\r\n",        "pass"),
     ("pässwörd".encode(), "pässwörd"),
+    ("\ufeffpass".encode(), "pass"),
     (b"",                None),
     (b"\n",              None),
     (b"user\npass\n",    None),

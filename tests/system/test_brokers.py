@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ import pytest
 
 from controller.telemetry.bridge import Bridge
 from controller.telemetry.broker import start_broker
-from controller.telemetry.link import Access
+from controller.telemetry.link import Access, Link
 from controller.telemetry.sqlitestore import SqliteStore, read_points
 from tests.controller.telemetry.subscriber import Subscriber
 from tests.controller.telemetry.test_mqtt import wait_for
@@ -78,6 +79,51 @@ def test_every_frame_is_stored_once_and_then_leaves_the_outbox(opened: Opened, t
         thread.join(10.0)
         store.close()
     assert status_of(opened) == (b"offline", True)
+
+
+HALF = b'{"v":1,"kind":"event","site":"home","event":"\\ud800","outbox":"x","seq":1,"epoch":1,"t_ms":1}'
+RUBBISH = [b"\xff", HALF, b'{"a":' * 900 + b"1" + b"}" * 900, HALF.replace(b'"\\ud800"', b'"e","x":1e400')]
+
+
+def test_rubbish_ends_no_bridge(opened: Opened, tmp_path: Path) -> None:
+    """The broker keeps what a bridge has not taken: what ended it once would end it at each start."""
+    store, stopping = SqliteStore(tmp_path / "store.sqlite"), threading.Event()
+    bridge = Bridge(store, opened.access("v2g-bridge"))
+    thread = threading.Thread(target=bridge.run, args=(stopping,))
+    thread.start()
+    wait_for(lambda: bridge.link.connected, "the bridge")
+    hostile = Link("hostile", opened.access("home"), [])
+    hostile.start()
+    wait_for(lambda: hostile.connected, "somebody who may write for the site")
+    for payload in RUBBISH:
+        hostile.publish("v2g/home/event", payload)
+    wait_for(lambda: not hostile.unanswered, "the broker has all of it")
+    hostile.stop()
+    site = Site(tmp_path, "home", opened.access("home"), frames=FRAMES)
+    try:
+        site.until(lambda: site.waiting == 0, "every frame acknowledged")
+        wait_for(lambda: bridge.counters.refused == len(RUBBISH), "each refused")
+    finally:
+        site.close()
+        stopping.set()
+        thread.join(10.0)
+        store.close()
+
+
+def test_a_topic_that_nats_server_hands_on_ends_no_bridge(tmp_path: Path) -> None:
+    """0xff is in no UTF-8 text; a client library would not send it."""
+    broker, topic = Nats(tmp_path / "broker"), b"v2g/\xff/event"
+    link = Link("bridge", Access(HOST, broker.port, 5), ["v2g/+/event"])
+    link.start()
+    wait_for(lambda: link.connected, "the bridge")
+    with socket.create_connection((HOST, broker.port), timeout=10.0) as hostile:
+        hostile.sendall(b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x3c\x00\x01x")
+        assert hostile.recv(4) == b"\x20\x02\x00\x00"
+        hostile.sendall(b"\x30" + bytes([len(topic) + 4, 0, len(topic)]) + topic + b"{}")
+        [message] = link.take(1, wait_s=10.0)
+    assert message.topic == "v2g/\\xff/event"
+    link.stop()
+    broker.close()
 
 
 def test_nats_server_does_not_speak_mqtt_5(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -185,6 +185,21 @@ def test_frames_on_another_sites_topic_do_not_arrive(
     assert (foreign.waiting, own.waiting) == (3, 3)  # nobody has stored any
 
 
+def test_a_message_that_could_fill_a_bridges_memory_does_not_arrive(broker: Mosquitto, witness: Subscriber) -> None:
+    """One site could end the bridge of all: a client takes 256 MB, and the broker would send it again."""
+    hostile, own = Link("hostile", broker.access("site-a"), []), Link("own", broker.access("site-b"), [])
+    for link in (hostile, own):
+        link.start()
+    wait_for(lambda: hostile.connected and own.connected, "both connected")
+    hostile.publish("v2g/site-a/event", b"x" * 1_000_000)
+    wait_for(lambda: bool(hostile.why), "the broker hangs up")
+    own.publish("v2g/site-b/event", b"x" * 65_536)  # the longest that a bridge looks at
+    wait_for(lambda: "v2g/site-b/event" in witness.topics(), "what is long and allowed")
+    hostile.stop()
+    own.stop()
+    assert "v2g/site-a/event" not in witness.topics()
+
+
 def test_acknowledgements_of_another_than_the_bridge_do_not_arrive(broker: Mosquitto, tmp_path: Path) -> None:
     site = Site(tmp_path, "site-a", broker.access("site-a"))
     forger, bridge = Link("forger", broker.access("site-b"), []), Link("a bridge", broker.access("v2g-bridge"), [])

@@ -182,6 +182,30 @@ def test_a_rehearsal_beside_a_running_telemetry(tmp_path: Path, capsys: pytest.C
     house.close()
 
 
+def test_a_rehearsal_where_the_broker_wants_a_password_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As the connection in use: certificate, user and password."""
+    passwords, broker = tmp_path / "passwords", Mosquitto(tmp_path / "broker")
+    subprocess.run([tool("mosquitto_passwd"), "-b", "-c", str(passwords), "house", "right"], check=True)
+    passwords.chmod(0o600)
+    conf = broker.folder / "mosquitto.conf"
+    conf.write_text(conf.read_text().replace("use_identity_as_username true\n", f"password_file {passwords}\n"))
+    broker.close()
+    broker.start()
+    site, secret, tls = tmp_path / "site.yaml", tmp_path / "secret", f"ca: {broker.authority.file}"
+    tls = f"{{{tls}, certificate: {tmp_path}/house.pem, key: {tmp_path}/house.key}}"
+    own = f"{{host: {HOST}, port: {broker.port}, user: house, password_file: {secret}, tls: {tls}}}"
+    site.write_text(f"{GOOD}telemetry:\n  mqtt: {own}\n")
+    assert main(["certs", "request", str(site)]) == 0
+    request = x509.load_pem_x509_csr((tmp_path / "house.key.csr").read_bytes())
+    (tmp_path / "signed.pem").write_bytes(broker.authority.certify(request, NAME, -1, 9))
+    for password, code, said in (("right", 0, "accepts it"), ("wrong", 3, "not authorized")):
+        secret.write_text(password)
+        capsys.readouterr()
+        assert main(["certs", "rehearse", str(site), str(tmp_path / "signed.pem")]) == code
+        assert said in capsys.readouterr().out
+    broker.close()
+
+
 def test_what_root_renews_the_service_can_read(capsys: pytest.CaptureFixture[str]) -> None:
     """The folder as systemd-tmpfiles makes it at installation, root with a strict umask, the service as its user."""
     if os.geteuid() != 0:

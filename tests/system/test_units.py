@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -152,6 +155,29 @@ def test_a_prefix_that_is_no_folder_of_ours_is_left_alone(tmp_path: Path) -> Non
     (tmp_path / "usr/bin/true").touch()
     assert run(ROOT / "systemd/install", "uninstall", DESTDIR=str(tmp_path), PREFIX="/usr").returncode == 0
     assert (tmp_path / "usr/bin/true").exists()
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_broken_off_half_a_build_is_none(how: signal.Signals, tmp_path: Path) -> None:
+    """A Python that begins its environment and then takes its time; dash runs no EXIT trap when a signal ends it."""
+    python, begun = tmp_path / "python3", tmp_path / "begun"
+    real = f'exec {sys.executable} "$@"'
+    slow = f'mkdir -p "$3/bin"; touch {begun}; exec sleep 60'
+    python.write_text(f"#!/bin/sh\ncase $1$2 in -mvenv) {slow} ;; *) {real} ;; esac\n")
+    python.chmod(0o755)
+    env = os.environ | {"DESTDIR": str(tmp_path / "root"), "PREFIX": "/opt/v2g", "PYTHON": str(python)}
+    install = subprocess.Popen([ROOT / "systemd/install", "install"], cwd=ROOT, env=env, start_new_session=True,
+                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+    deadline = time.monotonic() + 60.0
+    while not begun.exists():
+        assert install.poll() is None
+        assert time.monotonic() < deadline, "it has not begun"
+        time.sleep(0.05)
+    assert len(list((tmp_path / "root/opt/v2g").iterdir())) == 1
+    os.killpg(install.pid, how)
+    assert install.wait(30.0) != 0
+    assert list((tmp_path / "root/opt/v2g").iterdir()) == []
 
 
 # fmt: off

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from controller.errors import InputError
 from controller.telemetry.gaps import Gap, find_gaps
+from controller.telemetry.sqlitestore import read_only
 from controller.telemetry.wire import Arrival
 
 AROUND_MS = 5_000  # before and behind the day: a live frame at least every 2 s
@@ -61,17 +60,14 @@ class Stored:
 
 def read_day(path: Path, site: str, begin_ms: int, end_ms: int) -> Stored:
     """Raises InputError when the file is no store."""
-    try:
-        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
-            of_day = (site, begin_ms, end_ms)
-            rows = numbers(database.execute(QUERY, of_day))
-            where = "FROM points WHERE site = ? AND kind = 'event' AND t_ms >= ? AND t_ms < ?"
-            events = dict(database.execute(f"SELECT name, COUNT(*) {where} GROUP BY name ORDER BY name", of_day))
-            files = f"SELECT t_ms, json_extract(body, '$.file') {where} AND name = 'oscillography' ORDER BY t_ms"
-            captures = [(t, f) for t, f in database.execute(files, of_day) if f]
-            gaps = gaps_of(database, site, begin_ms, end_ms)
-    except sqlite3.Error as error:
-        raise InputError(f"{path}: is no store of live frames: {error}") from None
+    with read_only(path) as database:
+        of_day = (site, begin_ms, end_ms)
+        rows = numbers(database.execute(QUERY, of_day))
+        where = "FROM points WHERE site = ? AND kind = 'event' AND t_ms >= ? AND t_ms < ?"
+        events = dict(database.execute(f"SELECT name, COUNT(*) {where} GROUP BY name ORDER BY name", of_day))
+        files = f"SELECT t_ms, json_extract(body, '$.file') {where} AND name = 'oscillography' ORDER BY t_ms"
+        captures = [(t, f) for t, f in database.execute(files, of_day) if f]
+        gaps = gaps_of(database, site, begin_ms, end_ms)
     stored = Stored(frames=len(rows), events=events, captures=captures, gaps=gaps)
     if len(rows):
         stored.late_most_s = float((rows[:, 1] - rows[:, 0]).max()) / 1e3

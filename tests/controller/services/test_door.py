@@ -235,14 +235,20 @@ def test_what_v2g_sign_prints_is_taken(rig: Rig, tmp_path: Path, capsys: pytest.
     assert (event, facts.get("p_w")) == ("command_accepted", 1500.0)
 
 
+KEY = ["--key-file", "k", "--key", "utility"]
 # fmt: off
 ARGUMENTS = [
-    # what is typed after `v2g sign`                                                 said
-    (["home", "power"],                                                              "--key-file FILE and --key NAME"),
-    (["home", "power", "p_w=x", "--key-file", "k", "--key", "utility"],              '"p_w" is not a finite number'),
-    (["home", "explode", "--key-file", "k", "--key", "utility"],                     "no command 'explode'"),
-    (["home", "stop", "--key-file", "/etc/hostname", "--key", "utility"],            "holds no private key in PEM"),
-    (["--new-key", "/etc/hostname"],                                                 "is there already"),
+    # what is typed after `v2g sign`                                        said
+    (["home", "power"],                                                     "--key-file FILE and --key NAME"),
+    (["home", "power", "p_w=x", *KEY],                                      '"p_w" is not a finite number'),
+    (["home", "explode", *KEY],                                             "no command 'explode'"),
+    (["home", "stop", "--key-file", "/etc/hostname", "--key", "utility"],   "holds no private key in PEM"),
+    (["--new-key", "/etc/hostname"],                                        "is there already"),
+    (["home", "stop", "--life-s", "nan", *KEY],                             "--life-s nan: allowed 1 ... 86400"),
+    (["home", "stop", "--life-s", "inf", *KEY],                             "--life-s inf: allowed 1 ... 86400"),
+    (["home", "stop", "--life-s", "-5", *KEY],                              "--life-s -5: allowed 1 ... 86400"),
+    (["h\udcff", "stop", *KEY],                                             "is no site's name"),
+    (["home", "power", "p_w=" + "[" * 2000, *KEY],                          "2128 bytes are more than 1024"),
 ]
 # fmt: on
 

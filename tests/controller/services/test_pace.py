@@ -121,3 +121,21 @@ def test_a_wish_turns_so_many_times_an_hour(tmp_path: Path) -> None:
     rig.send("resume")
     rig.advance(3600.0)
     assert rig.send("resume")["event"] == "command_accepted", "an hour later"
+
+
+def test_a_wish_that_ends_by_itself_hides_no_turn(tmp_path: Path) -> None:
+    """Else short wishes, one after the other, would swing a unit as often as commands may come."""
+    rig = Rig(tmp_path, turns_per_hour=3)
+    for _ in range(2):
+        assert rig.send("power", p_w=5000, expires_ms=rig.now.wall_ms + 2000)["event"] == "command_accepted"
+        rig.advance(10.0)  # it has charged meanwhile
+    assert rig.send("power", p_w=5000)["reason"] == "turns", "out, in, out, in: three, and this would be the fourth"
+    assert rig.send("power", p_w=-5000)["event"] == "command_accepted"
+
+
+def test_a_wish_that_another_source_outlives_is_no_turn(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, turns_per_hour=0)
+    assert rig.send("power", p_w=1000, source="operator")["event"] == "command_accepted"
+    rig.send("power", p_w=2000, expires_ms=rig.now.wall_ms + 2000)
+    rig.advance(10.0)
+    assert rig.send("power", p_w=2000)["event"] == "command_accepted", "it has discharged all the time"

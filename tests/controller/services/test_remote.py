@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from controller.services.command import COMMANDS, MODES, Bounds
 from controller.services.door import Door, Key
-from controller.services.memory import load
+from controller.services.memory import Slot, load
 from controller.services.pace import Limits
 from controller.services.remote import MAX_ROWS, Event, Now, Remote
 from controller.services.wishes import BOX_BYTES, Wishes
@@ -264,11 +264,30 @@ def test_a_lost_memory_lets_no_old_command_in(rig: Rig, caplog: pytest.LogCaptur
     assert rig.send("power", p_w=1000)["event"] == "command_accepted"
 
 
+def test_a_memory_begun_by_a_clock_that_was_ahead_keeps_nobody_out(rig: Rig) -> None:
+    """A first start with a clock two years ahead, which is set right a minute later."""
+    (rig.folder / "remote.json").unlink()
+    right, two_years_ms = rig.now, 2 * 365 * 86_400_000
+    rig.now = Now(right.wall_ms + two_years_ms, right.mono_ns, False)
+    rig.restart()
+    rig.turn(0.5)
+    rig.now = Now(right.wall_ms, right.mono_ns + 60 * 10**9, True)
+    old = json.dumps(rig.body(p_w=1000, issued_ms=right.wall_ms - 1)).encode()
+    rig.turn(0.5, after_s=0.0)
+    assert rig.receive("power", old)[0][1]["reason"] == "replayed", "from before the memory began"
+    rig.advance(1.0)
+    assert rig.send("stop")["event"] == "command_accepted"
+
+
 # fmt: off
 MEMORIES = [
     ('{"v": 2, "since_ms": 0, "reserve_soc_pu": null, "slots": {}}',                       "a later version"),
     ('{"v": 1, "since_ms": 0, "reserve_soc_pu": null, "slots": {"home": {"seq": "9"}}}',   "a number as text"),
     ('{"v": 1, "since_ms": 0, "reserve_soc_pu": null, "slots": {"home": {"kind": 1}}}',    "an unknown key"),
+    ('{"v": 1, "since_ms": 1e400, "reserve_soc_pu": null, "slots": {}}',                   "a time without end"),
+    ('{"v": 1, "since_ms": 0, "reserve_soc_pu": NaN, "slots": {}}',                        "a reserve below nothing"),
+    ('{"v": 1, "since_ms": 0, "reserve_soc_pu": null, "slots": {"home": {"p_w": 1e400}}}', "more than all power"),
+    ('{"v": 1, "since_ms": 0, "reserve_soc_pu": null, "slots": ' + 5000 * "[" + 5000 * "]" + "}", "no end of brackets"),
     ('[]',                                                                                 "no object"),
 ]
 # fmt: on
@@ -404,6 +423,37 @@ def test_a_new_controller_finds_what_is_in_force_with_what_is_left_of_its_life(r
     rig.begin_controller()
     rig.turn(0.5, after_s=501.0)
     assert rig.power() is None, "over"
+
+
+# fmt: off
+CUT_OFF: list[tuple[dict[str, Any], Slot, tuple[float, float, float] | None, str]] = [
+    # wished before                          kept, not wished                                     in force    why
+    ({"name": "mode", "mode": "auto"},       Slot(9, "stop", 0.0, 0.0, 0.0, NOW_MS + 300_000),     (0.0, 0.0, 0.0),
+     "a stop after no wish"),
+    ({"name": "power", "p_w": 2000, "expires_ms": NOW_MS + 60_000},
+     Slot(9, "power", -7000.0, 5000.0, -1.0, NOW_MS + 300_000),                     (-7000.0, 5000.0, -1.0),
+     "its own life, not that of the one before"),
+    ({"name": "power", "p_w": 2000},         Slot(9),                                             None,
+     "no wish any more"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("before", "kept", "power", "why"), CUT_OFF, ids=[c[-1] for c in CUT_OFF])
+def test_a_command_that_was_kept_and_not_yet_wished_is_wished_after_a_restart(
+    rig: Rig, before: dict[str, Any], kept: Slot, power: tuple[float, float, float] | None, why: str
+) -> None:
+    """Ended between the two: its number is used up, whoever sent it cannot send it again."""
+    rig.send(**before)
+    replace(rig.remote.memory, slots={"home": kept}).save()
+    rig.restart()
+    rig.turn(0.5, after_s=2.0)
+    wish = rig.wish()
+    assert wish is not None
+    in_force = wish.valid_from_ns <= rig.now.mono_ns < wish.expires_ns
+    assert (rig.power() if in_force else None) == power, why
+    if in_force:
+        assert wish.expires_ns - rig.now.mono_ns == 298 * 10**9
 
 
 def test_a_wish_is_not_upheld_beyond_bounds_that_the_site_has_narrowed_since(rig: Rig) -> None:

@@ -89,6 +89,20 @@ def test_a_clock_that_was_never_set_counts_for_nothing() -> None:
     assert energy.total.unknown_s == 0.0
 
 
+def test_after_a_reboot_the_time_away_is_reckoned_from_the_clock_as_it_was_set() -> None:
+    """The run began with a clock 8 h behind, which was set on its way: its ring still says the old offset."""
+    late = {**info(), "wall_offset_ns": info()["wall_offset_ns"] - 8 * 3600 * 10**9}
+    first = FrameBuilder(late, 1000, True)
+    first.at(70, info()["wall_offset_ns"])
+    first.add(records(0, 10))
+    first.flush()
+    rebooted = {**info(8), "boot_id": "another", "wall_offset_ns": info()["wall_offset_ns"] + 60 * 10**9}
+    second = FrameBuilder(rebooted, 1000, True, first.carry.next_run())
+    second.add(records(0, 10))
+    (live,) = [d for d in second.flush() if d.kind == "live"]
+    assert live.body["e_unknown_s"] == pytest.approx(60.0 - 1.0)
+
+
 S = Session
 AWAY, HERE = [S.UNPLUGGED], [S.READY]
 BEGIN, END = "session_begin", "session_end"
@@ -169,3 +183,14 @@ def test_a_fall_is_an_event_with_both_values() -> None:
     assert (event.kind, event.name, event.t_ms) == ("event", "energy_reset", live.t_ms)
     assert event.body["counter"] == "e_meter_import_wh"
     assert (event.body["before_wh"], event.body["now_wh"]) == (1000.0, 0.5)
+
+
+def test_two_counters_that_fall_at_once_are_two_rows_to_the_store() -> None:
+    builder = FrameBuilder(info(), 1000, True)
+    builder.add(records(0, 20))
+    (live,) = [d for d in builder.flush() if d.kind == "live"]
+    builder.of_devices(live, told(1000.0, e_export_wh=500.0))
+    fallen = builder.of_devices(live, told(0.0, e_export_wh=0.0))
+    assert [event.body["counter"] for event in fallen] == ["e_meter_import_wh", "e_meter_export_wh"]
+    assert [event.t_ms for event in fallen] == [live.t_ms, live.t_ms + 1]
+    assert [event.body["t_ms"] for event in fallen] == [event.t_ms for event in fallen]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import sqlite3
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -74,6 +76,42 @@ def test_a_span_of_time(
     assert main(["export", str(site), *span, "--csv", str(site.parent / "out.csv"), "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
     assert (said["rows"], said["site"], said["kinds"]) == (count, "home", ["live"]), why
+
+
+def newer(path: Path) -> None:
+    with sqlite3.connect(path) as file:
+        file.execute("PRAGMA user_version = 9")
+
+
+def torn(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:5000])
+
+
+def foreign(path: Path) -> None:
+    path.unlink()
+    with sqlite3.connect(path) as file:
+        file.execute("CREATE TABLE other (x)")
+
+
+# fmt: off
+NO_STORES = [
+    # what was done to it   says
+    (newer,                 "schema 9 is newer than 1, the newest this program reads"),
+    (torn,                  "is no store of live frames: database disk image is malformed"),
+    (foreign,               "is no store of live frames: no such table: points"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("spoil", "text"), NO_STORES, ids=[c[0].__name__ for c in NO_STORES])
+def test_a_file_that_cannot_be_read_is_said(
+    site: Path, capsys: pytest.CaptureFixture[str], spoil: Callable[[Path], None], text: str
+) -> None:
+    store = site.parent / "state" / "telemetry.sqlite"
+    spoil(store)
+    assert main(["export", str(site), "--csv", str(site.parent / "out.csv")]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == f"{store}: {text}"
+    assert [path.name for path in site.parent.glob("out.csv*")] == []
 
 
 # fmt: off

@@ -114,6 +114,8 @@ REFUSALS: list[tuple[int, dict[str, str], type[StoreError], float | None, str]] 
     (401,     {},                      StoreRefusedError, None,         "token: never quarantine good rows for it"),
     (403,     {},                      StoreRefusedError, None,         "no right to the bucket"),
     (404,     {},                      StoreRefusedError, None,         "no such bucket"),
+    (200,     {},                      StoreRefusedError, None,         "a login page: no database has stored them"),
+    (202,     {},                      StoreRefusedError, None,         "somebody between who promises to"),
 ]
 # fmt: on
 
@@ -166,4 +168,5 @@ def test_nobody_listening_is_no_answer(tmp_path: Path) -> None:
 def test_retry_after_as_a_date_in_the_past_means_now() -> None:
     assert retry_after_s({"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}) == 0.0
     assert retry_after_s({"Retry-After": "soon"}) is None
+    assert retry_after_s({"Retry-After": "\xb2"}) is None  # a superscript: a digit, and no number
     assert retry_after_s({}) is None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import socket
 import ssl
+import threading
+import time
 
 import pytest
 
@@ -83,3 +85,56 @@ CODES = [
 @pytest.mark.parametrize(("code", "said"), CODES, ids=[c[-1][:40] for c in CODES])
 def test_a_code_in_plain_words(code: int, said: str) -> None:
     assert of_code(code, "Connection rate exceeded") == Refusal(said, refused=True)
+
+
+class Double:
+    """A broker that answers a subscription with this code and then sends these bytes: MQTT 3.1.1, 3.2, 3.3 and 3.9."""
+
+    def __init__(self, code: int, then: bytes = b"") -> None:
+        self.code, self.then, self.server = code, then, socket.create_server(("127.0.0.1", 0))
+        self.port = int(self.server.getsockname()[1])
+        self.thread = threading.Thread(target=self.serve)
+        self.thread.start()
+
+    def serve(self) -> None:
+        connection, _ = self.server.accept()
+        with connection, connection.makefile("rb") as packets:
+            while head := packets.read(2):
+                body = packets.read(head[1])  # ours are short: one byte of length
+                if head[0] >> 4 == 1:
+                    connection.sendall(b"\x20\x02\x00\x00")
+                elif head[0] >> 4 == 8:
+                    connection.sendall(b"\x90\x03" + body[:2] + bytes([self.code]) + self.then)
+
+    def close(self) -> None:
+        self.thread.join(10.0)
+        self.server.close()
+
+
+@pytest.mark.parametrize(("code", "deaf"), [(0x80, True), (0x01, False)], ids=["refused", "granted"])
+def test_a_subscription_that_a_double_refuses_is_said(code: int, deaf: bool, caplog: pytest.LogCaptureFixture) -> None:
+    broker = Double(code)
+    link = Link("home", Access("127.0.0.1", broker.port), ["v2g/home/ack"])
+    link.start()
+    deadline = time.monotonic() + 10.0
+    while link._asked or not link.connected:
+        assert time.monotonic() < deadline, "no answer to the subscription"
+        time.sleep(0.01)
+    link.stop()
+    broker.close()
+    said = f"V2G-MQTT-DEAF 127.0.0.1:{broker.port}: the broker does not let us hear v2g/home/ack: Unspecified error"
+    assert [line for line in caplog.messages if "DEAF" in line] == ([said] if deaf else [])
+
+
+def test_a_topic_that_is_no_text_ends_no_connection() -> None:
+    """nats-server hands one on as it came; whoever may publish would else silence whoever listens, without a word."""
+    bad, good = (
+        b"\x30" + bytes([len(topic) + 4, 0, len(topic)]) + topic + b"{}" for topic in (b"v2g/\xff/cmd", b"good")
+    )
+    broker = Double(1, bad + good)
+    link = Link("home", Access("127.0.0.1", broker.port), ["v2g/+/cmd"])
+    link.start()
+    messages = [link.received.get(timeout=10.0) for _ in range(2)]
+    link.stop()
+    broker.close()
+    assert [message.topic for message in messages] == ["v2g/\\xff/cmd", "good"]

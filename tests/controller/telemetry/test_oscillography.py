@@ -16,13 +16,15 @@ from controller.telemetry.oscillography import Capture, Oscilloscope
 from controller.telemetry.outbox import Outbox
 from controller.telemetry.process import Telemetry
 from controller.telemetry.scopefile import HEADER, Bounds, Scope, keep_within
+from controller.telemetry.wallclock import Reading
 from cython_core.records import Reason, State
-from tests.controller.telemetry.makers import PERIOD_NS, MemoryReader, info, killed, records
+from tests.controller.telemetry.makers import PERIOD_NS, WALL_MS, MemoryReader, info, killed, records
 from tests.controller.telemetry.test_process import Rig as PlainRig
 
 DROOP, TRIP, LOST = int(Reason.DROOP), int(Reason.TRIP_FREQUENCY), int(Reason.F_LOST)
 RIDE, STARTING = int(Reason.RIDE_THROUGH), int(Reason.STARTING)
 PRE_S, POST_S = 2.0, 3.0
+OFFSET_NS = WALL_MS * 1_000_000
 
 
 def scope(most: int = 30) -> Oscilloscope:
@@ -94,7 +96,7 @@ def written(folder: Path, rows: Any) -> list[dict[str, Any]]:
     """The events' facts."""
     made = Scope(folder, BOUNDS)
     made.begin(info(), {})
-    return [facts for _, facts in made.record(rows) + made.close()]
+    return [facts for _, facts in made.record(rows, OFFSET_NS) + made.close(OFFSET_NS)]
 
 
 def test_the_file(tmp_path: Path) -> None:
@@ -115,14 +117,24 @@ def test_the_file(tmp_path: Path) -> None:
 
 
 def test_the_oldest_go_first_and_the_newest_stays(tmp_path: Path) -> None:
-    for i in range(8):
-        (tmp_path / f"2023111{i}T000000.000000Z_trip_n1.csv").write_text("x" * 100)
-    keep_within(tmp_path, 5, 10**6)
-    assert [f.name[7] for f in sorted(tmp_path.iterdir())] == ["3", "4", "5", "6", "7"]
-    keep_within(tmp_path, 5, 250)
-    assert [f.name[7] for f in sorted(tmp_path.iterdir())] == ["6", "7"]
-    keep_within(tmp_path, 5, 1)
-    assert [f.name[7] for f in sorted(tmp_path.iterdir())] == ["7"]
+    files = [tmp_path / f"2023111{i}T000000.000000Z_trip_n1.csv" for i in range(8)]
+    for file in files:
+        file.write_text("x" * 100)
+    keep_within(tmp_path, 5, 10**6, files[7])
+    assert sorted(tmp_path.iterdir()) == files[3:]
+    keep_within(tmp_path, 5, 250, files[7])
+    assert sorted(tmp_path.iterdir()) == files[6:]
+    keep_within(tmp_path, 5, 1, files[7])
+    assert sorted(tmp_path.iterdir()) == files[7:]
+
+
+def test_the_newest_stays_though_its_clock_was_not_set(tmp_path: Path) -> None:
+    """A board without a clock battery boots in 1970: its captures sort before all others."""
+    files = [tmp_path / f"{year}1114T000000.000000Z_trip_n1.csv" for year in (1970, 2023, 2024)]
+    for file in files:
+        file.write_text("x" * 100)
+    keep_within(tmp_path, 2, 10**6, files[0])
+    assert sorted(tmp_path.iterdir()) == [files[0], files[2]]
 
 
 def test_a_disk_that_is_full_is_told_and_costs_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,3 +211,19 @@ def test_stopped_inside_it_is_written_once(rig: Rig) -> None:
     rig.push(reader, ROWS[55:])
     (event,) = rig.captures()
     assert (event["rows"], event["complete"]) == (25, False)
+
+
+def test_after_the_clock_was_set_a_capture_has_the_time_of_its_event(rig: Rig) -> None:
+    """The run began an hour late; its ring says so for as long as it runs."""
+    reader, hour_ns = rig.ring.begin(7), 3600 * 10**9
+    for i in range(0, len(ROWS), 5):
+        reader.push(ROWS[i : i + 5])
+        rig.now_ms += 500
+        up_ns = (i + 5) * PERIOD_NS
+        rig.telemetry.turn(rig.now_ms, Reading(up_ns, OFFSET_NS + up_ns + (hour_ns if i >= 20 else 0), True))
+    (event,) = rig.captures()
+    assert event["t_ms"] == WALL_MS + 5_000 + 3_600_000
+    (file,) = (rig.folder / "scope").iterdir()
+    assert file.name == "20231114T231325.000000Z_frequency_n50.csv"
+    at = next(line for line in csv.DictReader(file.read_text().splitlines()) if line["n"] == "50")
+    assert at["utc"] == "2023-11-14T23:13:25.000000Z"

@@ -199,6 +199,27 @@ def test_after_a_reboot_numbers_go_on_far_above(tmp_path: Path) -> None:
     assert outbox(tmp_path).id == name, "the file on disk is the same outbox"
 
 
+def test_after_a_reboot_without_a_quick_file_from_now_on_no_number_comes_again(tmp_path: Path) -> None:
+    """The site file has changed to `durability: always` before a power cut: nobody knows what quick has given."""
+    box = outbox(tmp_path)
+    box.add([live(i) for i in range(5)], now_ms=0)
+    box.tend(5_000)  # to disk, without a word of how far the numbers have come
+    box.add([live(i) for i in range(5, 8)], now_ms=5_100)
+    box.acknowledge(box.id, [(6, 8)])
+    killed(box)
+    shutil.rmtree(tmp_path / "run")
+    box = Outbox(tmp_path / "state" / "outbox.sqlite", "home")
+    box.add([live(9), live(10)], now_ms=6_000)
+    numbers = sorted(seqs(box))
+    assert numbers[:5] == [1, 2, 3, 4, 5], "no new row has taken the place of one that waits"
+    assert len(numbers) == 7
+    assert numbers[5] > 8
+    box.close()
+    box = Outbox(tmp_path / "state" / "outbox.sqlite", "home")
+    box.add([live(11)], now_ms=7_000)
+    assert max(seqs(box)) == numbers[6] + 1, "the disk has heard of all of them since"
+
+
 def test_the_disk_hears_of_every_ten_thousandth_number(tmp_path: Path) -> None:
     box = outbox(tmp_path)
     box.add([live(i) for i in range(MARK_EVERY)], now_ms=0)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from controller.seal import Seal
 from controller.telemetry.gaps import LOST, STOPPED, Gap, find_gaps
 from controller.telemetry.wallclock import WAIT_NS, Reading
 from controller.telemetry.wire import decode, encode, topic
@@ -147,6 +148,22 @@ def test_booted_in_1970_the_rows_wait_for_the_clock_and_are_stamped_once(house: 
     assert "clock" not in rows[-1]
     assert rows[-1]["epoch"] != 7
     assert house.status()["held"] == 0
+
+
+def test_status_and_record_have_the_wall_clock_as_it_is(house: House) -> None:
+    """Set an hour ahead while the telemetry runs: its own count of time goes on as it was, what it says does not."""
+    journal, record = house.folder / "journal", house.folder / "record.jsonl"
+    journal.write_bytes(b"steps")
+    house.telemetry.seal = Seal(record, journal, house.now_ms)
+    house.begin()
+    house.run_for(3)
+    house.offset_ns += 3600 * S
+    house.run_for(3)
+    house.telemetry.finish(house.now_ms)
+    wall_ms = WALL_MS + 6_000 + 3_600_000
+    assert house.status()["t_ms"] == pytest.approx(wall_ms, abs=1)
+    (sealed,) = [line for line in map(json.loads, record.read_text().splitlines()) if line["kind"] == "journal"]
+    assert wall_ms - 3_000 <= sealed["t_ms"] <= wall_ms
 
 
 def test_never_synchronized_after_ten_minutes_they_go_out_flagged_and_nobody_waits_any_more(house: House) -> None:

@@ -8,9 +8,9 @@ import pytest
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.reasoncodes import ReasonCode
 
-from controller.telemetry.link import Access, Receipt
+from controller.telemetry.link import Access, Receipt, Received
 from controller.telemetry.publisher import MqttDelivery
-from controller.telemetry.wire import Ranges, Row
+from controller.telemetry.wire import Ranges, Row, encode_ack
 
 ROW = Row("ab", 7, "live", 0, '{"v":1}')
 TAKEN: list[tuple[str, Ranges]] = [("ab", [(7, 7)])]
@@ -72,6 +72,18 @@ def test_refusals_are_said_when_they_begin_and_end(caplog: pytest.LogCaptureFixt
         "V2G-MQTT-UNDELIVERED v2g/home/tele/live: No matching subscribers; rows stay in the outbox",
         "V2G-MQTT-UNDELIVERED v2g/home/tele/live: delivered again",
     ]
+
+
+def test_a_flood_of_wrong_acknowledgements_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    delivery = delivery_of("consumer", "3.1.1")
+    for payload in (*[b"x" * 5000] * 500, encode_ack("ab", [7]), b"{}"):
+        delivery.link.received.put(Received("v2g/home/ack", payload, 1, 1, 0))
+    assert delivery.acks() == TAKEN
+    lines = [r.getMessage() for r in caplog.records]
+    assert [line[:28] for line in lines] == ["V2G-ACK-REFUSED v2g/home/ack"] * 2, (
+        "one before the right one, one after it"
+    )
+    assert max(map(len, lines)) < 300
 
 
 def test_a_row_that_the_client_has_no_room_for_is_silent_and_bounded() -> None:

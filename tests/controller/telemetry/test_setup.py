@@ -125,6 +125,27 @@ def test_double_without_a_mapping_is_no_fault(double: Double, tmp_path: Path) ->
     assert set_up(choice(double, tmp_path), tmp_path)[1] == "mapping for InfluxQL: this server offers none"
 
 
+class Page(Quiet, BaseHTTPRequestHandler):
+    """A web server that is no database: a page for whatever is asked."""
+
+    def do_GET(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"<html>please log in</html>")
+
+    def do_POST(self) -> None:
+        self.do_GET()
+
+
+@pytest.mark.parametrize("named", [{"kind": "influx", "org": "o", "bucket": "b"}, {"kind": "influx1", "database": "d"}])
+def test_an_address_where_no_database_answers_is_said(tmp_path: Path, named: dict[str, str]) -> None:
+    page = HttpDouble(Page)
+    with pytest.raises(InputError, match="no database answers at this address"):
+        set_up(StoreSite(url=page.url, **named), tmp_path)
+    page.close()
+
+
 # fmt: off
 REFUSED: list[tuple[dict[str, Any], tuple[str, ...], str]] = [
     # change             without                 says

@@ -257,6 +257,41 @@ def test_quarantine_keeps_a_row_once_and_says_so(tmp_path: Path, caplog: pytest.
     assert caplog.text.count("V2G-ROW-QUARANTINED home seq 1 of ab: HTTP 400 field type conflict") == 1
 
 
+def test_the_quarantine_is_bounded_the_oldest_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A field whose type the store will not have is a row a second, for weeks."""
+    for name, rows in (("MOST_ROWS", 20), ("ROOM_ROWS", 5)):
+        monkeypatch.setattr(f"controller.telemetry.quarantine.{name}", rows)
+    now_ms = [1_000_000]
+    monkeypatch.setattr("controller.telemetry.quarantine.time.time_ns", lambda: now_ms[0] * 1_000_000)
+    quarantine = Quarantine(tmp_path / "quarantine.sqlite")
+    for seq in range(1, 22):
+        now_ms[0] += 1000
+        quarantine.add(arrival(live(seq), seq=seq), "why")
+        if seq == 10:
+            quarantine.close()
+            quarantine = Quarantine(tmp_path / "quarantine.sqlite")  # it counts what is there
+    assert [row[0] for row in quarantine._database.execute("SELECT seq FROM quarantine")] == list(range(6, 22))
+    assert "more than 20 rows; the oldest 5 are deleted" in caplog.text
+    quarantine.close()
+
+
+def test_many_rows_in_quarantine_are_a_line_a_minute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    now_s = [5.0]
+    monkeypatch.setattr("controller.telemetry.quarantine.time.monotonic", lambda: now_s[0])
+    quarantine = Quarantine(tmp_path / "quarantine.sqlite")
+    for seq in range(1, 122):
+        quarantine.add(arrival(live(seq), seq=seq), "why")
+        now_s[0] += 1.0
+    quarantine.close()
+    assert [message.split(": ")[-1] for message in caplog.messages] == [
+        "why", *["why; 59 more since the last line"] * 2
+    ]  # fmt: skip
+
+
 # ---- without a broker ----
 
 

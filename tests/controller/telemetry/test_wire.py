@@ -38,6 +38,7 @@ REFUSED: list[tuple[str, Any, bool, str]] = [
     ("v2g/home/tele/live",   {**GOOD, "seq": 2**63},       False,  "does not fit the store"),
     ("v2g/home/tele/live",   {**GOOD, "seq": True},        False,  "a truth is no number"),
     ("v2g/home/tele/live",   {**GOOD, "t_ms": 1.5},        False,  "whole milliseconds only"),
+    ("v2g/home/tele/live",   {**GOOD, "t_ms": 2**63 // 10**6 + 1}, False, "2262: no database counts further in ns"),
     ("v2g/home/tele/live",   {k: v for k, v in GOOD.items() if k != "outbox"}, False, "nobody to acknowledge to"),
     ("v2g/a/b/tele/live",    GOOD,                         False,  "a site has no slash"),
     ("v2g//tele/live",       GOOD,                         False,  "an empty site"),
@@ -56,10 +57,47 @@ def test_refused(name: str, body: Any, newer: bool, why: str) -> None:
     assert caught.value.newer is newer, why
 
 
-@pytest.mark.parametrize("payload", [b"", b"\xff\xfe", b"{", b"[" * 60000], ids=["empty", "no text", "torn", "deep"])
-def test_what_is_no_json_is_refused(payload: bytes) -> None:
-    with pytest.raises(MessageError):
-        decode("v2g/home/event", payload, 0)
+# fmt: off
+NO_JSON: list[tuple[bytes, str]] = [
+    (b"",                      "empty"),
+    (b"\xff\xfe",              "no text"),
+    (b"{",                     "torn"),
+    (b"[" * 60000,             "too deep for the parser"),
+]
+UNFIT: list[tuple[bytes, str]] = [
+    # a value                     why
+    (b"1e400",                    "infinity after all"),
+    (b"-" + b"9" * 400 + b".0",   "the same in digits"),
+    (b'"\\ud800"',               "half a character: no text of any store"),
+    (b'{"\\uDFFF":1}',           "the other half, in a name"),
+    (b'"\xed\xa0\x80"',         "a half as bytes: no UTF-8"),
+    (b"[" * 40 + b"]" * 40,       "a store would walk down there"),
+    (b'{"a":' * 900 + b"1" + b"}" * 900, "the parser can, whoever writes it out again cannot"),
+]
+FIT: list[tuple[bytes, Any, str]] = [
+    (b"1e300",                    1e300,             "a float holds it"),
+    (b"9" * 400,                  int("9" * 400),    "a whole number: quarantine, if the store has 64 bits"),
+    (b'"\\ud83d\\ude97"',        "\U0001f697",      "both halves: a car"),
+    (b"[[[{}]]]",                 [[[{}]]],          "as deep as anything of ours"),
+]
+# fmt: on
+
+
+def with_value(text: bytes) -> bytes:
+    return json.dumps({**GOOD, "x": "HERE"}).encode().replace(b'"HERE"', text)
+
+
+@pytest.mark.parametrize(
+    ("payload", "why"), [*NO_JSON, *((with_value(text), why) for text, why in UNFIT)], ids=lambda v: str(v)[:40]
+)
+def test_what_no_store_could_keep_is_refused(payload: bytes, why: str) -> None:
+    with pytest.raises(MessageError, match="not JSON"):
+        decode("v2g/home/tele/live", payload, 0)
+
+
+@pytest.mark.parametrize(("text", "value", "why"), FIT, ids=[c[-1] for c in FIT])
+def test_what_every_store_can_keep_is_taken(text: bytes, value: Any, why: str) -> None:
+    assert decode("v2g/home/tele/live", with_value(text), 0).body["x"] == value, why
 
 
 # fmt: off
