@@ -18,7 +18,7 @@ from controller.bench.seen import Seen
 
 SAME_SHARE = 1e-4  # of a setting: what a register's resolution may take
 RAMP_SHARE = 0.8  # of the time a ramp takes: a shorter one was a jump
-NOTHING_TO_SWITCH_OFF = (False, "off", "none")
+NOTHING_TO_SWITCH_OFF = ("off", "none")
 
 
 def rig_trouble(case: Case, eut: Eut, record: CaseRecord, seen: Mapping[str, Seen]) -> tuple[str, ...]:
@@ -58,7 +58,7 @@ def settings_differ(record: CaseRecord) -> Iterator[str]:
         read = event.data["read"]
         for name, wanted in event.data["wanted"].items():
             if name not in read:
-                if wanted not in NOTHING_TO_SWITCH_OFF:
+                if wanted is not False and wanted not in NOTHING_TO_SWITCH_OFF:  # 0.0 == False, and is a number
                     yield f"setting {name}: {wanted} was written, nothing was read back"
             elif not same(wanted, read[name]):
                 yield f"setting {name}: {wanted} was written, {read[name]} was read back"

@@ -19,7 +19,9 @@ from controller.bench.record import SAMPLE, CaseRecord, Event, EventKind
 from drivers.gridsource.point import GridPoint
 
 SET_UP_S = 0.03  # between a step's begin and the source's arrival, without a ramp
-SETTINGS: dict[str, Value] = {"volt_var.v1_pu": 0.92, "reactive.mode": "volt_var", "volt_watt.enable": False}
+SETTINGS: dict[str, Value] = {
+    "volt_var.v1_pu": 0.92, "volt_var.q2_pu": 0.0, "reactive.mode": "volt_var", "volt_watt.enable": False,
+}  # fmt: skip
 Floats = NDArray[np.float64]
 Answer = Callable[[Step], tuple[float, float]]
 Change = Callable[[CaseRecord], CaseRecord]

@@ -37,6 +37,7 @@ OF = scenes.volt_var(GHI)
 RIGHT, WRONG = q_of(VOLT_VAR), q_of(VOLT_VAR, -1.0)
 
 SOURCE = "step {}: the source is off: {} ".format
+NOT_MEASURED = "step {}: the source is off, for all that is known: {} is not measured".format
 FROZEN = "the meter is frozen: {} equal readings {}".format
 MISSING = "step {}: samples are missing: {} s without one {} s ".format
 SETTING = "setting {}: {} was written, {} was read back".format
@@ -58,6 +59,9 @@ TROUBLE = [
     (read_back(volt_watt__enable=True),      SETTING("volt_watt.enable", False, True),         "a switch"),
     (read_back(volt_watt__enable=0.0),       SETTING("volt_watt.enable", False, 0.0),          "a number for a switch"),
     (read_back(volt_var__v1_pu=None),        SETTING("volt_var.v1_pu", 0.92, "nothing"),       "a number not there"),
+    (read_back(volt_var__q2_pu=None),        SETTING("volt_var.q2_pu", 0.0, "nothing"),        "0 is a number, too"),
+    (off("v1_v", np.nan, "h"),               NOT_MEASURED("h", "v1_v"),                        "V not measured at all"),
+    (off("f_hz", np.nan, "i", 2.0),          NOT_MEASURED("i", "f_hz"),                        "f lost after 2 s"),
     (without("done"),                        "the case was not run to its end",                "killed"),
     (without("end", "i"),                    "step i was not run to its end",                  "killed in a step"),
     (without("arrived", "h"),                "step h was not run to its end",                  "source never arrived"),
@@ -76,6 +80,8 @@ HARMLESS = [
     (read_back(volt_var__v1_pu=0.92000001),   "resolution of a register"),
     (read_back(volt_watt__enable=None),       "a function that it lacks is off"),
     (slow_meter(4),                           "0.2 s between readings is fast enough for 5 s"),
+    (off("f_hz", np.nan, "i", 0.0, 0.9),      "a meter finds the frequency again after a jump of voltage"),
+    (off("q_var", np.nan, "h", 12.0, 12.04),  "one value lost: 0.10 s of 0.125 s"),
 ]
 # fmt: on
 
@@ -112,7 +118,8 @@ def test_meter_without_frequency_is_not_observable() -> None:
 
     found = judged(of, p_of(droop(10_000.0)), blind)
     assert (found.verdict, found.checks[0].verdict) == (Verdict.INVALID, Verdict.INVALID)
-    assert found.reasons == ("step k: not observable: 0 new readings of f_hz from 10 to 20 s, not 3",)
+    assert found.reasons == (NOT_MEASURED("k", "f_hz"),)
+    assert found.checks[0].reason == "not observable: 0 new readings of f_hz from 10 to 20 s, not 3"
 
 
 @pytest.mark.parametrize("f_hz", [np.nan, 0.0], ids=["no frequency", "a frequency of 0"])
@@ -137,6 +144,30 @@ def test_frequency_that_jumps_instead_of_ramping() -> None:
     stepped = replace(of, steps=tuple(replace(s, ramp_hz_s=0.0) for s in of.steps))
     found = judge_case(of, EUT, record(stepped, unit))
     assert found.reasons == ("step k: the source jumped (0.030 s) instead of ramping (at least 0.320 s)",)
+
+
+# --- values that a meter has not ---
+
+LOST = "step {}: not observable: {} s without {} from {} to {} s".format
+TRIP = scenes.trip()
+# fmt: off
+NOT_SHOWN = [
+    # case  unit             lost                                    reason                                why
+    (OF,    RIGHT,           off("q_var", np.nan, "h", 12.0, 15.0),  LOST("h", "3.050", "q_var", 10, 20),    "mean"),
+    (OF,    RIGHT,           off("q_var", np.nan, "h", 16.0, 99.0),  LOST("h", "4.050", "q_var", 10, 20),    "end"),
+    (TRIP,  tripping(0.5),   off("p_w", np.nan, "hold", 0.0, 1.0),   LOST("hold", "1.000", "p_w", 0, 3),     "begin"),
+    (TRIP,  tripping(0.5),   off("p_w", np.nan, "trip", 1.0, 1.1),   LOST("trip", "0.120", "p_w", 0, 3),     "every"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("of", "unit", "lost", "reason", "why"), NOT_SHOWN, ids=[c[-1] for c in NOT_SHOWN])
+def test_what_the_meter_could_not_show_is_not_judged_without_it(
+    of: Case, unit: Unit, lost: Change, reason: str, why: str
+) -> None:
+    """A power beyond the meter's range reads as nothing: the rest of the window is no verdict."""
+    found = judged(of, unit, lost)
+    assert (found.verdict, found.reasons[:1]) == (Verdict.INVALID, (reason,)), why
 
 
 # --- a slow meter ---
