@@ -31,7 +31,6 @@ from tests.system.benches import procedure
 pytestmark = pytest.mark.system
 TRIP = "voltage_trip-OV1-min-min-all"  # 268.8 V, above 1.10 pu by 2 MRA
 OV1, OV1_2S = "OV1: [1, 1, 0, 0, 1.10, 1.20, 1, 13]", "OV1: [1, 1, 0, 0, 1.10, 1.20, 2, 13]"  # gone after 2 s
-FAST_METER = {"bench-meter": ("--refresh-s", "0.02")}  # 0.1 s is coarse for a clearing time of 2 s
 # What a trip of the controller's takes beyond its setting: the meter's refresh 0.1 s and poll 0.05 s, write, and the
 # inverter's fall to 525 W of 7000 W, 0.05 s x ln(13.3): so its owner sets it sooner than it has to be.
 EARLY = {"voltage_trip.ov1_s": 1.6}
@@ -68,7 +67,7 @@ def shortened(rig: RigFile, rows: range, path: Path) -> Plan:
 def both(rig: RigFile, plan: Plan, path: Path) -> tuple[tuple[CaseJudgement, ...], ...]:
     """The judgements of the same cases in real time and in virtual time."""
     real, virtual = (RunFolder.create(path / name, plan, {}) for name in ("real", "virtual"))
-    with simulated(rig, path / "devices", FAST_METER) as wired:
+    with simulated(rig, path / "devices") as wired:
         run_real(wired, plan.eut, plan.cases, real, lambda _: None)
         assert wired.source is not None
         assert "0.000" in at_terminals(wired.source.address)  # the source is off when all is over
