@@ -67,9 +67,11 @@ class InverterUnit:
         write_points(self.wire.port, self.control, {"WSetEna": 1, "WSetMod": WATTS, "WSet": raw, **timer})
 
     def permit(self, allowed: bool) -> None:
-        if not allowed:
-            self.demand(0.0)
-        write_points(self.wire.port, self.switch, {"OpCtl": START if allowed else STOP})
+        try:
+            if not allowed:
+                self.demand(0.0)
+        finally:  # stop it although its power could not be set
+            write_points(self.wire.port, self.switch, {"OpCtl": START if allowed else STOP})
 
     def limit(self, ap_limit_pu: float) -> None:
         """Not a number: none."""

@@ -9,7 +9,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -201,6 +201,28 @@ def test_rig_trouble_ends_the_case_and_the_next_one_is_run(
     run_cases([replace(SMALL, id="next")], Spied().open, folder, lambda _: None)
     assert folder.done("next")
     assert not folder.done("small")
+
+
+# fmt: off
+LEFT_BEHIND = [
+    # what the case before ends with                                          why
+    ({"faults": ("no such fault",)},                                          "rig trouble: permit off"),
+    ({"permit": False},                                                       "its last step takes the permit"),
+    ({"ap_limit_pu": 0.3},                                                    "its last step sets a limit"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("ends_with", "why"), LEFT_BEHIND, ids=[row[-1] for row in LEFT_BEHIND])
+def test_what_a_case_has_left_is_not_the_next_ones_failure(ends_with: dict[str, Any], why: str, tmp_path: Path) -> None:
+    """One unit for all cases, as on every rig of metal."""
+    before = case("before", OFF, 5000.0, step("end", at(), 1.0, 0.1, **ends_with))
+    after = case("after", OFF, 5000.0, step("hold", at(242.0), 1.0, 0.1))
+    after = replace(after, start=replace(after.start, permit=None))
+    folder = RunFolder.create(tmp_path / "run", plan(before, after), {})
+    with VirtualRig(EUT, 1).open(before) as unit:
+        run_cases([before, after], lambda _: nullcontext(unit), folder, lambda _: None)
+    assert record(folder, "after").samples["p_w"][-1] == pytest.approx(5000.0, abs=10.0), why
 
 
 ERRORS: list[BaseException] = [
