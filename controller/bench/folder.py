@@ -15,6 +15,7 @@ import json
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 from types import TracebackType
@@ -66,6 +67,13 @@ class RunFolder:
         if not (folder / "events.jsonl").is_file():
             return None
         return CaseRecord(read_samples(folder / "samples.csv"), tuple(read_events(folder / "events.jsonl")))
+
+    def digest(self, case_id: str) -> str:
+        """SHA-256 of what lies there of a case's record; empty: it was never begun."""
+        folder = self.case(case_id)
+        if not folder.is_dir():
+            return ""
+        return sha256(b"".join(f.read_bytes() for f in sorted(folder.iterdir()))).hexdigest()
 
     def done(self, case_id: str) -> bool:
         """It was run to its end; rig trouble and a killed bench leave it to be run again."""

@@ -162,7 +162,7 @@ def run_(args: argparse.Namespace) -> int:
 
 
 def resume(args: argparse.Namespace) -> int:
-    """Every case of a run that has not been run to its end, on the same rig with the same program."""
+    """Every case of a run that is invalid or has not been run to its end, on the same rig with the same program."""
     folder = RunFolder(args.folder)
     facts = folder.rig()
     rig = load_rig(str(facts["file"]))
@@ -183,7 +183,7 @@ def made_by() -> dict[str, str]:
 
 
 def carry_on(args: argparse.Namespace, folder: RunFolder, rig: RigFile, found: Plan) -> int:
-    left = [case for case in found.cases if not case.skipped and not folder.done(case.id)]
+    left = left_of(folder, found)
     try:
         with stoppable():
             run_left(args, folder, rig, found, left)
@@ -191,6 +191,17 @@ def carry_on(args: argparse.Namespace, folder: RunFolder, rig: RigFile, found: P
         say(f"to go on: v2g bench resume {folder.path}")
         raise
     return judged(folder, args.json, args.jobs)
+
+
+def left_of(folder: RunFolder, found: Plan) -> list[Case]:
+    """Not run to their end, or invalid when they were judged: whoever resumes has mended the rig."""
+    from controller.bench.judgement import Verdict
+    from controller.bench.judgementfile import read_judgement
+
+    path = folder.path / "judgement.json"
+    judged = read_judgement(path) if path.is_file() else ()
+    again = {j.id for j in judged if j.verdict is Verdict.INVALID and j.record in (None, folder.digest(j.id))}
+    return [case for case in found.cases if not case.skipped and (case.id in again or not folder.done(case.id))]
 
 
 def run_left(args: argparse.Namespace, folder: RunFolder, rig: RigFile, found: Plan, left: Sequence[Case]) -> None:

@@ -119,6 +119,39 @@ def test_a_unit_that_is_wrong_fails(tiny: str, tmp_path: Path, capsys: pytest.Ca
     assert "1 case: 1 fail" in capsys.readouterr().out
 
 
+def test_a_record_that_is_another_one_since_is_not_reported_with_the_old_verdict(
+    tiny: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A line taken out by hand; a case that a `resume` has begun anew and Ctrl-C has stopped."""
+    out = tmp_path / "run"
+    assert main(["bench", "run", tiny, "--out", str(out)]) == 0
+    for name, cut in (("samples.csv", -2), ("events.jsonl", -1)):
+        file = out / "cases" / IDS[0] / name
+        whole = file.read_bytes()
+        file.write_bytes(b"".join(whole.splitlines(keepends=True)[:cut]))
+        assert main(["bench", "report", str(out)]) == 2
+        assert f"{file.parent}: not the record that was judged: `v2g bench judge {out}`" in capsys.readouterr().err
+        file.write_bytes(whole)
+    assert main(["bench", "report", str(out)]) == 0
+    file.write_bytes(whole.splitlines(keepends=True)[0])
+    assert main(["bench", "judge", str(out)]) == 3
+    assert main(["bench", "report", str(out)]) == 0
+
+
+def test_resume_runs_what_was_invalid_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Run to its end, but the meter has 10 ms between two values where 5 ms are asked; the other case is left alone."""
+    blind = tmp_path / "blind.yaml"
+    blind.write_text(TINY.replace("judge:", "judge:\n  - {when: P_full < 0, observed: {every: 0.005}}"))
+    out = tmp_path / "run"
+    assert main(["bench", "run", str(blind), "--out", str(out)]) == 3
+    files = [out / "cases" / name / "samples.csv" for name in ("blind-discharge", "blind-charge")]
+    before = [f.stat().st_mtime_ns for f in files]
+    capsys.readouterr()
+    assert main(["bench", "resume", str(out)]) == 3
+    assert capsys.readouterr().out.splitlines()[-1] == "2 cases: 1 pass, 1 invalid"
+    assert [f.stat().st_mtime_ns == old for f, old in zip(files, before, strict=True)] == [True, False]
+
+
 # fmt: off
 WRONG = [
     (["bench", "plan", "nothing"],                   "nothing: no such procedure",  "an unknown procedure"),
