@@ -165,6 +165,8 @@ def resume(args: argparse.Namespace) -> int:
     """Every case of a run that is invalid or has not been run to its end, on the same rig with the same program."""
     folder = RunFolder(args.folder)
     facts = folder.rig()
+    if not {"file", "text", "program"} <= set(facts):
+        raise InputError(f"{args.folder}: its rig.json is not one of `v2g bench run`; start a new run")
     rig = load_rig(str(facts["file"]))
     if rig.path.read_text(encoding="utf-8") != facts["text"]:
         raise InputError(f"{rig.path}: was changed since {args.folder} was begun; start a new run")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shutil
 import signal
 import subprocess
 import sys
@@ -150,6 +151,16 @@ def test_resume_runs_what_was_invalid_again(tmp_path: Path, capsys: pytest.Captu
     assert main(["bench", "resume", str(out)]) == 3
     assert capsys.readouterr().out.splitlines()[-1] == "2 cases: 1 pass, 1 invalid"
     assert [f.stat().st_mtime_ns == old for f, old in zip(files, before, strict=True)] == [True, False]
+
+
+def test_a_run_whose_rig_is_not_known_is_not_resumed(
+    ran: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(ran, out)
+    (out / "rig.json").write_text('{"name": "virtual"}')
+    assert main(["bench", "resume", str(out)]) == 2
+    assert f"{out}: its rig.json is not one of `v2g bench run`; start a new run" in capsys.readouterr().err
 
 
 # fmt: off
