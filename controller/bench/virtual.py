@@ -63,6 +63,7 @@ class VirtualSource:
     world: World
     phases: int
     manual: bool = False
+    rest: GridPoint | None = None
 
     def identity(self) -> str:
         return "ideal source, virtual time"

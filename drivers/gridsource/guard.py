@@ -62,7 +62,7 @@ class GuardedSource:
         self._send_lock, self._closed, self._asked = Lock(), Event(), 0
         self._process, self._wire = start(watch)
         try:
-            self.phases, self.manual = self._answer("start", 0, START_S)
+            self.phases, self.manual, self.rest = self._answer("start", 0, START_S)
         except DriverError:
             self.close()
             raise
@@ -257,7 +257,7 @@ def main(fd: int) -> int:
         return 3
     guard = Guard(watch, source, wire)
     signal.signal(signal.SIGTERM, lambda *_: setattr(guard, "ended", "the guard was told to end (SIGTERM)"))
-    wire.send((0, True, (source.phases, source.manual)))
+    wire.send((0, True, (source.phases, source.manual, source.rest)))
     guard.serve()
     source.close()
     return 0

@@ -17,6 +17,7 @@ class ManualSource:
     """ask: shows a line and returns what was typed after it; EOFError: nobody types."""
 
     manual = True
+    rest: GridPoint | None = None
 
     def __init__(self, phases: int, ask: Callable[[str], str] = input) -> None:
         self.phases = phases

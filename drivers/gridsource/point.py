@@ -38,6 +38,7 @@ class GridSource(Protocol):
 
     phases: int
     manual: bool  # a person turns the knobs: set() asks and waits
+    rest: GridPoint | None  # where safe() leaves it switched on; None: off
 
     def identity(self) -> str:
         """Maker, model, serial number, firmware: for the front page of the report."""

@@ -32,7 +32,7 @@ class ScpiSource:
         if rest is not None:
             check_range(profile, rest, phases)
         self.profile, self.phases = profile, phases
-        self._wire, self._rest = wire, rest
+        self._wire, self.rest = wire, rest
         self._prepared = False
         self._sent: dict[str, list[str]] = {}  # by frame: what the source has acknowledged
 
@@ -136,10 +136,10 @@ class ScpiSource:
 
     def _go_safe(self) -> None:
         self._sent.clear()
-        if self._rest is None:
+        if self.rest is None:
             self._send(self.profile.off)
         else:
-            self.set(self._rest)
+            self.set(self.rest)
 
     def _wrong(self, line: str, reason: str) -> SourceError:
         return SourceError(f"{self._wire.address}: '{line}': {reason}")
