@@ -140,6 +140,7 @@ class GuardedSource:
                     raise SourceError(f"the guard has not answered '{verb}' within {within_s:g} s")
                 answered, good, value = self._wire.recv()
         except (EOFError, OSError) as error:
+            self._wire.close()  # whatever was torn, by a signal too: a guard that is there takes the safe way
             raise self._gone() from error
         if not good:
             raise value

@@ -98,6 +98,25 @@ def test_an_answer_that_nobody_waited_for_is_not_the_next_ones(guarded: GuardedS
     assert isinstance(found, GridPoint)
 
 
+def test_a_signal_in_the_middle_of_an_answer_does_not_keep_the_source_on(
+    server: ScpiServer, permit: Path, guarded: GuardedSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C between an answer's length and its bytes: what follows would be read as a length, and waited for."""
+
+    def interrupted() -> None:
+        os.read(guarded._wire.fileno(), 4)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(guarded._wire, "recv", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            guarded.read()
+    begun = monotonic()
+    guarded.safe()
+    seconds_until(lambda: not server.source.closed and permit.exists(), SAFE_WITHIN_S)
+    assert monotonic() - begun < SAFE_WITHIN_S
+
+
 def test_the_envelope_is_kept_in_the_guard(server: ScpiServer, guarded: GuardedSource) -> None:
     with pytest.raises(EnvelopeError, match="L1: 291 V is outside the rig's envelope"):
         guarded.set(GridPoint(291.0, 0.0, 0.0, 60.0))
