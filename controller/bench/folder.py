@@ -1,7 +1,7 @@
 """The folder of one bench run: what was planned, what the rig was, and the record of each case.
 
     plan.json                       the plan, every number resolved (planfile.py)
-    rig.json                        the rig: its name, what it can do, instruments, unit, build
+    rig.json                        the rig: its file, what it can do, the program; in real time when it was begun
     cases/<case id>/samples.csv     one line a reading, SAMPLE's columns; absent is empty
     cases/<case id>/events.jsonl    one JSON object a line: t_ns, kind, data
 

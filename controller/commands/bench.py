@@ -157,6 +157,8 @@ def run_(args: argparse.Namespace) -> int:
         "name": rig.name, "file": str(rig.path), "time": rig.time, "text": rig.path.read_text(encoding="utf-8"),
         "can": sorted(can_of(rig)), **made_by(),
     }  # fmt: skip
+    if rig.time == "real":  # virtual time has no date: the same seed, the same bytes
+        facts["begun"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     folder = RunFolder.create(out, found, facts)
     return carry_on(args, folder, rig, found)
 

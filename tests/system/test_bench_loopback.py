@@ -6,6 +6,7 @@ right or wrong. The source is made safe at the end by the guard that owns it.
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Mapping
 from dataclasses import replace
@@ -115,6 +116,9 @@ def test_from_an_empty_folder_to_a_report(
     assert main(["bench", "run", "tiny.yaml", "--rig", "loopback", "--out", "RUN"]) == 0, capsys.readouterr()
     assert "1 case: 1 pass" in capsys.readouterr().out
     assert "V2G,SIMULATED GRID SOURCE" in Path("RUN/report.html").read_text(encoding="utf-8")
+    assert re.search(
+        r"begun</th><td>20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ<", Path("RUN/report.html").read_text(encoding="utf-8")
+    )
     assert sorted(file.name for file in tmp_path.iterdir()) == ["RUN", "tiny.yaml"]
 
 
