@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from controller.bench.ownfit import settings_of
 from controller.bench.plan import Eut, Value
-from controller.bench.ports import RigError
+from controller.bench.ports import NAN, RigError
 from controller.errors import InputError
 from controller.settings.sunspec_own import ACTING, compare, read_part, wanted
 from controller.settings.sunspec_push import Wire, push
@@ -42,6 +42,11 @@ class InverterUnit:
         return f"{self.name}: its own functions, by SunSpec"
 
     # ---- settings ----
+
+    def begin(self) -> None:
+        self.held = {}
+        self.permit(True)
+        self.limit(NAN)
 
     def write(self, settings: Mapping[str, Value]) -> Mapping[str, Value]:
         held = {**self.held, **settings}

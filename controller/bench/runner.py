@@ -1,7 +1,7 @@
 """Runs a plan on a rig: case by case through the four ports; leaves records, judges nothing.
 
-Case     source on, permit and no limit whatever the case before has left, settings written and read back, the set-up
-         step, then the steps in order; last event `done`.
+Case     source on, the unit as if no case had been before, settings written and read back, the set-up step, then the
+         steps in order; last event `done`.
 Time     the rig's clock alone. Samples lie on a grid that begins when the source has arrived; before that (set-up of
          the step, ramps) on one that begins with the step. A grid point that is missed is left out, never made up.
 Ramps    in steps of at most RAMP_S, on the straight line whenever they come: a slow source makes bigger steps.
@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 from controller.bench.folder import RunFolder
 from controller.bench.plan import Case, Plan, Step, Value
-from controller.bench.ports import NAN, Rig
+from controller.bench.ports import Rig
 from controller.bench.ramp import between, ramp_s
 from controller.bench.record import Event, EventKind
 from drivers.base import DriverError
@@ -97,8 +97,7 @@ class CaseRun:
         self.note("case", id=self.case.id, rig=rig.name, source=rig.source.identity(), meter=rig.meter.identity(),
                   unit=rig.unit.identity())  # fmt: skip
         self.note_source(self.point, rig.source.on(self.point))  # first: a guard that has acted refuses here
-        rig.unit.permit(True)
-        rig.unit.limit(NAN)
+        rig.unit.begin()
         self.settings(self.case.settings)
         for step in (self.case.start, *self.case.steps):
             if not step.skipped:

@@ -56,7 +56,7 @@ class ControllerUnit:
         self.between = between
         if between is not None:
             between.life = self
-        self.given = dict(settings)
+        self.rigs, self.given = settings, dict(settings)  # what every case has; what the unit has by now
         self.demand_w: float | None = None
         self.wished_s = 0.0
 
@@ -99,6 +99,10 @@ class ControllerUnit:
     def identity(self) -> str:
         name = f"{digest(self.site.settings, self.site.period_ms * 1_000_000):016x}"
         return f"v2g run {build_id()}, site {self.site.name}, settings {name}, step {self.site.period_ms} ms"
+
+    def begin(self) -> None:
+        """Permit and limit are settings: the next write() has the site's own again."""
+        self.given = dict(self.rigs)
 
     def write(self, settings: Mapping[str, Value]) -> Mapping[str, Value]:
         wanted = {**self.given, **settings}

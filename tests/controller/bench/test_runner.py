@@ -209,6 +209,7 @@ LEFT_BEHIND = [
     ({"faults": ("no such fault",)},                                          "rig trouble: permit off"),
     ({"permit": False},                                                       "its last step takes the permit"),
     ({"ap_limit_pu": 0.3},                                                    "its last step sets a limit"),
+    ({"settings": {"limits.ramp_pu_s": 0.01}},                                "a setting that the next one has not"),
 ]
 # fmt: on
 
@@ -217,12 +218,12 @@ LEFT_BEHIND = [
 def test_what_a_case_has_left_is_not_the_next_ones_failure(ends_with: dict[str, Any], why: str, tmp_path: Path) -> None:
     """One unit for all cases, as on every rig of metal."""
     before = case("before", OFF, 5000.0, step("end", at(), 1.0, 0.1, **ends_with))
-    after = case("after", OFF, 5000.0, step("hold", at(242.0), 1.0, 0.1))
+    after = case("after", OFF, 7000.0, step("hold", at(242.0), 1.0, 0.1))
     after = replace(after, start=replace(after.start, permit=None))
     folder = RunFolder.create(tmp_path / "run", plan(before, after), {})
     with VirtualRig(EUT, 1).open(before) as unit:
         run_cases([before, after], lambda _: nullcontext(unit), folder, lambda _: None)
-    assert record(folder, "after").samples["p_w"][-1] == pytest.approx(5000.0, abs=10.0), why
+    assert record(folder, "after").samples["p_w"][-1] == pytest.approx(7000.0, abs=10.0), why
 
 
 ERRORS: list[BaseException] = [
