@@ -107,6 +107,31 @@ def test_an_inverter_that_is_too_slow_fails_in_both(tmp_path: Path) -> None:
         assert wrong[0].reason.startswith("|P| never stayed below 525 W")
 
 
+UP = """\
+schema: 1
+title: Power at once
+clause: none
+criteria: none
+start: {v: 1, f: f_N, p: 0, hold: 4}
+steps:
+  - {step: up, p: 0.6 * P_rated, hold: 4, sample: 0.2, judge: [JUDGE]}
+"""
+SLOW = "settings:\n  limits: {ramp_pu_s: 0.05}\nstart"  # 4 s lead to 0.2 of rated power
+STAYS_LOW = "inside: {y: p, low: -0.1 * P_rated, high: 0.3 * P_rated, from: 0, to: 4}"
+IS_UP = "crosses: {y: p, level: 0.5 * P_rated, falling: false, not_before: 0, not_after: 2}"
+
+
+def test_a_case_has_nothing_of_the_settings_of_the_one_before(tmp_path: Path) -> None:
+    files = {"a_slow": UP.replace("start", SLOW).replace("JUDGE", STAYS_LOW), "b_fast": UP.replace("JUDGE", IS_UP)}
+    for name, text in files.items():
+        (tmp_path / f"{name}.yaml").write_text(text, encoding="utf-8")
+    rig = load_rig("loopback")
+    plan = make_plan([load_procedure(str(tmp_path / f"{name}.yaml")) for name in files], rig.eut, 1)
+    folder = RunFolder.create(tmp_path / "run", plan, {})
+    run_real(rig, plan.eut, plan.cases, folder, lambda _: None)
+    assert [(j.id, j.verdict) for j in judge_plan(plan, folder.record)] == [(name, Verdict.PASS) for name in files]
+
+
 def test_from_an_empty_folder_to_a_report(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
