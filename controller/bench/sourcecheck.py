@@ -99,13 +99,16 @@ def compared(what: str, source: Fenced, point: GridPoint) -> Finding:
 
 
 def at_rest(source: Fenced, nominal: GridPoint) -> Finding:
-    """Off, or at nominal where the rig says so; a source that still puts out something else is not fit."""
+    """Off, or at nominal where the rig says so; a source that puts out something else is not fit."""
     found = None
     with suppress(DriverError):
         found = source.read()
     if found is None or isnan(found.v1_v):
         return Finding("at rest", None, "not measured: see that its output is off")
-    resting = found.v1_v <= OFF_SHARE * nominal.v1_v or abs(found.v1_v - nominal.v1_v) <= V_SHARE * nominal.v1_v
+    if source.rest is None:
+        resting = found.v1_v <= OFF_SHARE * nominal.v1_v
+    else:
+        resting = abs(found.v1_v - source.rest.v1_v) <= V_SHARE * nominal.v1_v
     return Finding("at rest", resting, f"measured {found.v1_v:.6g} V")
 
 
