@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -144,6 +145,33 @@ def test_frequency_that_jumps_instead_of_ramping() -> None:
     stepped = replace(of, steps=tuple(replace(s, ramp_hz_s=0.0) for s in of.steps))
     found = judge_case(of, EUT, record(stepped, unit))
     assert found.reasons == ("step k: the source jumped (0.030 s) instead of ramping (at least 0.320 s)",)
+
+
+# --- a unit that is not there yet ---
+
+IDLE = Unit(lambda _: (0.0, 0.0))
+# fmt: off
+SET_UPS = [
+    # start of the case                        unit   verdict          why
+    ({"demand_w": 10_000.0},                   IDLE,  Verdict.INVALID, "its enter service lasts longer"),
+    ({"demand_w": -10_000.0},                  IDLE,  Verdict.INVALID, "the same, charging"),
+    ({"demand_w": 10_000.0},                   RIGHT, Verdict.PASS,    "at its power"),
+    ({"demand_w": 1_000.0},                    IDLE,  Verdict.FAIL,    "so little cannot be told from nothing"),
+    ({"demand_w": 10_000.0, "permit": False},  IDLE,  Verdict.FAIL,    "it must not: enter service is what is tested"),
+    ({},                                       IDLE,  Verdict.FAIL,    "nothing was asked"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("start", "unit", "verdict", "why"), SET_UPS, ids=[s[-1] for s in SET_UPS])
+def test_a_unit_that_is_not_in_service_is_not_tested(
+    start: dict[str, Any], unit: Unit, verdict: Verdict, why: str
+) -> None:
+    of = case(*scenes.volt_var({"w": 217.2}).steps)
+    found = judged(replace(of, start=replace(of.start, **start)), unit, lambda r: r)
+    assert found.verdict is verdict, why
+    if verdict is Verdict.INVALID:
+        assert found.reasons[0].endswith("W at the end of the set-up, 10000 W were asked: not yet in service?")
 
 
 # --- values that a meter has not ---
