@@ -31,7 +31,8 @@ from controller.bench.wireunit import ControllerUnit, withdraw
 from controller.errors import InputError
 from cython_core.records import Measurement
 from drivers.gridsource.envelope import Fenced
-from drivers.gridsource.guard import GuardedSource, Watch
+from drivers.gridsource.guard import Watch
+from drivers.gridsource.guarded import GuardedSource
 from drivers.gridsource.manual import ManualSource
 from drivers.gridsource.point import GridPoint
 from drivers.gridsource.profile import load_profile

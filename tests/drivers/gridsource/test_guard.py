@@ -14,7 +14,7 @@ from time import monotonic, sleep
 import pytest
 
 from drivers.gridsource.estop import DescriptorStop, EmergencyStop, LineStop
-from drivers.gridsource.guard import GuardedSource
+from drivers.gridsource.guarded import GuardedSource
 from drivers.gridsource.point import EnvelopeError, GridPoint, GridSource, SourceError
 from drivers.gridsource.profile import ProfileError
 from drivers.sim.scpi_source import ScpiGridSource
