@@ -57,8 +57,11 @@ class Guard:
 
     def serve(self) -> str:
         reason = ""
-        while not reason:
-            reason = self.turn()
+        try:
+            while not reason:
+                reason = self.turn()
+        except Exception as error:  # a mistake of ours, like a message that nobody sends: no reason to leave it on
+            reason = f"the guard itself has failed ({type(error).__name__}: {error})"
         self.make_safe(reason)
         return reason
 

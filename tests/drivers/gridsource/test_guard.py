@@ -209,6 +209,19 @@ def test_a_guard_that_is_told_to_end_makes_safe_first(
     assert "V2G-BENCH-GUARD the guard was told to end (SIGTERM): grid simulator made safe" in capfd.readouterr().err
 
 
+def test_a_guard_that_fails_itself_makes_safe_first(
+    server: ScpiServer, permit: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A message of a shape that no bench sends stands for whatever was never thought of."""
+    source = GuardedSource(watch_of(address_of(server), permit))
+    source.on(NOMINAL)
+    source._send(())
+    assert source._process.wait(10.0) == 0
+    assert not server.source.closed
+    assert permit.exists()
+    assert "V2G-BENCH-GUARD the guard itself has failed (ValueError: " in capfd.readouterr().err
+
+
 def fails() -> None:
     raise OSError("no route to the unit")
 
