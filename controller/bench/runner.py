@@ -12,7 +12,6 @@ Safety   whatever else ends a run (a mistake of ours, Ctrl-C, a signal): source 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
@@ -24,7 +23,7 @@ from controller.bench.ports import Rig
 from controller.bench.ramp import between, ramp_s
 from controller.bench.record import Event, EventKind
 from drivers.base import DriverError
-from drivers.gridsource.point import GridPoint
+from drivers.gridsource.point import GridPoint, shout
 
 RAMP_S = 0.01  # largest step of a ramp
 SECOND_NS = 1_000_000_000
@@ -81,7 +80,7 @@ def make_safe(rig: Rig) -> None:
         try:
             act()
         except Exception as error:  # whatever it is: the other one must still be reached
-            print(f"v2g bench: {what} could not be made safe: {error}", file=sys.stderr, flush=True)
+            shout(f"v2g bench: {what} could not be made safe: {error}")
 
 
 class CaseRun:

@@ -25,7 +25,7 @@ from typing import Any
 from drivers.base import DriverError
 from drivers.gridsource.envelope import Envelope, Fenced
 from drivers.gridsource.estop import EmergencyStop
-from drivers.gridsource.point import EnvelopeError, GridSource, SourceError
+from drivers.gridsource.point import EnvelopeError, GridSource, SourceError, shout
 
 ASK_S = 0.02  # how often the guard looks at emergency stop and time
 SILENCE_S = 1.0
@@ -125,7 +125,7 @@ class Guard:
 
 
 def tell(text: str) -> None:
-    print(f"V2G-BENCH-GUARD {text}", file=sys.stderr, flush=True)
+    shout(f"V2G-BENCH-GUARD {text}")
 
 
 def main(fd: int) -> int:

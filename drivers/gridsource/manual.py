@@ -5,12 +5,11 @@ Errors   SourceError when nobody is there to answer.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import astuple
 from time import monotonic_ns
 
-from drivers.gridsource.point import GridPoint, SourceError
+from drivers.gridsource.point import GridPoint, SourceError, shout
 
 
 class ManualSource:
@@ -42,7 +41,7 @@ class ManualSource:
         return None
 
     def safe(self) -> None:
-        print("V2G-SOURCE-MANUAL SWITCH THE GRID SIMULATOR'S OUTPUT OFF NOW", file=sys.stderr, flush=True)
+        shout("V2G-SOURCE-MANUAL SWITCH THE GRID SIMULATOR'S OUTPUT OFF NOW")
 
     def close(self) -> None:
         """There is nothing to close."""

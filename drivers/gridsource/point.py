@@ -6,6 +6,8 @@ Errors   SourceError: the source does not answer, or says it has an error; Envel
 
 from __future__ import annotations
 
+import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -31,6 +33,12 @@ class GridPoint:
     a1_deg: float = 0.0
     a2_deg: float = -120.0
     a3_deg: float = 120.0
+
+
+def shout(text: str) -> None:
+    """A line on stderr for whoever still reads it; never raises: a terminal that is gone is no reason to stop."""
+    with suppress(OSError, ValueError):
+        print(text, file=sys.stderr, flush=True)
 
 
 class GridSource(Protocol):

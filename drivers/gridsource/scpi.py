@@ -7,12 +7,11 @@ Errors   SourceError with the line and the source's own words; EnvelopeError: ou
 from __future__ import annotations
 
 import re
-import sys
 from dataclasses import astuple
 from math import nan
 from time import monotonic_ns
 
-from drivers.gridsource.point import EnvelopeError, GridPoint, SourceError
+from drivers.gridsource.point import EnvelopeError, GridPoint, SourceError, shout
 from drivers.gridsource.profile import SourceProfile
 from drivers.gridsource.wire import Wire
 
@@ -76,7 +75,7 @@ class ScpiSource:
                 return self._go_safe()
             except SourceError as error:
                 failure = str(error)
-        print(f"V2G-SOURCE-UNSAFE {failure}: SWITCH THE GRID SIMULATOR OFF BY HAND", file=sys.stderr, flush=True)
+        shout(f"V2G-SOURCE-UNSAFE {failure}: SWITCH THE GRID SIMULATOR OFF BY HAND")
         return None
 
     def close(self) -> None:

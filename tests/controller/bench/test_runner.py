@@ -9,7 +9,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -256,6 +256,20 @@ def test_a_source_that_cannot_be_made_safe_does_not_keep_the_permit(
     run_cases([refused], spied.open, folder, lambda _: None)
     assert spied.told[-2:] == SAFE
     assert "source could not be made safe: cable" in capsys.readouterr().err
+
+
+def test_a_terminal_that_is_gone_does_not_keep_the_permit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The line of a laptop that was closed: what is said on stderr is an error of its own then."""
+    spied = Spied(fail_at=("safe", 1), error=SourceError("cable"))
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w", buffering=1) as gone:
+        monkeypatch.setattr("sys.stderr", gone)
+        run([replace(SMALL, settings={"freq_droop.k_of": 9.0})], spied, tmp_path / "run")
+        assert spied.told[-2:] == SAFE
+        monkeypatch.undo()
+        with suppress(BrokenPipeError):
+            gone.close()
 
 
 # --- the same bytes ---
