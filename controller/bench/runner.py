@@ -119,8 +119,8 @@ class CaseRun:
         for line in step.faults:
             unit.fault(line)
             self.note("fault", line=line)
-        arrived_ns = self.go(step)
-        self.note_at(arrived_ns, "arrived", name=step.name)
+        sent_ns, arrived_ns = self.go(step)
+        self.note_at(arrived_ns, "arrived", name=step.name, sent_ns=sent_ns)
         self.sample_every(step.sample_s, arrived_ns)
         self.until(arrived_ns + round(step.hold_s * SECOND_NS))
         self.note("end", name=step.name)
@@ -131,8 +131,11 @@ class CaseRun:
 
     # ---- the source ----
 
-    def go(self, step: Step) -> int:
-        """To the step's point, along its ramps. The time of the last acknowledgement, ns."""
+    def go(self, step: Step) -> tuple[int, int]:
+        """To the step's point, along its ramps. When its end was sent and when acknowledged, ns: it came in between.
+
+        By hand it comes when Enter says so: both are one.
+        """
         start, end, begin_ns = self.point, step.point, self.rig.clock.now_ns()
         by_hand = self.rig.source.manual  # a person turns slowly enough, and is not asked for every step of a ramp
         length_ns = 0 if by_hand else round(ramp_s(start, end, step) * SECOND_NS)
@@ -141,9 +144,10 @@ class CaseRun:
             self.send(between(start, end, step, (t_ns - begin_ns) / SECOND_NS))
             self.until(min(t_ns + round(RAMP_S * SECOND_NS), begin_ns + length_ns))
             t_ns = self.rig.clock.now_ns()
+        sent_ns = self.rig.clock.now_ns()
         acknowledged_ns = self.send(end)
         self.note_source(end, acknowledged_ns)
-        return acknowledged_ns
+        return acknowledged_ns if by_hand else sent_ns, acknowledged_ns
 
     def send(self, point: GridPoint) -> int:
         if point != self.point:

@@ -41,6 +41,7 @@ class Seen:
     before: Rows  # all new readings up to begin_ns
     rows: Rows  # new readings from arrived_ns to end_ns
     t_s: Floats  # of rows, after arrival
+    source_s: float = 0.0  # so much before arrival the source may already have moved
 
     @property
     def held_s(self) -> float:
@@ -56,6 +57,7 @@ class Seen:
 def see(case: Case, record: CaseRecord) -> dict[str, Seen]:
     """{step's name: what was seen}, the steps that were run to their end."""
     found = {kind: _times(record.events, kind) for kind in ("step", "arrived", "end")}
+    sent = {str(e.data.get("name")): int(e.data["sent_ns"]) for e in record.events if "sent_ns" in e.data}
     rows = new_readings(record.samples)
     t_ns, seen = rows["t_ns"], {}
     for step in case.steps:
@@ -66,7 +68,8 @@ def see(case: Case, record: CaseRecord) -> dict[str, Seen]:
         first, last = np.searchsorted(t_ns, arrived), np.searchsorted(t_ns, end, "right")
         here, before = rows[first:last], rows[: np.searchsorted(t_ns, begin, "right")]
         t_s = (here["t_ns"] - arrived) / 1e9
-        seen[name] = Seen(step, begin, arrived, end, before, here, t_s)
+        source_s = (arrived - sent.get(name, arrived)) / 1e9
+        seen[name] = Seen(step, begin, arrived, end, before, here, t_s, source_s)
     return seen
 
 

@@ -196,3 +196,16 @@ def backwards(name: str, at_s: float) -> Change:
         return with_samples(r, samples)
 
     return change
+
+
+def slow_source(took_s: float) -> Change:
+    """It got its order so long before it acknowledged, and may have moved at once."""
+
+    def change(r: CaseRecord) -> CaseRecord:
+        sent = [
+            replace(e, data=e.data | {"sent_ns": e.t_ns - round(took_s * 1e9)}) if e.kind == "arrived" else e
+            for e in r.events
+        ]
+        return replace(r, events=tuple(sent))
+
+    return change

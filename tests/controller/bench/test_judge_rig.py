@@ -17,6 +17,7 @@ from tests.controller.bench.golden import EUT
 from tests.controller.bench.records import (
     Change,
     Unit,
+    at_once,
     backwards,
     case,
     dropped,
@@ -26,6 +27,7 @@ from tests.controller.bench.records import (
     record,
     rig_says,
     slow_meter,
+    slow_source,
     source_scaled,
     step,
     within,
@@ -280,3 +282,40 @@ def test_a_meter_may_lag_by_five_cycles() -> None:
     of = case(slow(ANY_POWER))
     assert judged(of, RIGHT, off("v1_v", 20.0, "trip", 0.0, 0.09)).reasons == ()
     assert judged(of, RIGHT, off("v1_v", 20.0, "trip", 0.0, 0.15)).reasons[0].startswith(SOURCE("trip", "v1_v"))
+
+
+# --- a slow source ---
+
+HALF, FULL = (
+    case(step("h", *settled("q_var", VOLT_VAR, 1.0), v_v=v, hold_s=4.0, sample_s=0.01)) for v in (228.0, 217.2)
+)
+CEASES = case(step("b", Inside("p_w", 0.0, 0.0, 0.5, 3.0, magnitude=True), hold_s=3.0, sample_s=0.02))
+
+
+def gone_after(seconds: float) -> Unit:
+    return Unit(lambda s: (0.0 if s.name == "b" else 10_000.0, 0.0), shape=at_once(seconds))
+
+
+# fmt: off
+SOURCES = [
+    # case           unit                           took_s  verdict          why
+    (scenes.trip(),  tripping(1.9),                 0.05,   Verdict.PASS,    "1.9 to 1.97 s, 2.05 s are allowed"),
+    (scenes.trip(),  tripping(1.9),                 0.20,   Verdict.INVALID, "up to 2.12 s, had it moved at once"),
+    (scenes.trip(),  tripping(2.2),                 0.20,   Verdict.FAIL,    "too late, whenever it moved"),
+    (HALF,           q_of(VOLT_VAR, t_r_s=1.0),     0.10,   Verdict.PASS,    "T_r 1 s: 90 or 87 % of 2200 var"),
+    (HALF,           q_of(VOLT_VAR, t_r_s=2.5),     0.40,   Verdict.INVALID, "60 % after 1 s, 42 % after 0.6 s"),
+    (CEASES,         gone_after(0.3),               0.10,   Verdict.PASS,    "0.3 to 0.4 s, 0.5 s are allowed"),
+    (CEASES,         gone_after(0.45),              0.10,   Verdict.INVALID, "0.45 to 0.55 s"),
+    (CEASES,         gone_after(0.6),               0.10,   Verdict.FAIL,    "0.6 s at least"),
+    (FULL,           q_of(VOLT_VAR, t_r_s=3.0),     0.10,   Verdict.FAIL,    "54 or 50 % of 4400 var: both too late"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("of", "unit", "took_s", "verdict", "why"), SOURCES, ids=[s[-1] for s in SOURCES])
+def test_a_source_that_takes_its_time_shifts_no_verdict(
+    of: Case, unit: Unit, took_s: float, verdict: Verdict, why: str
+) -> None:
+    """Time 0 is its acknowledgement; it may have moved as early as its order."""
+    found = judged(of, unit, slow_source(took_s))
+    assert found.verdict is verdict, (why, found.reasons, [c.reason for c in found.checks])
