@@ -22,6 +22,7 @@ from controller.bench.stopping import Stopped, stoppable
 from controller.bench.tables import cases_table, procedures_table, samples_of, seconds_of, verdicts_text
 from controller.errors import InputError
 from controller.progress import Progress
+from drivers.gridsource.spec import banner
 
 EXIT_OK, EXIT_FAIL, EXIT_USER, EXIT_DEVICE = 0, 1, 2, 3
 WORD = "energise"
@@ -159,6 +160,7 @@ def run_(args: argparse.Namespace) -> int:
     }  # fmt: skip
     if rig.time == "real":  # virtual time has no date: the same seed, the same bytes
         facts["begun"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        facts["words"] = words_of(rig) or "proven, or turned by hand"
     folder = RunFolder.create(out, found, facts)
     return carry_on(args, folder, rig, found)
 
@@ -228,6 +230,8 @@ def run_left(args: argparse.Namespace, folder: RunFolder, rig: RigFile, found: P
 
 def may_energise(args: argparse.Namespace, rig: RigFile, beside: str = BESIDE) -> None:
     """The word, before a real source is switched on. beside: what else happens. InputError: it was not typed."""
+    if words_of(rig):
+        say(words_of(rig))
     if rig.time == "virtual" or rig.devices == "simulated" or args.yes_energise:
         return
     if not sys.stdin.isatty():
@@ -246,6 +250,11 @@ def may_energise(args: argparse.Namespace, rig: RigFile, beside: str = BESIDE) -
     print(f"Type `{WORD}` to go on: ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip() != WORD:
         raise InputError(f"v2g bench: `{WORD}` was not typed; nothing was switched on")
+
+
+def words_of(rig: RigFile) -> str:
+    """What must be known of a source whose words are not proven."""
+    return banner(rig.source) if rig.source is not None else ""
 
 
 def say(text: str) -> None:

@@ -218,6 +218,25 @@ def test_real_hardware_is_not_switched_on_without_the_word(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("words", [(), ("--yes-energise",)], ids=["asked", "not asked"])
+def test_words_that_are_not_proven_are_said_before_the_source_is_switched_on(
+    tiny: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+    words: tuple[str, ...],
+) -> None:  # fmt: skip
+    """Nobody is at the keyboard, or the meter is none: it ends before anything is switched on."""
+    source = "{kind: scpi, phases: 1, profile: chroma-61800, accept_unverified: chroma-61800, address: 'tcp://[::1]:9'}"
+    text = REAL.replace("{kind: manual, phases: 1}", source).replace("eastron-sdm630", "no-such-meter")
+    text = text.replace("f_nom_hz: 50", "f_nom_hz: 60").replace("f_low_hz: 49, f_high_hz: 51", "p_min_w: 0")
+    with open(os.devnull) as stdin:  # noqa: PTH123  # a device
+        monkeypatch.setattr("sys.stdin", stdin)
+        assert (
+            main(["bench", "run", tiny, "--rig", written(text, tmp_path), "--out", str(tmp_path / "run"), *words]) == 2
+        )
+    told = "UNVERIFIED GRID SIMULATOR PROFILE chroma-61800, accepted by the rig file"
+    assert told in capsys.readouterr().err
+    assert not words or told in (tmp_path / "run" / "rig.json").read_text(), "and the report's front page has it"
+
+
 def test_a_signal_ends_the_run_and_resume_finishes_it(tmp_path: Path) -> None:
     out = tmp_path / "run"
     arguments = ["bench", "run", "volt_var", "--only", "volt_var-char_*-discharge-*", "--out", str(out), "--jobs", "1"]
