@@ -87,7 +87,7 @@ def inside(rule: Inside, seen: Seen, eut: Eut, every: Mapping[str, Seen]) -> Che
     reason = f"{against(named(rule), at_worst, unit, standard)} {told(t_s[worst], 's')} after arrival"
     if rule.before:
         reason += f"; before step {rule.before} it was {told(share, unit)}"
-    early = shown(rule, seen, eut, max(rule.from_s - seen.source_s, 0.0))[1]
+    early = shown(rule, seen, eut, max(rule.from_s - seen.source_s, 0.0))[1] if seen.source_s else y
     if standard.passed and ((early < low - gives[0]) | (early > high + gives[0])).any():
         raise UnseenError(f"{reason}: not so {told(seen.source_s, 's')} earlier, when the source may have moved")
     return replace(finding(seen, rule, reason, standard, engineering), y=at_worst, y_unit=unit, t_s=float(t_s[worst]))
