@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 from controller.bench.folder import RunFolder
 from controller.bench.plan import Case, Plan, Step, Value
-from controller.bench.ports import Rig
+from controller.bench.ports import NAN, Rig
 from controller.bench.ramp import between, ramp_s
 from controller.bench.record import Event, EventKind
 from drivers.base import DriverError
@@ -27,6 +27,8 @@ from drivers.gridsource.point import GridPoint, shout
 
 RAMP_S = 0.01  # largest step of a ramp
 SECOND_NS = 1_000_000_000
+IN_SERVICE = 0.1  # of the power that is asked for
+SERVICE_S = 660  # 1547-2018 4.10.3: a delay of 600 s at most, then its power
 OpenRig = Callable[[Case], AbstractContextManager[Rig]]
 
 
@@ -90,6 +92,7 @@ class CaseRun:
         self.case, self.rig, self.writer = case, rig, writer
         self.point = case.start.point
         self.sample_ns = self.due_ns = 0
+        self.p_w = NAN  # of the newest sample
 
     def all_steps(self) -> None:
         rig = self.rig
@@ -123,7 +126,19 @@ class CaseRun:
         self.note_at(arrived_ns, "arrived", name=step.name, sent_ns=sent_ns)
         self.sample_every(step.sample_s, arrived_ns)
         self.until(arrived_ns + round(step.hold_s * SECOND_NS))
+        if step is self.case.start:
+            self.await_service(step)
         self.note("end", name=step.name)
+
+    def await_service(self, start: Step) -> None:
+        """The first step finds the unit at its power: one that still counts its enter service is waited for."""
+        clock, least_w = self.rig.clock, IN_SERVICE * abs(start.demand_w or 0.0)
+        if start.permit is False or start.ap_limit_pu == 0.0 or not abs(self.p_w) < least_w:
+            return
+        latest_ns = clock.now_ns() + SERVICE_S * SECOND_NS
+        while abs(self.p_w) < least_w and clock.now_ns() < latest_ns:
+            self.until(clock.now_ns() + SECOND_NS)
+        self.until(clock.now_ns() + round(start.hold_s * SECOND_NS))
 
     def settings(self, wanted: Any) -> None:
         read: dict[str, Value] = dict(self.rig.unit.write(wanted))
@@ -173,6 +188,7 @@ class CaseRun:
 
     def sample(self) -> None:
         r, p = self.rig.meter.read(), self.point
+        self.p_w = r.p_w
         self.writer.sample(
             (r.t_ns, r.v1_v, r.v2_v, r.v3_v, r.f_hz, r.p_w, r.q_var, r.i_a, p.v1_v, p.v2_v, p.v3_v, p.f_hz)
         )

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from controller.bench.folder import RunFolder
-from controller.bench.plan import Case, Plan
+from controller.bench.plan import Case, Plan, Value
 from controller.bench.ports import Rig, RigError
 from controller.bench.ramp import between, ramp_s
 from controller.bench.record import CaseRecord
@@ -224,6 +224,30 @@ def test_what_a_case_has_left_is_not_the_next_ones_failure(ends_with: dict[str, 
     with VirtualRig(EUT, 1).open(before) as unit:
         run_cases([before, after], lambda _: nullcontext(unit), folder, lambda _: None)
     assert record(folder, "after").samples["p_w"][-1] == pytest.approx(7000.0, abs=10.0), why
+
+
+@pytest.mark.parametrize(("delay_s", "waits_s"), [(0.0, 0.0), (60.0, 60.0), (600.0, 600.0)])
+def test_the_first_step_finds_the_unit_in_service(delay_s: float, waits_s: float, tmp_path: Path) -> None:
+    """It went out of service in the case before; the set-up of 2 s begins when it is back, and is held whole."""
+    settings: dict[str, Value] = {
+        **OFF, "limits.ramp_pu_s": 10.0, "enter_service.owner": "controller", "enter_service.delay_s": delay_s,
+        "enter_service.ramp_s": 0.0, "enter_service.random_s": 0.0,
+    }  # fmt: skip
+    before = case("before", settings, 5000.0, step("end", at(), 1.0, 0.1, permit=False))
+    after = case("after", settings, 5000.0, step("first", at(242.0), 1.0, 0.1), start_s=2.0)
+    folder = RunFolder.create(tmp_path / "run", plan(before, after), {})
+    with VirtualRig(EUT, 1).open(before) as unit:
+        run_cases([before, after], lambda _: nullcontext(unit), folder, lambda _: None)
+    one = record(folder, "after")
+    lasted_s = (when(one, "end", "start") - when(one, "arrived", "start")) / 1e9
+    assert waits_s <= lasted_s < waits_s + 2.0 + 4.0, "once more the set-up, and a second to see it"
+    assert one.samples["p_w"][one.samples["t_ns"] <= when(one, "step", "first")][-1] == pytest.approx(5000.0, abs=10.0)
+
+
+def test_a_unit_that_never_comes_is_not_waited_for_for_ever(tmp_path: Path) -> None:
+    idle = case("idle", OFF | {"limits.soc_min_pu": 0.9}, 5000.0, step("first", at(242.0), 1.0, 0.1), start_s=2.0)
+    one = record(run([idle], VirtualRig(EUT, 1), tmp_path / "run"), "idle")
+    assert when(one, "end", "start") - when(one, "arrived", "start") == pytest.approx(664e9, abs=1.5e9)
 
 
 ERRORS: list[BaseException] = [
