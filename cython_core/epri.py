@@ -197,6 +197,14 @@ def number(name: str, value: Value) -> float | Fraction:
     return exact if name in IN_VAR else value
 
 
+def float_of(exact: Fraction) -> float:
+    """inf: no float holds it, and no setting may be that large."""
+    try:
+        return float(exact)
+    except OverflowError:
+        return math.inf
+
+
 def meta_of(name: str) -> Mapping[str, Any]:
     if name in MODE_FLAGS:
         return {"clause": "5.3.1"}
@@ -229,9 +237,9 @@ def mode_and_q(found: dict[str, Any], groups: dict[str, dict[str, Any]]) -> list
     s_va = Fraction(rating.get("s_rated_va", Settings().rating.s_rated_va))
     for name, key in IN_VAR.items():
         if name in found and s_va > 0:
-            rating[key] = float(found[name] / s_va)
+            rating[key] = float_of(found[name] / s_va)
             if not 0.0 <= rating[key] <= 1.0:
-                var = f"{name} = {float(found[name]):.12g} var"
+                var = f"{name} = {float_of(found[name]):.12g} var"
                 wrong.append((name, f"{var} is outside 0 ... {float(s_va):.12g} var, the apparent power rating (10.3)"))
                 rating[key] = 0.0
     return wrong

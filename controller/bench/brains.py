@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf, isfinite
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -69,8 +69,13 @@ class Brain(Protocol):
 
     def run(self, given: Given, t_ns: int, n: int) -> list[Command]: ...
 
+
+@runtime_checkable
+class Rewindable(Brain, Protocol):
+    """One that can be taken back, and so may run ahead of its inputs."""
+
     def save(self) -> bytes:
-        """The whole state; empty: it cannot be taken back, so it must never run ahead."""
+        """The whole state."""
         ...
 
     def load(self, state: bytes) -> None: ...
@@ -212,9 +217,3 @@ class StepBrain:
         return Wish(
             int(WishSource.BENCH), -rating.p_charge_rated_w, rating.p_rated_w, demand_w, NAN, t_ns, t_ns + life_ns, t_ns
         )
-
-    def save(self) -> bytes:
-        return b""
-
-    def load(self, state: bytes) -> None:
-        raise NotImplementedError("a unit that is stepped cannot be taken back")

@@ -1,7 +1,7 @@
 """When a quantity passes a level: trips, cessation, starts, ramps that end. One Check, with both accuracies.
 
-The meter knows only that it happened between two of its readings. Both times inside the limits: pass; both outside:
-fail; a limit between them: it cannot be told, and a faster meter is needed.
+The meter knows only that it happened between two of its readings, the source only that it moved between its order and
+its acknowledgement. All times inside the limits: pass; all outside: fail; a limit between them: it cannot be told.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from controller.bench.wording import sign_of, told, unit_of
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """It happened after after_s and not later than by_s."""
+    """It happened after after_s and not later than by_s, after the source had moved."""
 
     after_s: float
     by_s: float
@@ -33,20 +33,22 @@ def crosses(rule: Crosses, seen: Seen, eut: Eut) -> Check:
     missed = [Window(*limit, passed=False) for limit in limits]
     if rule.falling and abs(last_before(seen, eut, rule.y)) <= rule.level:
         return finding(seen, rule, f"{what} was below {level} already before the step", *missed)
-    found = crossing(t_s, above, rule.falling)
-    if found is None and seen.held_s < limits[0][1]:
+    met = crossing(t_s, above, rule.falling)
+    if met is None and seen.held_s < limits[0][1]:
         raise UnseenError(f"the step was left after {told(seen.held_s, 's')}, {told(limits[0][1], 's')} are allowed")
-    if found is None:
+    if met is None:
         way = "stayed below" if rule.falling else "rose above"
         return finding(seen, rule, f"{what} never {way} {level} in the {seen.held_s:g} s of the step", *missed)
-    at_s = found.after_s if rule.falling else found.by_s  # the last instant that current flowed; the first that it does
+    at_s = met.after_s if rule.falling else met.by_s  # the last instant that current flowed; the first that it does
+    found = Passed(met.after_s, met.by_s + seen.source_s)
     standard, engineering = (Window(*limit, passed=keeps(found, *limit)) for limit in limits)
     reason = (
         f"{what} {'fell below' if rule.falling else 'rose above'} {level} between {told(found.after_s, 's')} and "
         f"{told(found.by_s, 's')} after arrival, allowed {told(limits[0][0], 's')} to {told(limits[0][1], 's')}"
     )
     if standard.passed and not surely(found, *limits[0]):
-        raise UnseenError(f"{reason}: the meter is too slow to tell")
+        slower = "source" if seen.source_s > met.by_s - met.after_s else "meter"
+        raise UnseenError(f"{reason}: the {slower} is too slow to tell")
     return replace(finding(seen, rule, reason, standard, engineering), y=at_s, y_unit="s", t_s=at_s)
 
 

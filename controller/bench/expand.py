@@ -15,6 +15,7 @@ from controller.bench.criteria import criteria_of, sample_s
 from controller.bench.expression import Expression, ExpressionError
 from controller.bench.nameplate import eut_symbols, not_for
 from controller.bench.plan import Case, Curve, Eut, Plan, Step, Value
+from controller.bench.planfile import mistakes_in_ids
 from controller.bench.procedure import ByCategory, Procedure, Setting, StepText, Trace
 from controller.bench.stepwords import words_of
 from controller.bench.tracesteps import trace_points
@@ -34,7 +35,10 @@ class ExpandError(InputError):
 
 def make_plan(procedures: Iterable[Procedure], eut: Eut, seed: int) -> Plan:
     """All cases that apply to this unit, in the order of the procedures."""
-    return Plan(eut, tuple(case for procedure in procedures for case in expand(procedure, eut)), seed)
+    cases = tuple(case for procedure in procedures for case in expand(procedure, eut))
+    for mistake in mistakes_in_ids(cases):
+        raise ExpandError(mistake)
+    return Plan(eut, cases, seed)
 
 
 def expand(procedure: Procedure, eut: Eut) -> tuple[Case, ...]:

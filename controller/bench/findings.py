@@ -14,7 +14,7 @@ from controller.bench.accuracy import ENGINEERING, STANDARD, Accuracy
 from controller.bench.judgement import Check, Verdict, Window
 from controller.bench.plan import Criterion, Eut, Inside, Observed, Response, Smooth, Steady
 from controller.bench.rule import allowed, at_response_time, side, window
-from controller.bench.seen import GAP_SAMPLES, Seen, UnseenError, last_before, mean_before, mean_over, part
+from controller.bench.seen import GAP_SAMPLES, Floats, Seen, UnseenError, last_before, mean_before, mean_over, part
 from controller.bench.wording import against, sign_of, told, unit_of
 
 READINGS_IN_T_R = 8  # fewer, and the value at t_r is more the meter's than the unit's
@@ -52,6 +52,9 @@ def response(rule: Response, seen: Seen, eut: Eut) -> Check:
         both[0] = both[1] and Window(None, None, passed=True)
     else:
         reason = f"{against(sign, y, unit, both[0])} after {told(rule.t_r_s, 's')}, 90 % of the way {change}"
+        early = response_window(rule, eut, y0, yf, at_time(rule, seen, eut, seen.source_s), STANDARD)
+        if early and early.passed != both[0].passed:
+            raise UnseenError(f"{reason}: not so {told(seen.source_s, 's')} earlier, when the source may have moved")
     target = y0 + 0.9 * (yf - y0)
     return replace(finding(seen, rule, reason, both[0], both[1]), y=y, y_unit=unit, target=target, t_s=rule.t_r_s)
 
@@ -63,31 +66,37 @@ def response_window(rule: Response, eut: Eut, y0: float, yf: float, y: float, ex
     return window(*at_response_time(y0, yf, rule.t_r_s, eut, rule.y, exact), side(y0, yf, rule.bound), y)
 
 
-def at_time(rule: Response, seen: Seen, eut: Eut) -> float:
-    """The value at t_r, between the two readings beside it."""
+def at_time(rule: Response, seen: Seen, eut: Eut, earlier_s: float = 0.0) -> float:
+    """The value at t_r or so much earlier, between the two readings beside it."""
     t_s, y = part(seen, eut, rule.y, 0.0, rule.final_to_s)
     within = int(np.count_nonzero(t_s <= rule.t_r_s + 1e-9))
     if within < READINGS_IN_T_R:
         raise UnseenError(f"{within} new readings within {told(rule.t_r_s, 's')}, {READINGS_IN_T_R} are needed")
-    return float(np.interp(rule.t_r_s, t_s, y))
+    return float(np.interp(rule.t_r_s - earlier_s, t_s, y))
 
 
 def inside(rule: Inside, seen: Seen, eut: Eut, every: Mapping[str, Seen]) -> Check:
-    t_s, y = part(seen, eut, rule.y, rule.from_s, rule.to_s)
-    y = np.abs(y) if rule.magnitude else y
+    t_s, y = shown(rule, seen, eut, rule.from_s)
     share = mean_before(every, rule.before, eut, rule.y) if rule.before else 1.0
     low, high = (x * share if np.isfinite(x) else x for x in (rule.low, rule.high))
     worst = int(np.argmax(np.maximum(y - high, low - y)))
-    at_worst, windows = float(y[worst]), []
-    for exact in (STANDARD, ENGINEERING):
-        give = exact.margin(eut, rule.y) if rule.accuracy else 0.0
-        windows.append(window(low - give, high + give, "both", at_worst))
-    standard, engineering = (open_ended(w) for w in windows)
+    at_worst = float(y[worst])
+    gives = [exact.margin(eut, rule.y) if rule.accuracy else 0.0 for exact in (STANDARD, ENGINEERING)]
+    standard, engineering = (open_ended(window(low - give, high + give, "both", at_worst)) for give in gives)
     unit = unit_of(rule.y)
     reason = f"{against(named(rule), at_worst, unit, standard)} {told(t_s[worst], 's')} after arrival"
     if rule.before:
         reason += f"; before step {rule.before} it was {told(share, unit)}"
+    early = shown(rule, seen, eut, max(rule.from_s - seen.source_s, 0.0))[1] if seen.source_s else y
+    if standard.passed and ((early < low - gives[0]) | (early > high + gives[0])).any():
+        raise UnseenError(f"{reason}: not so {told(seen.source_s, 's')} earlier, when the source may have moved")
     return replace(finding(seen, rule, reason, standard, engineering), y=at_worst, y_unit=unit, t_s=float(t_s[worst]))
+
+
+def shown(rule: Inside, seen: Seen, eut: Eut, from_s: float) -> tuple[Floats, Floats]:
+    """(t_s, y or its magnitude) from then to the end of the window."""
+    t_s, y = part(seen, eut, rule.y, from_s, rule.to_s)
+    return t_s, np.abs(y) if rule.magnitude else y
 
 
 def named(rule: Inside) -> str:

@@ -1,7 +1,7 @@
 """The folder of one bench run: what was planned, what the rig was, and the record of each case.
 
     plan.json                       the plan, every number resolved (planfile.py)
-    rig.json                        the rig: its name, what it can do, instruments, unit, build
+    rig.json                        the rig: its file, what it can do, the program; in real time when it was begun
     cases/<case id>/samples.csv     one line a reading, SAMPLE's columns; absent is empty
     cases/<case id>/events.jsonl    one JSON object a line: t_ns, kind, data
 
@@ -15,20 +15,23 @@ import json
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, get_args
 
 import numpy as np
 
 from controller.bench.plan import Plan
 from controller.bench.planfile import read_plan, write_plan
-from controller.bench.record import SAMPLE, CaseRecord, Event
+from controller.bench.record import SAMPLE, CaseRecord, Event, EventKind
 from controller.errors import InputError
 from controller.wholefile import write_whole
 
 HEADER = ",".join(SAMPLE.names or ()) + "\n"
+KINDS = get_args(EventKind)
+KEYS = {"step": ("name",), "arrived": ("name",), "end": ("name",), "settings": ("wanted", "read")}  # what is read of it
 FLUSH_S = 1.0  # of real time: what a killed bench may lose
 
 
@@ -54,7 +57,11 @@ class RunFolder:
         return read_plan(self.path / "plan.json")
 
     def rig(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads((self.path / "rig.json").read_text(encoding="utf-8"))
+        path = self.path / "rig.json"
+        try:
+            found: dict[str, Any] = dict(json.loads(path.read_text(encoding="utf-8")))
+        except (ValueError, TypeError):
+            raise InputError(f"{path}: is no JSON object: the run cannot be resumed or reported without it") from None
         return found
 
     def case(self, case_id: str) -> Path:
@@ -67,11 +74,20 @@ class RunFolder:
             return None
         return CaseRecord(read_samples(folder / "samples.csv"), tuple(read_events(folder / "events.jsonl")))
 
+    def digest(self, case_id: str) -> str:
+        """SHA-256 of what lies there of a case's record; empty: it was never begun."""
+        folder = self.case(case_id)
+        if not folder.is_dir():
+            return ""
+        return sha256(b"".join(f.read_bytes() for f in sorted(folder.iterdir()))).hexdigest()
+
     def done(self, case_id: str) -> bool:
-        """It was run to its end; rig trouble and a killed bench leave it to be run again."""
-        events = self.case(case_id) / "events.jsonl"
-        found = list(read_events(events)) if events.is_file() else []
-        return bool(found) and found[-1].kind == "done"
+        """It was run to its end; rig trouble, a killed bench and a spoiled record leave it to be run again."""
+        try:
+            found = self.record(case_id)
+        except InputError:
+            return False
+        return found is not None and bool(found.events) and found.events[-1].kind == "done"
 
     def open_case(self, case_id: str) -> CaseWriter:
         """An empty record; what an earlier try has left is thrown away."""
@@ -137,13 +153,23 @@ def whole_lines(path: Path) -> bytes:
 
 
 def read_events(path: Path) -> Iterator[Event]:
-    for line in whole_lines(path).splitlines():
-        one = json.loads(line)
-        yield Event(one["t_ns"], one["kind"], one["data"])
+    """InputError: a line that no bench has written."""
+    for n, line in enumerate(whole_lines(path).splitlines(), start=1):
+        try:
+            one = json.loads(line)
+            event = Event(int(one["t_ns"]), str(one["kind"]), dict(one["data"]))  # type: ignore[arg-type]  # KINDS below
+            good = event.kind in KINDS and set(KEYS.get(event.kind, ())) <= set(event.data)
+        except (ValueError, KeyError, TypeError):
+            good = False
+        if not good:
+            raise InputError(
+                f"{path}:{n}: no event of a bench: the record is spoiled, `v2g bench resume` makes it anew"
+            )
+        yield event
 
 
 def read_samples(path: Path) -> np.ndarray[Any, np.dtype[Any]]:
-    """SAMPLE rows. InputError: the columns are others."""
+    """SAMPLE rows. InputError: the columns are others, or a line that no bench has written."""
     header, _, rows = (whole_lines(path) if path.is_file() else b"").partition(b"\n")
     if header and header.decode("ascii", "replace") != HEADER.strip():
         raise InputError(f"{path}:1: the columns are {header.decode('ascii', 'replace')}; known: {HEADER.strip()}")
@@ -151,4 +177,24 @@ def read_samples(path: Path) -> np.ndarray[Any, np.dtype[Any]]:
         return np.zeros(0, SAMPLE)
     # twice: the first pass leaves every second of several empty fields in a row
     full = rows.replace(b",,", b",nan,").replace(b",,", b",nan,").replace(b",\n", b",nan\n")
-    return np.atleast_1d(np.loadtxt(BytesIO(full), SAMPLE, delimiter=","))
+    try:
+        return np.atleast_1d(np.loadtxt(BytesIO(full), SAMPLE, delimiter=",", comments=None))
+    except ValueError:
+        at = f"{path}:{first_wrong(rows)}"
+        raise InputError(
+            f"{at}: no sample of a bench: the record is spoiled, `v2g bench resume` makes it anew"
+        ) from None
+
+
+def first_wrong(rows: bytes) -> int:
+    """The number of the first line that is no sample, below a header."""
+    for n, line in enumerate(rows.splitlines(), start=2):
+        time_ns, *values = line.split(b",")
+        try:
+            int(time_ns)
+            if [float(value or "nan") for value in values] and len(values) == len(SAMPLE.names or ()) - 1:
+                continue
+        except ValueError:
+            pass
+        return n
+    return 1

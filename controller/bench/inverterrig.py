@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from math import inf
 
 from controller.bench.folder import RunFolder
 from controller.bench.inverterunit import InverterUnit
 from controller.bench.plan import Case, Eut
-from controller.bench.ports import NAN, Rig
+from controller.bench.ports import Rig
 from controller.bench.rig import MeterSpec, RigFile, UnitSpec
 from controller.bench.runner import run_cases
 from controller.bench.wire import PHASES, RealClock, WireMeter, can_of_real, guarded, link_of, look_after
@@ -40,16 +40,9 @@ def run_inverter(
     looked: Callable[[], None],
 ) -> None:
     """All cases on one opening of the rig; source safe and the inverter stopped at the end. told, looked: run_real."""
-    if not any(not case.skipped for case in cases):
-        return
-    with opened(rig, eut, looked) as ports:
-
-        @contextmanager
-        def open_rig(_case: Case) -> Iterator[Rig]:
-            ports.unit.limit(NAN)  # the case before may have ended with one
-            yield ports
-
-        run_cases(cases, open_rig, folder, told)
+    if any(not case.skipped for case in cases):
+        with opened(rig, eut, looked) as ports:
+            run_cases(cases, lambda _: nullcontext(ports), folder, told)
 
 
 @contextmanager
@@ -60,7 +53,6 @@ def opened(rig: RigFile, eut: Eut, looked: Callable[[], None]) -> Iterator[Rig]:
         unit = unit_of(rig.unit, port, eut)
         source = guarded(rig, eut, unit.keep, partial(stop, rig.unit, eut))
         try:
-            unit.permit(True)
             clock = RealClock(partial(look_after, unit.keep, source, looked))
             yield Rig(rig.name, clock, source, meter, unit, can_of_inverter(rig))
         finally:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from controller.bench.ownfit import settings_of
 from controller.bench.plan import Eut, Value
-from controller.bench.ports import RigError
+from controller.bench.ports import NAN, RigError
 from controller.errors import InputError
 from controller.settings.sunspec_own import ACTING, compare, read_part, wanted
 from controller.settings.sunspec_push import Wire, push
@@ -43,6 +43,11 @@ class InverterUnit:
 
     # ---- settings ----
 
+    def begin(self) -> None:
+        self.held = {}
+        self.permit(True)
+        self.limit(NAN)
+
     def write(self, settings: Mapping[str, Value]) -> Mapping[str, Value]:
         held = {**self.held, **settings}
         try:
@@ -67,9 +72,11 @@ class InverterUnit:
         write_points(self.wire.port, self.control, {"WSetEna": 1, "WSetMod": WATTS, "WSet": raw, **timer})
 
     def permit(self, allowed: bool) -> None:
-        if not allowed:
-            self.demand(0.0)
-        write_points(self.wire.port, self.switch, {"OpCtl": START if allowed else STOP})
+        try:
+            if not allowed:
+                self.demand(0.0)
+        finally:  # stop it although its power could not be set
+            write_points(self.wire.port, self.switch, {"OpCtl": START if allowed else STOP})
 
     def limit(self, ap_limit_pu: float) -> None:
         """Not a number: none."""

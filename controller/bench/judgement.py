@@ -57,12 +57,13 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class CaseJudgement:
-    """One case. reasons: why it is invalid or skipped."""
+    """One case. reasons: why it is invalid or skipped. record: its digest, empty: there was none; None: not known."""
 
     id: str
     verdict: Verdict
     reasons: tuple[str, ...]
     checks: tuple[Check, ...]
+    record: str | None = None
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:

@@ -1,6 +1,6 @@
 """judgement.json: what a judge found, as a file. Same judgement, same bytes: sorted keys, nine digits, no time of day.
 
-    {"schema": 1, "cases": [{"id": ..., "verdict": ..., "reasons": [...], "checks": [{...}, ...]}, ...]}
+    {"schema": 1, "cases": [{"id", "verdict", "record", "reasons": [...], "checks": [{...}, ...]}, ...]}
 
 Errors   InputError: no such file, not JSON, or of a newer version of this program.
 """
@@ -55,7 +55,7 @@ def read_judgement(path: Path) -> tuple[CaseJudgement, ...]:
 
 def _case(case: dict[str, Any]) -> CaseJudgement:
     checks = tuple(_check(c) for c in case["checks"])
-    return CaseJudgement(case["id"], Verdict(case["verdict"]), tuple(case["reasons"]), checks)
+    return CaseJudgement(case["id"], Verdict(case["verdict"]), tuple(case["reasons"]), checks, case.get("record"))
 
 
 def _check(check: dict[str, Any]) -> Check:

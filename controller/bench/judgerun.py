@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 from controller.bench.folder import RunFolder
@@ -21,4 +22,4 @@ def judge_run(folder: RunFolder, plan: Plan, jobs: int, told: Callable[[Case], N
 
 
 def judge_one(folder: RunFolder, eut: Eut, case: Case) -> CaseJudgement:
-    return judge_case(case, eut, folder.record(case.id))
+    return replace(judge_case(case, eut, folder.record(case.id)), record=folder.digest(case.id))

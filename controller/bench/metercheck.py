@@ -40,7 +40,9 @@ def source_off(eut: Eut, seen: Mapping[str, Seen]) -> Iterator[str]:
             counts = settled & (visible(one.rows, eut) if is_f else True)
             off = np.abs(one.rows[quantity] - one.rows[f"set_{quantity}"])
             at = first_in_a_row(counts & (off > np.where(steady, exact, loose)))
-            if at is not None:
+            if first_in_a_row(np.isnan(off) & steady & visible(one.rows, eut)) is not None:
+                yield f"step {name}: the source is off, for all that is known: {quantity} is not measured"
+            elif at is not None:
                 row, limit = one.rows[at], exact if steady[at] else loose
                 yield (
                     f"step {name}: the source is off: {quantity} {row[quantity]:.3f} is measured, "

@@ -66,12 +66,6 @@ class OwnFunctions:
             commands.append((inverter.p_w, inverter.q_var))
         return commands
 
-    def save(self) -> bytes:
-        return b""
-
-    def load(self, state: bytes) -> None:
-        raise NotImplementedError("an inverter cannot be taken back")
-
 
 def reached(eut: Eut, world: World) -> UnitPort:
     """As its operator reaches it."""

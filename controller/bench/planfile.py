@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import types
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, asdict, fields, is_dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from controller.bench.plan import Criterion, Plan, Value
+from controller.bench.plan import Case, Criterion, Plan, Value
 from controller.errors import InputError
 
 SCHEMA = 1
+FOLDER = re.compile(r"(?!\.{1,2}$)[^/\x00-\x1f]+")
 KINDS = {str(get_type_hints(c)["kind"].__args__[0]): c for c in get_args(Criterion)}
 
 
@@ -55,7 +57,20 @@ def plan_of(text: str, file: str) -> Plan:
         raise PlanError(f"{file}: schema = {schema} is newer than this program, which reads up to {SCHEMA}: update it")
     plan = decode(Plan, tree, f"{file}: plan")
     assert isinstance(plan, Plan)
+    for mistake in mistakes_in_ids(plan.cases):
+        raise PlanError(f"{file}: {mistake}")
     return plan
+
+
+def mistakes_in_ids(cases: Sequence[Case]) -> Iterator[str]:
+    """A case's id is the folder of its record, which a new try empties."""
+    known: set[str] = set()
+    for case in cases:
+        if case.id in known:
+            yield f"case '{case.id}' is there twice: name a procedure once, your own file otherwise than a shipped one"
+        if not FOLDER.fullmatch(case.id):
+            yield f"case '{case.id}': no name of a folder: no / in its rows"
+        known.add(case.id)
 
 
 def plain(value: Any) -> Any:

@@ -57,6 +57,10 @@ class Unit(Protocol):
         """Name, version, hash of settings and code: for the front page."""
         ...
 
+    def begin(self) -> None:
+        """A new case: permission, no limit, and of the settings only those written from now on beside the rig's own."""
+        ...
+
     def write(self, settings: Mapping[str, Value]) -> Mapping[str, Value]:
         """{"volt_var.v1_pu": 0.92}: written and read back; the answer is what was read, without what it lacks."""
         ...

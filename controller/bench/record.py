@@ -23,7 +23,7 @@ EventKind = Literal[
     "case",  # data: case id, rig's instruments; the first line
     "settings",  # data: wanted, read (both {"volt_var.v1_pu": 0.92})
     "step",  # data: name; t_ns: before anything of the step is done
-    "arrived",  # data: name; t_ns: the source's acknowledgement of the step's point
+    "arrived",  # data: name, sent_ns; t_ns: the source's acknowledgement of the step's point, which it got at sent_ns
     "end",  # data: name; t_ns: the hold is over
     "source",  # data: the point; t_ns: acknowledgement
     "fault",  # data: line

@@ -1,6 +1,7 @@
 """Runs a plan on a rig: case by case through the four ports; leaves records, judges nothing.
 
-Case     source on, settings written and read back, the set-up step, then the steps in order; last event `done`.
+Case     source on, the unit as if no case had been before, settings written and read back, the set-up step, then the
+         steps in order; last event `done`.
 Time     the rig's clock alone. Samples lie on a grid that begins when the source has arrived; before that (set-up of
          the step, ramps) on one that begins with the step. A grid point that is missed is left out, never made up.
 Ramps    in steps of at most RAMP_S, on the straight line whenever they come: a slow source makes bigger steps.
@@ -11,7 +12,6 @@ Safety   whatever else ends a run (a mistake of ours, Ctrl-C, a signal): source 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
@@ -19,14 +19,16 @@ from typing import Any, Protocol
 
 from controller.bench.folder import RunFolder
 from controller.bench.plan import Case, Plan, Step, Value
-from controller.bench.ports import Rig
+from controller.bench.ports import NAN, Rig
 from controller.bench.ramp import between, ramp_s
 from controller.bench.record import Event, EventKind
 from drivers.base import DriverError
-from drivers.gridsource.point import GridPoint
+from drivers.gridsource.point import GridPoint, shout
 
 RAMP_S = 0.01  # largest step of a ramp
 SECOND_NS = 1_000_000_000
+IN_SERVICE = 0.1  # of the power that is asked for
+SERVICE_S = 660  # 1547-2018 4.10.3: a delay of 600 s at most, then its power
 OpenRig = Callable[[Case], AbstractContextManager[Rig]]
 
 
@@ -80,7 +82,7 @@ def make_safe(rig: Rig) -> None:
         try:
             act()
         except Exception as error:  # whatever it is: the other one must still be reached
-            print(f"v2g bench: {what} could not be made safe: {error}", file=sys.stderr, flush=True)
+            shout(f"v2g bench: {what} could not be made safe: {error}")
 
 
 class CaseRun:
@@ -90,12 +92,14 @@ class CaseRun:
         self.case, self.rig, self.writer = case, rig, writer
         self.point = case.start.point
         self.sample_ns = self.due_ns = 0
+        self.p_w = NAN  # of the newest sample
 
     def all_steps(self) -> None:
         rig = self.rig
         self.note("case", id=self.case.id, rig=rig.name, source=rig.source.identity(), meter=rig.meter.identity(),
                   unit=rig.unit.identity())  # fmt: skip
-        self.note_source(self.point, rig.source.on(self.point))
+        self.note_source(self.point, rig.source.on(self.point))  # first: a guard that has acted refuses here
+        rig.unit.begin()
         self.settings(self.case.settings)
         for step in (self.case.start, *self.case.steps):
             if not step.skipped:
@@ -118,11 +122,23 @@ class CaseRun:
         for line in step.faults:
             unit.fault(line)
             self.note("fault", line=line)
-        arrived_ns = self.go(step)
-        self.note_at(arrived_ns, "arrived", name=step.name)
+        sent_ns, arrived_ns = self.go(step)
+        self.note_at(arrived_ns, "arrived", name=step.name, sent_ns=sent_ns)
         self.sample_every(step.sample_s, arrived_ns)
         self.until(arrived_ns + round(step.hold_s * SECOND_NS))
+        if step is self.case.start:
+            self.await_service(step)
         self.note("end", name=step.name)
+
+    def await_service(self, start: Step) -> None:
+        """The first step finds the unit at its power: one that still counts its enter service is waited for."""
+        clock, least_w = self.rig.clock, IN_SERVICE * abs(start.demand_w or 0.0)
+        if start.permit is False or start.ap_limit_pu == 0.0 or not abs(self.p_w) < least_w:
+            return
+        latest_ns = clock.now_ns() + SERVICE_S * SECOND_NS
+        while abs(self.p_w) < least_w and clock.now_ns() < latest_ns:
+            self.until(clock.now_ns() + SECOND_NS)
+        self.until(clock.now_ns() + round(start.hold_s * SECOND_NS))
 
     def settings(self, wanted: Any) -> None:
         read: dict[str, Value] = dict(self.rig.unit.write(wanted))
@@ -130,8 +146,11 @@ class CaseRun:
 
     # ---- the source ----
 
-    def go(self, step: Step) -> int:
-        """To the step's point, along its ramps. The time of the last acknowledgement, ns."""
+    def go(self, step: Step) -> tuple[int, int]:
+        """To the step's point, along its ramps. When its end was sent and when acknowledged, ns: it came in between.
+
+        By hand it comes when Enter says so: both are one.
+        """
         start, end, begin_ns = self.point, step.point, self.rig.clock.now_ns()
         by_hand = self.rig.source.manual  # a person turns slowly enough, and is not asked for every step of a ramp
         length_ns = 0 if by_hand else round(ramp_s(start, end, step) * SECOND_NS)
@@ -140,9 +159,10 @@ class CaseRun:
             self.send(between(start, end, step, (t_ns - begin_ns) / SECOND_NS))
             self.until(min(t_ns + round(RAMP_S * SECOND_NS), begin_ns + length_ns))
             t_ns = self.rig.clock.now_ns()
+        sent_ns = self.rig.clock.now_ns()
         acknowledged_ns = self.send(end)
         self.note_source(end, acknowledged_ns)
-        return acknowledged_ns
+        return acknowledged_ns if by_hand else sent_ns, acknowledged_ns
 
     def send(self, point: GridPoint) -> int:
         if point != self.point:
@@ -168,6 +188,7 @@ class CaseRun:
 
     def sample(self) -> None:
         r, p = self.rig.meter.read(), self.point
+        self.p_w = r.p_w
         self.writer.sample(
             (r.t_ns, r.v1_v, r.v2_v, r.v3_v, r.f_hz, r.p_w, r.q_var, r.i_a, p.v1_v, p.v2_v, p.v3_v, p.f_hz)
         )

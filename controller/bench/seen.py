@@ -41,6 +41,7 @@ class Seen:
     before: Rows  # all new readings up to begin_ns
     rows: Rows  # new readings from arrived_ns to end_ns
     t_s: Floats  # of rows, after arrival
+    source_s: float = 0.0  # so much before arrival the source may already have moved
 
     @property
     def held_s(self) -> float:
@@ -56,6 +57,7 @@ class Seen:
 def see(case: Case, record: CaseRecord) -> dict[str, Seen]:
     """{step's name: what was seen}, the steps that were run to their end."""
     found = {kind: _times(record.events, kind) for kind in ("step", "arrived", "end")}
+    sent = {str(e.data.get("name")): int(e.data["sent_ns"]) for e in record.events if "sent_ns" in e.data}
     rows = new_readings(record.samples)
     t_ns, seen = rows["t_ns"], {}
     for step in case.steps:
@@ -66,7 +68,8 @@ def see(case: Case, record: CaseRecord) -> dict[str, Seen]:
         first, last = np.searchsorted(t_ns, arrived), np.searchsorted(t_ns, end, "right")
         here, before = rows[first:last], rows[: np.searchsorted(t_ns, begin, "right")]
         t_s = (here["t_ns"] - arrived) / 1e9
-        seen[name] = Seen(step, begin, arrived, end, before, here, t_s)
+        source_s = (arrived - sent.get(name, arrived)) / 1e9
+        seen[name] = Seen(step, begin, arrived, end, before, here, t_s, source_s)
     return seen
 
 
@@ -93,7 +96,7 @@ def values(rows: Rows, eut: Eut, name: Axis | Quantity) -> Floats:
 
 
 def part(seen: Seen, eut: Eut, name: Axis | Quantity, from_s: float, to_s: float) -> tuple[Floats, Floats]:
-    """(t_s, values) of a window. UnseenError: the step was left before its end, or it holds too little."""
+    """(t_s, values) of a window. UnseenError: the step was left before its end, it holds too little or has a hole."""
     if seen.held_s < to_s - seen.step.sample_s:
         raise UnseenError(f"the step was left after {seen.held_s:.3f} s, before its window's end at {to_s:g} s")
     inside = (seen.t_s >= from_s - 1e-9) & (seen.t_s <= to_s + 1e-9)  # 1 ns: half of the decimals are not exact
@@ -101,7 +104,12 @@ def part(seen: Seen, eut: Eut, name: Axis | Quantity, from_s: float, to_s: float
     known = np.isfinite(y)
     if known.sum() < LEAST_READINGS:
         raise UnseenError(f"{known.sum()} new readings of {name} from {from_s:g} to {to_s:g} s, not {LEAST_READINGS}")
-    return seen.t_s[inside][known], y[known]
+    t_s, every_s = seen.t_s[inside], float(np.median(np.diff(seen.t_s[inside])))
+    # a value beyond the meter's range reads as nothing
+    hole_s = float(np.diff(t_s[known], prepend=from_s, append=min(to_s, seen.held_s)).max())
+    if not known.all() and hole_s > GAP_SAMPLES * max(every_s, seen.step.sample_s):
+        raise UnseenError(f"{hole_s:.3f} s without {name} from {from_s:g} to {to_s:g} s")
+    return t_s[known], y[known]
 
 
 def mean(y: Floats) -> float:

@@ -25,22 +25,16 @@ from controller.sitewrite import site_text
 
 METER, INVERTER = "eastron-sdm630", "sunspec-7xx"
 READY_S = 30.0
-NOTHING: Mapping[str, tuple[str, ...]] = {}
 
 
 @contextmanager
-def simulated(
-    rig: RigFile, logs: Path | None = None, more: Mapping[str, tuple[str, ...]] = NOTHING, with_broker: bool = False
-) -> Iterator[RigFile]:
-    """logs: what the devices say; None: not kept. more: further options of one, {"inverter": ("--gain", "0.5")}.
-
-    with_broker: a broker beside them, for a controller with telemetry.
-    """
+def simulated(rig: RigFile, logs: Path | None = None, with_broker: bool = False) -> Iterator[RigFile]:
+    """logs: what the devices say; None: not kept. with_broker: a broker beside them, for telemetry."""
     with tempfile.TemporaryDirectory(prefix="v2g-bench-") as place:
         folder = Path(place)
         family = Family(logs or folder / "logs")
         try:
-            between = Between(folder, started(family, folder, options(rig.eut, rig.unit), more), with_broker)
+            between = Between(folder, started(family, folder, options(rig.eut, rig.unit)), with_broker)
             try:
                 yield wired(rig, folder, between)
             finally:
@@ -63,19 +57,17 @@ def options(eut: Eut, unit: UnitSpec) -> dict[str, tuple[str, ...]]:
     return {
         "source": ("source", *phases),
         "meter": ("meter", *phases),
-        "bench-meter": ("meter", *phases, "--seed", "2"),
+        "bench-meter": ("meter", *phases, "--seed", "2", "--refresh-s", "0.02"),  # as fast as it is asked at best
         "inverter": ("inverter", *phases, *inverter),
     }
 
 
-def started(
-    family: Family, folder: Path, devices: Mapping[str, tuple[str, ...]], more: Mapping[str, tuple[str, ...]]
-) -> dict[str, int]:
+def started(family: Family, folder: Path, devices: Mapping[str, tuple[str, ...]]) -> dict[str, int]:
     """Name of a device -> its port."""
     files = {name: folder / f"{name}.port" for name in devices}
     for name, (device, *own) in devices.items():
         where = ("--bar", str(folder / "bar"), "--port-file", str(files[name]))
-        family.start(name, "drivers.sim.server", device, *where, *own, *more.get(name, ()))
+        family.start(name, "drivers.sim.server", device, *where, *own)
     for name, file in files.items():
         family.wait_until(file.exists, f"the simulated {name}", READY_S)
     return {name: int(file.read_text()) for name, file in files.items()}

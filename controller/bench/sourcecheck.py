@@ -99,14 +99,17 @@ def compared(what: str, source: Fenced, point: GridPoint) -> Finding:
 
 
 def at_rest(source: Fenced, nominal: GridPoint) -> Finding:
-    """Off, or at nominal where the rig says so; a source that still puts out something else is not fit."""
+    """Off, or at nominal where the rig says so; a source that puts out something else is not fit."""
     found = None
     with suppress(DriverError):
         found = source.read()
-    if found is None or isnan(found.v1_v):
+    names = VOLTS[: source.phases]
+    if found is None or any(isnan(getattr(found, name)) for name in names):
         return Finding("at rest", None, "not measured: see that its output is off")
-    resting = found.v1_v <= OFF_SHARE * nominal.v1_v or abs(found.v1_v - nominal.v1_v) <= V_SHARE * nominal.v1_v
-    return Finding("at rest", resting, f"measured {found.v1_v:.6g} V")
+    share = OFF_SHARE if source.rest is None else V_SHARE
+    off = [getattr(found, name) - getattr(source.rest, name, 0.0) for name in names]
+    measured = " / ".join(f"{getattr(found, name):.6g}" for name in names)
+    return Finding("at rest", max(map(abs, off)) <= share * nominal.v1_v, f"measured {measured} V")
 
 
 def told(point: GridPoint, phases: int) -> str:

@@ -17,7 +17,7 @@ from random import Random
 
 from controller.bench.brains import Brain, CompiledBrain
 from controller.bench.plan import Case, Eut, Value
-from controller.bench.ports import Reading, Rig, RigError, Unit
+from controller.bench.ports import NAN, Reading, Rig, RigError, Unit
 from controller.bench.unitsettings import grouped, rating_of
 from controller.bench.world import DARK, MOST_AHEAD, START_NS, Flaws, World
 from cython_core.quantities import SettingError
@@ -63,6 +63,7 @@ class VirtualSource:
     world: World
     phases: int
     manual: bool = False
+    rest: GridPoint | None = None
 
     def identity(self) -> str:
         return "ideal source, virtual time"
@@ -128,13 +129,18 @@ def shown(name: str, value: float, gauss: Callable[[float, float], float]) -> fl
 
 @dataclass(slots=True)
 class VirtualUnit:
-    """settings: what is in force, {"group.key": value}."""
+    """rigs: settings of every case, {"group.key": value}; settings: what is in force."""
 
     world: World
-    settings: dict[str, Value]
+    rigs: Mapping[str, Value]
+    settings: dict[str, Value] = field(default_factory=dict)
 
     def identity(self) -> str:
         return f"{self.world.brain.identity()}, simulated inverter, step {self.world.period_s * 1e3:g} ms"
+
+    def begin(self) -> None:
+        self.settings = dict(self.rigs)
+        self.world.change(permit=True, ap_limit_pu=NAN)
 
     def write(self, settings: Mapping[str, Value]) -> Mapping[str, Value]:
         wanted = {**self.settings, **settings}
@@ -174,8 +180,9 @@ def inverter_of(eut: Eut, dead_s: float, lag_s: float, gain: float = 1.0) -> Inv
     )
 
 
-def told_directly(world: World, settings: dict[str, Value]) -> Unit:
+def told_directly(world: World, settings: Mapping[str, Value]) -> Unit:
     unit = VirtualUnit(world, settings)
+    unit.begin()
     unit.write({})
     return unit
 

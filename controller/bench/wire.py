@@ -31,7 +31,8 @@ from controller.bench.wireunit import ControllerUnit, withdraw
 from controller.errors import InputError
 from cython_core.records import Measurement
 from drivers.gridsource.envelope import Fenced
-from drivers.gridsource.guard import GuardedSource, Watch
+from drivers.gridsource.guard import Watch
+from drivers.gridsource.guarded import GuardedSource
 from drivers.gridsource.manual import ManualSource
 from drivers.gridsource.point import GridPoint
 from drivers.gridsource.profile import load_profile
@@ -198,7 +199,11 @@ class RealClock:
 
 
 class WireMeter:
-    """The bench's meter by one of the project's maps. t_ns: halfway between question and answer."""
+    """The bench's meter by one of the project's maps. t_ns: halfway between question and answer.
+
+    Registers that stand where they stood are the old reading, with its old time: asked more often than it measures, a
+    meter has nothing new to say.
+    """
 
     def __init__(self, spec: MeterSpec, phases: str) -> None:
         link = link_of(spec)
@@ -209,6 +214,8 @@ class WireMeter:
         baud = link.baud if isinstance(link, SerialLink) else 0
         self._plan = meter_plan(layout.as_if_found(), spec.unit, phases, spec.timeout_ms, baud=baud)
         self._wire = Wire(link, spec.timeout_ms, layout.min_gap_ms)
+        self._words: list[tuple[int, ...]] = []
+        self._last = Reading(0, NAN, NAN, NAN, NAN, NAN, NAN)
 
     def identity(self) -> str:
         return self._where
@@ -217,14 +224,19 @@ class WireMeter:
         begin_ns = time.monotonic_ns()
         answers = [self._ask(r.unit or self._plan.unit, r.function, r.address, r.count) for r in self._asked()]
         t_ns = (begin_ns + time.monotonic_ns()) // 2
+        if answers != self._words:
+            self._words, self._last = answers, self._reading(t_ns, answers)
+        return self._last
+
+    def close(self) -> None:
+        self._wire.close()
+
+    def _reading(self, t_ns: int, answers: list[tuple[int, ...]]) -> Reading:
         rest: list[Any] = [None] * (len(self._plan.reads) - len(answers))
         v = decode(self._plan, [*answers, *rest], Measurement)
         volts = [x for x in (v["v1_v"], v["v2_v"], v["v3_v"]) if x == x]
         i_a = hypot(v["p_w"], v["q_var"]) / sum(volts) if sum(volts) > 0.0 else NAN
         return Reading(t_ns, v["v1_v"], v["v2_v"], v["v3_v"], v["f_hz"], v["p_w"], v["q_var"], i_a)
-
-    def close(self) -> None:
-        self._wire.close()
 
     def _asked(self) -> list[Any]:
         """Counters of energy stand last and are not asked."""

@@ -11,12 +11,13 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from math import isclose
 from pathlib import Path
 
 from controller.bench.between import Between
 from controller.bench.plan import Eut, Value
 from controller.bench.ports import NAN, RigError
-from controller.bench.unitsettings import grouped
+from controller.bench.unitsettings import grouped, rating_of
 from controller.build import build_id
 from controller.errors import InputError
 from controller.handover import hand_over, in_force, ring_of, steps_since
@@ -32,6 +33,7 @@ from drivers.base import DriverError
 
 START_S = 30.0
 LIFE_S = 10.0  # of a wish: a dead bench is forgotten soon
+SAME_SHARE = 1e-3  # of a number on the nameplate: as people round it
 
 
 class ControllerUnit:
@@ -47,15 +49,14 @@ class ControllerUnit:
         self.site = load_site(site)
         self.family = Family(logs)
         self.rating = self.site.settings.rating
-        if abs(self.rating.p_rated_w - eut.p_rated_w) > 1.0 or abs(self.rating.s_rated_va - eut.s_rated_va) > 1.0:
-            raise InputError(
-                f"{self.site.where('settings.rating', 'rating')}: p_rated_w = {self.rating.p_rated_w:g} and s_rated_va "
-                f"= {self.rating.s_rated_va:g} are not the rig's eut: {eut.p_rated_w:g} W and {eut.s_rated_va:g} VA"
-            )
+        wrong = others(self.site, eut)
+        if wrong:
+            where = self.site.where("settings.rating", "rating")
+            raise InputError(f"{where}: not the nameplate of the rig's eut: {', '.join(wrong)}")
         self.between = between
         if between is not None:
             between.life = self
-        self.given = dict(settings)
+        self.rigs, self.given = settings, dict(settings)  # what every case has; what the unit has by now
         self.demand_w: float | None = None
         self.wished_s = 0.0
 
@@ -98,6 +99,10 @@ class ControllerUnit:
     def identity(self) -> str:
         name = f"{digest(self.site.settings, self.site.period_ms * 1_000_000):016x}"
         return f"v2g run {build_id()}, site {self.site.name}, settings {name}, step {self.site.period_ms} ms"
+
+    def begin(self) -> None:
+        """Permit and limit are settings: the next write() has the site's own again."""
+        self.given = dict(self.rigs)
 
     def write(self, settings: Mapping[str, Value]) -> Mapping[str, Value]:
         wanted = {**self.given, **settings}
@@ -142,6 +147,18 @@ class ControllerUnit:
                 now_ns, now_ns + round(LIFE_S * 1e9),
             )
         )  # fmt: skip
+
+
+def others(site: Site, eut: Eut) -> list[str]:
+    """Numbers of the nameplate in which both differ; the charging power of a unit that cannot charge is none."""
+    own, known = own_of(site), rating_of(eut)
+    if eut.p_charge_rated_w == 0.0:
+        del known["rating.p_charge_rated_w"]
+    return [
+        f"{name.removeprefix('rating.')} = {own[name]:g} (rig: {number:g})"
+        for name, number in known.items()
+        if isinstance(number, float) and not isclose(number, float(own[name]), rel_tol=SAME_SHARE)
+    ]
 
 
 def hand(site: Site, values: Mapping[str, Value]) -> None:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from math import hypot, inf
 from typing import Any
 
-from controller.bench.brains import Brain, Given
+from controller.bench.brains import Brain, Given, Rewindable
 from controller.bench.ports import NAN, Reading
 from controller.bench.virtualfaults import faults_of
 from drivers.gridsource.point import GridPoint
@@ -57,7 +57,8 @@ class World:
         self.steps = 0  # that have been lived through
         self.commands: list[tuple[float, float]] = []  # of the steps from self.first on
         self.first = 0
-        self.saved: bytes = b""  # the brain before self.first
+        self.back = brain if isinstance(brain, Rewindable) else None  # who can be taken back
+        self.saved: bytes = b""  # it, before self.first
         self.asleep: tuple[tuple[float, float], float] | None = None  # what moves the inverter no more
         self.ahead = 1
 
@@ -106,8 +107,8 @@ class World:
     def take_back(self) -> None:
         """Forget what was computed ahead: the brain as it was after the last step that was lived through."""
         lived = self.steps - self.first
-        if lived < len(self.commands):
-            self.brain.load(self.saved)
+        if self.back and lived < len(self.commands):
+            self.back.load(self.saved)
             if lived:
                 self.brain.run(self.given, START_NS + self.first * self.period_ns, lived)
         self.commands, self.first, self.ahead = [], self.steps, 1
@@ -145,8 +146,9 @@ class World:
 
     def refill(self, wanted: int) -> None:
         self.first = self.steps
-        self.saved = self.brain.save()
-        n = max(wanted, self.ahead) if self.saved else wanted  # without a saved state nothing can be taken back
+        n = wanted
+        if self.back:
+            self.saved, n = self.back.save(), max(wanted, self.ahead)
         self.ahead = min(2 * self.ahead, MOST_AHEAD)
         self.commands = self.brain.run(self.given, START_NS + self.first * self.period_ns, min(n, MOST_AHEAD))
 

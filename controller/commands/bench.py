@@ -22,6 +22,7 @@ from controller.bench.stopping import Stopped, stoppable
 from controller.bench.tables import cases_table, procedures_table, samples_of, seconds_of, verdicts_text
 from controller.errors import InputError
 from controller.progress import Progress
+from drivers.gridsource.spec import banner
 
 EXIT_OK, EXIT_FAIL, EXIT_USER, EXIT_DEVICE = 0, 1, 2, 3
 WORD = "energise"
@@ -157,14 +158,19 @@ def run_(args: argparse.Namespace) -> int:
         "name": rig.name, "file": str(rig.path), "time": rig.time, "text": rig.path.read_text(encoding="utf-8"),
         "can": sorted(can_of(rig)), **made_by(),
     }  # fmt: skip
+    if rig.time == "real":  # virtual time has no date: the same seed, the same bytes
+        facts["begun"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        facts["words"] = words_of(rig) or "proven, or turned by hand"
     folder = RunFolder.create(out, found, facts)
     return carry_on(args, folder, rig, found)
 
 
 def resume(args: argparse.Namespace) -> int:
-    """Every case of a run that has not been run to its end, on the same rig with the same program."""
+    """Every case of a run that is invalid or has not been run to its end, on the same rig with the same program."""
     folder = RunFolder(args.folder)
     facts = folder.rig()
+    if not {"file", "text", "program"} <= set(facts):
+        raise InputError(f"{args.folder}: its rig.json is not one of `v2g bench run`; start a new run")
     rig = load_rig(str(facts["file"]))
     if rig.path.read_text(encoding="utf-8") != facts["text"]:
         raise InputError(f"{rig.path}: was changed since {args.folder} was begun; start a new run")
@@ -183,7 +189,7 @@ def made_by() -> dict[str, str]:
 
 
 def carry_on(args: argparse.Namespace, folder: RunFolder, rig: RigFile, found: Plan) -> int:
-    left = [case for case in found.cases if not case.skipped and not folder.done(case.id)]
+    left = left_of(folder, found)
     try:
         with stoppable():
             run_left(args, folder, rig, found, left)
@@ -191,6 +197,17 @@ def carry_on(args: argparse.Namespace, folder: RunFolder, rig: RigFile, found: P
         say(f"to go on: v2g bench resume {folder.path}")
         raise
     return judged(folder, args.json, args.jobs)
+
+
+def left_of(folder: RunFolder, found: Plan) -> list[Case]:
+    """Not run to their end, or invalid when they were judged: whoever resumes has mended the rig."""
+    from controller.bench.judgement import Verdict
+    from controller.bench.judgementfile import read_judgement
+
+    path = folder.path / "judgement.json"
+    judged = read_judgement(path) if path.is_file() else ()
+    again = {j.id for j in judged if j.verdict is Verdict.INVALID and j.record in (None, folder.digest(j.id))}
+    return [case for case in found.cases if not case.skipped and (case.id in again or not folder.done(case.id))]
 
 
 def run_left(args: argparse.Namespace, folder: RunFolder, rig: RigFile, found: Plan, left: Sequence[Case]) -> None:
@@ -213,6 +230,8 @@ def run_left(args: argparse.Namespace, folder: RunFolder, rig: RigFile, found: P
 
 def may_energise(args: argparse.Namespace, rig: RigFile, beside: str = BESIDE) -> None:
     """The word, before a real source is switched on. beside: what else happens. InputError: it was not typed."""
+    if words_of(rig):
+        say(words_of(rig))
     if rig.time == "virtual" or rig.devices == "simulated" or args.yes_energise:
         return
     if not sys.stdin.isatty():
@@ -231,6 +250,11 @@ def may_energise(args: argparse.Namespace, rig: RigFile, beside: str = BESIDE) -
     print(f"Type `{WORD}` to go on: ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip() != WORD:
         raise InputError(f"v2g bench: `{WORD}` was not typed; nothing was switched on")
+
+
+def words_of(rig: RigFile) -> str:
+    """What must be known of a source whose words are not proven."""
+    return banner(rig.source) if rig.source is not None else ""
 
 
 def say(text: str) -> None:

@@ -78,7 +78,7 @@ class Fenced:
 
     def __init__(self, source: GridSource, envelope: Envelope, now_ns: Callable[[], int] = monotonic_ns) -> None:
         self._source, self.envelope, self._now_ns = source, envelope, now_ns
-        self.phases, self.manual = source.phases, source.manual
+        self.phases, self.manual, self.rest = source.phases, source.manual, source.rest
         self._volts = Allowance(envelope.v_step_v, envelope.v_rate_v_s, "V")
         self._hertz = Allowance(envelope.f_step_hz, envelope.f_rate_hz_s, "Hz")
         self._at: GridPoint | None = None  # None: the output is off, or nobody knows
@@ -91,7 +91,7 @@ class Fenced:
         return self._source.read()
 
     def on(self, point: GridPoint) -> int:
-        """From 0 V to the point: no limit on that jump, for the source closes its output at it."""
+        """From an output that is off: no limit on that jump, for the source closes it at the point."""
         self._check(point)
         return self._moved(point, self._source.on)
 
@@ -100,9 +100,10 @@ class Fenced:
         return self._moved(point, self._source.set)
 
     def safe(self) -> None:
-        self._at = None
         self._since.clear()
         self._source.safe()
+        self._at = self.rest
+        self._fill()
 
     def close(self) -> None:
         self._source.close()
@@ -139,8 +140,11 @@ class Fenced:
         if self._at is not None:
             self._check_jump(self._at, point)
         else:
-            self._volts.full(self._now_ns())
-            self._hertz.full(self._now_ns())
+            self._fill()
+
+    def _fill(self) -> None:
+        self._volts.full(self._now_ns())
+        self._hertz.full(self._now_ns())
 
     def _check_levels(self, point: GridPoint) -> None:
         e = self.envelope

@@ -5,18 +5,18 @@ Errors   SourceError when nobody is there to answer.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import astuple
 from time import monotonic_ns
 
-from drivers.gridsource.point import GridPoint, SourceError
+from drivers.gridsource.point import GridPoint, SourceError, shout
 
 
 class ManualSource:
     """ask: shows a line and returns what was typed after it; EOFError: nobody types."""
 
     manual = True
+    rest: GridPoint | None = None
 
     def __init__(self, phases: int, ask: Callable[[str], str] = input) -> None:
         self.phases = phases
@@ -41,7 +41,7 @@ class ManualSource:
         return None
 
     def safe(self) -> None:
-        print("V2G-SOURCE-MANUAL SWITCH THE GRID SIMULATOR'S OUTPUT OFF NOW", file=sys.stderr, flush=True)
+        shout("V2G-SOURCE-MANUAL SWITCH THE GRID SIMULATOR'S OUTPUT OFF NOW")
 
     def close(self) -> None:
         """There is nothing to close."""

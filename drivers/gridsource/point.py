@@ -6,6 +6,8 @@ Errors   SourceError: the source does not answer, or says it has an error; Envel
 
 from __future__ import annotations
 
+import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -33,11 +35,18 @@ class GridPoint:
     a3_deg: float = 120.0
 
 
+def shout(text: str) -> None:
+    """A line on stderr for whoever still reads it; never raises: a terminal that is gone is no reason to stop."""
+    with suppress(OSError, ValueError):
+        print(text, file=sys.stderr, flush=True)
+
+
 class GridSource(Protocol):
     """A grid simulator. One owner at a time; every call blocks until the source has answered."""
 
     phases: int
     manual: bool  # a person turns the knobs: set() asks and waits
+    rest: GridPoint | None  # where safe() leaves it switched on; None: off
 
     def identity(self) -> str:
         """Maker, model, serial number, firmware: for the front page of the report."""

@@ -7,12 +7,11 @@ Errors   SourceError with the line and the source's own words; EnvelopeError: ou
 from __future__ import annotations
 
 import re
-import sys
 from dataclasses import astuple
 from math import nan
 from time import monotonic_ns
 
-from drivers.gridsource.point import EnvelopeError, GridPoint, SourceError
+from drivers.gridsource.point import EnvelopeError, GridPoint, SourceError, shout
 from drivers.gridsource.profile import SourceProfile
 from drivers.gridsource.wire import Wire
 
@@ -32,7 +31,7 @@ class ScpiSource:
         if rest is not None:
             check_range(profile, rest, phases)
         self.profile, self.phases = profile, phases
-        self._wire, self._rest = wire, rest
+        self._wire, self.rest = wire, rest
         self._prepared = False
         self._sent: dict[str, list[str]] = {}  # by frame: what the source has acknowledged
 
@@ -76,7 +75,7 @@ class ScpiSource:
                 return self._go_safe()
             except SourceError as error:
                 failure = str(error)
-        print(f"V2G-SOURCE-UNSAFE {failure}: SWITCH THE GRID SIMULATOR OFF BY HAND", file=sys.stderr, flush=True)
+        shout(f"V2G-SOURCE-UNSAFE {failure}: SWITCH THE GRID SIMULATOR OFF BY HAND")
         return None
 
     def close(self) -> None:
@@ -136,10 +135,10 @@ class ScpiSource:
 
     def _go_safe(self) -> None:
         self._sent.clear()
-        if self._rest is None:
+        if self.rest is None:
             self._send(self.profile.off)
         else:
-            self.set(self._rest)
+            self.set(self.rest)
 
     def _wrong(self, line: str, reason: str) -> SourceError:
         return SourceError(f"{self._wire.address}: '{line}': {reason}")

@@ -6,6 +6,7 @@ right or wrong. The source is made safe at the end by the guard that owns it.
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Mapping
 from dataclasses import replace
@@ -31,7 +32,6 @@ from tests.system.benches import procedure
 pytestmark = pytest.mark.system
 TRIP = "voltage_trip-OV1-min-min-all"  # 268.8 V, above 1.10 pu by 2 MRA
 OV1, OV1_2S = "OV1: [1, 1, 0, 0, 1.10, 1.20, 1, 13]", "OV1: [1, 1, 0, 0, 1.10, 1.20, 2, 13]"  # gone after 2 s
-FAST_METER = {"bench-meter": ("--refresh-s", "0.02")}  # 0.1 s is coarse for a clearing time of 2 s
 # What a trip of the controller's takes beyond its setting: the meter's refresh 0.1 s and poll 0.05 s, write, and the
 # inverter's fall to 525 W of 7000 W, 0.05 s x ln(13.3): so its owner sets it sooner than it has to be.
 EARLY = {"voltage_trip.ov1_s": 1.6}
@@ -68,7 +68,7 @@ def shortened(rig: RigFile, rows: range, path: Path) -> Plan:
 def both(rig: RigFile, plan: Plan, path: Path) -> tuple[tuple[CaseJudgement, ...], ...]:
     """The judgements of the same cases in real time and in virtual time."""
     real, virtual = (RunFolder.create(path / name, plan, {}) for name in ("real", "virtual"))
-    with simulated(rig, path / "devices", FAST_METER) as wired:
+    with simulated(rig, path / "devices") as wired:
         run_real(wired, plan.eut, plan.cases, real, lambda _: None)
         assert wired.source is not None
         assert "0.000" in at_terminals(wired.source.address)  # the source is off when all is over
@@ -107,6 +107,31 @@ def test_an_inverter_that_is_too_slow_fails_in_both(tmp_path: Path) -> None:
         assert wrong[0].reason.startswith("|P| never stayed below 525 W")
 
 
+UP = """\
+schema: 1
+title: Power at once
+clause: none
+criteria: none
+start: {v: 1, f: f_N, p: 0, hold: 4}
+steps:
+  - {step: up, p: 0.6 * P_rated, hold: 4, sample: 0.2, judge: [JUDGE]}
+"""
+SLOW = "settings:\n  limits: {ramp_pu_s: 0.05}\nstart"  # 4 s lead to 0.2 of rated power
+STAYS_LOW = "inside: {y: p, low: -0.1 * P_rated, high: 0.3 * P_rated, from: 0, to: 4}"
+IS_UP = "crosses: {y: p, level: 0.5 * P_rated, falling: false, not_before: 0, not_after: 2}"
+
+
+def test_a_case_has_nothing_of_the_settings_of_the_one_before(tmp_path: Path) -> None:
+    files = {"a_slow": UP.replace("start", SLOW).replace("JUDGE", STAYS_LOW), "b_fast": UP.replace("JUDGE", IS_UP)}
+    for name, text in files.items():
+        (tmp_path / f"{name}.yaml").write_text(text, encoding="utf-8")
+    rig = load_rig("loopback")
+    plan = make_plan([load_procedure(str(tmp_path / f"{name}.yaml")) for name in files], rig.eut, 1)
+    folder = RunFolder.create(tmp_path / "run", plan, {})
+    run_real(rig, plan.eut, plan.cases, folder, lambda _: None)
+    assert [(j.id, j.verdict) for j in judge_plan(plan, folder.record)] == [(name, Verdict.PASS) for name in files]
+
+
 def test_from_an_empty_folder_to_a_report(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -116,6 +141,9 @@ def test_from_an_empty_folder_to_a_report(
     assert main(["bench", "run", "tiny.yaml", "--rig", "loopback", "--out", "RUN"]) == 0, capsys.readouterr()
     assert "1 case: 1 pass" in capsys.readouterr().out
     assert "V2G,SIMULATED GRID SOURCE" in Path("RUN/report.html").read_text(encoding="utf-8")
+    assert re.search(
+        r"begun</th><td>20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ<", Path("RUN/report.html").read_text(encoding="utf-8")
+    )
     assert sorted(file.name for file in tmp_path.iterdir()) == ["RUN", "tiny.yaml"]
 
 

@@ -20,6 +20,7 @@ from controller.bench.report.junit import as_junit
 from controller.bench.report.page import page
 from controller.bench.report.results import as_csv, as_json
 from controller.build import about
+from controller.errors import InputError
 from controller.wholefile import write_whole
 
 
@@ -40,9 +41,12 @@ class Judged(NamedTuple):
 
 
 def read_judged(folder: Path) -> Judged:
-    """InputError: no run, or none that was judged."""
+    """InputError: no run, none that was judged, or a record that is another one since."""
     run = RunFolder(folder)
     judgements = read_judgement(folder / "judgement.json")
+    for judged in judgements:
+        if judged.record not in (None, run.digest(judged.id)):
+            raise InputError(f"{run.case(judged.id)}: not the record that was judged: `v2g bench judge {folder}` first")
     return Judged(run, run.plan(), judgements)
 
 

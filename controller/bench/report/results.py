@@ -92,4 +92,5 @@ def _case(case: Case, judgement: CaseJudgement) -> dict[str, Any]:
     of_case = {n: getattr(case, n) for n in ("id", "procedure", "title", "clause", "notes")}
     of_case["settings"] = dict(case.settings)
     checks = [asdict(c) | {"warning": c.warning} for c in judgement.checks]
-    return of_case | {"verdict": judgement.verdict, "reasons": judgement.reasons, "checks": checks}
+    of_case |= {"verdict": judgement.verdict, "reasons": judgement.reasons, "record": judgement.record}
+    return of_case | {"checks": checks}

@@ -19,7 +19,9 @@ from controller.bench.record import SAMPLE, CaseRecord, Event, EventKind
 from drivers.gridsource.point import GridPoint
 
 SET_UP_S = 0.03  # between a step's begin and the source's arrival, without a ramp
-SETTINGS: dict[str, Value] = {"volt_var.v1_pu": 0.92, "reactive.mode": "volt_var", "volt_watt.enable": False}
+SETTINGS: dict[str, Value] = {
+    "volt_var.v1_pu": 0.92, "volt_var.q2_pu": 0.0, "reactive.mode": "volt_var", "volt_watt.enable": False,
+}  # fmt: skip
 Floats = NDArray[np.float64]
 Answer = Callable[[Step], tuple[float, float]]
 Change = Callable[[CaseRecord], CaseRecord]
@@ -192,5 +194,18 @@ def backwards(name: str, at_s: float) -> Change:
         samples, at = r.samples.copy(), int(np.flatnonzero(within(r, name, at_s, 1e9))[0])
         samples[[at, at + 1]] = samples[[at + 1, at]]
         return with_samples(r, samples)
+
+    return change
+
+
+def slow_source(took_s: float) -> Change:
+    """It got its order so long before it acknowledged, and may have moved at once."""
+
+    def change(r: CaseRecord) -> CaseRecord:
+        sent = [
+            replace(e, data=e.data | {"sent_ns": e.t_ns - round(took_s * 1e9)}) if e.kind == "arrived" else e
+            for e in r.events
+        ]
+        return replace(r, events=tuple(sent))
 
     return change

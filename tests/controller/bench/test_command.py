@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shutil
 import signal
 import subprocess
 import sys
@@ -119,6 +120,49 @@ def test_a_unit_that_is_wrong_fails(tiny: str, tmp_path: Path, capsys: pytest.Ca
     assert "1 case: 1 fail" in capsys.readouterr().out
 
 
+def test_a_record_that_is_another_one_since_is_not_reported_with_the_old_verdict(
+    tiny: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A line taken out by hand; a case that a `resume` has begun anew and Ctrl-C has stopped."""
+    out = tmp_path / "run"
+    assert main(["bench", "run", tiny, "--out", str(out)]) == 0
+    for name, cut in (("samples.csv", -2), ("events.jsonl", -1)):
+        file = out / "cases" / IDS[0] / name
+        whole = file.read_bytes()
+        file.write_bytes(b"".join(whole.splitlines(keepends=True)[:cut]))
+        assert main(["bench", "report", str(out)]) == 2
+        assert f"{file.parent}: not the record that was judged: `v2g bench judge {out}`" in capsys.readouterr().err
+        file.write_bytes(whole)
+    assert main(["bench", "report", str(out)]) == 0
+    file.write_bytes(whole.splitlines(keepends=True)[0])
+    assert main(["bench", "judge", str(out)]) == 3
+    assert main(["bench", "report", str(out)]) == 0
+
+
+def test_resume_runs_what_was_invalid_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Run to its end, but the meter has 10 ms between two values where 5 ms are asked; the other case is left alone."""
+    blind = tmp_path / "blind.yaml"
+    blind.write_text(TINY.replace("judge:", "judge:\n  - {when: P_full < 0, observed: {every: 0.005}}"))
+    out = tmp_path / "run"
+    assert main(["bench", "run", str(blind), "--out", str(out)]) == 3
+    files = [out / "cases" / name / "samples.csv" for name in ("blind-discharge", "blind-charge")]
+    before = [f.stat().st_mtime_ns for f in files]
+    capsys.readouterr()
+    assert main(["bench", "resume", str(out)]) == 3
+    assert capsys.readouterr().out.splitlines()[-1] == "2 cases: 1 pass, 1 invalid"
+    assert [f.stat().st_mtime_ns == old for f, old in zip(files, before, strict=True)] == [True, False]
+
+
+def test_a_run_whose_rig_is_not_known_is_not_resumed(
+    ran: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(ran, out)
+    (out / "rig.json").write_text('{"name": "virtual"}')
+    assert main(["bench", "resume", str(out)]) == 2
+    assert f"{out}: its rig.json is not one of `v2g bench run`; start a new run" in capsys.readouterr().err
+
+
 # fmt: off
 WRONG = [
     (["bench", "plan", "nothing"],                   "nothing: no such procedure",  "an unknown procedure"),
@@ -172,6 +216,25 @@ def test_real_hardware_is_not_switched_on_without_the_word(
     assert "nothing was switched on" in told
     assert ("0 ... 280 V, 45 ... 55 Hz" in told) == (typed is not None), "who is asked has read what will happen"
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("words", [(), ("--yes-energise",)], ids=["asked", "not asked"])
+def test_words_that_are_not_proven_are_said_before_the_source_is_switched_on(
+    tiny: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+    words: tuple[str, ...],
+) -> None:  # fmt: skip
+    """Nobody is at the keyboard, or the meter is none: it ends before anything is switched on."""
+    source = "{kind: scpi, phases: 1, profile: chroma-61800, accept_unverified: chroma-61800, address: 'tcp://[::1]:9'}"
+    text = REAL.replace("{kind: manual, phases: 1}", source).replace("eastron-sdm630", "no-such-meter")
+    text = text.replace("f_nom_hz: 50", "f_nom_hz: 60").replace("f_low_hz: 49, f_high_hz: 51", "p_min_w: 0")
+    with open(os.devnull) as stdin:  # noqa: PTH123  # a device
+        monkeypatch.setattr("sys.stdin", stdin)
+        assert (
+            main(["bench", "run", tiny, "--rig", written(text, tmp_path), "--out", str(tmp_path / "run"), *words]) == 2
+        )
+    told = "UNVERIFIED GRID SIMULATOR PROFILE chroma-61800, accepted by the rig file"
+    assert told in capsys.readouterr().err
+    assert not words or told in (tmp_path / "run" / "rig.json").read_text(), "and the report's front page has it"
 
 
 def test_a_signal_ends_the_run_and_resume_finishes_it(tmp_path: Path) -> None:

@@ -139,6 +139,16 @@ def test_a_unit_that_cannot_charge_skips_what_charges() -> None:
     assert cases("watt_var", replace(EUT, p_charge_rated_w=0.0)) == {}
 
 
+def test_two_cases_of_one_name_are_no_plan() -> None:
+    """The record of one would be judged by the numbers of the other: a file of your own beside the shipped one, say."""
+    volt_var = next(p for p in ALL if p.name == "volt_var")
+    with pytest.raises(ExpandError, match="case 'volt_var-char_1-discharge-100' is there twice"):
+        make_plan([volt_var, replace(volt_var, title="mine")], EUT, 1)
+    axis = replace(volt_var.axes[0], rows={"a/b": volt_var.axes[0].rows["char_1"]})
+    with pytest.raises(ExpandError, match="case 'volt_var-a/b-discharge-100': no name of a folder: no / in its rows"):
+        make_plan([replace(volt_var, axes=(axis, *volt_var.axes[1:]))], EUT, 1)
+
+
 def test_a_trace_is_ramps_scaled_to_the_grid() -> None:
     """49.1 Hz of 50, 25 s after the fault: 0.9 Hz x 60 / 50 below 60."""
     steps = cases("trace_replay")["trace_replay"].steps

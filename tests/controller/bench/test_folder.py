@@ -116,3 +116,40 @@ def test_other_columns_are_refused(tmp_path: Path) -> None:
     (folder.case("c") / "samples.csv").write_text("t_ns,v_v\n1,2\n")
     with pytest.raises(InputError, match=r"samples\.csv:1: the columns are t_ns,v_v"):
         folder.record("c")
+
+
+# fmt: off
+SPOILED = [
+    # file            line appended                                        where and what
+    ("samples.csv",   b"1,2,x",                                            ":4: no sample of a bench"),
+    ("samples.csv",   b"# a remark",                                       ":4: no sample of a bench"),
+    ("samples.csv",   b"\0" * 40,                                          ":4: no sample of a bench"),
+    ("samples.csv",   b"1.5" + b",0" * 11,                                 ":4: no sample of a bench"),
+    ("events.jsonl",  b"garbage",                                          ":4: no event of a bench"),
+    ("events.jsonl",  b"[1]",                                              ":4: no event of a bench"),
+    ("events.jsonl",  b'{"t_ns": 1, "kind": "guess", "data": {}}',         ":4: no event of a bench"),
+    ("events.jsonl",  b'{"t_ns": 1, "kind": "step", "data": {}}',          ":4: no event of a bench"),
+    ("events.jsonl",  b'{"t_ns": 1, "kind": "settings", "data": {}}',      ":4: no event of a bench"),
+    ("events.jsonl",  b"\xff\xfe",                                         ":4: no event of a bench"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("name", "line", "told"), SPOILED, ids=[f"{s[0]} {s[1][:20]!r}" for s in SPOILED])
+def test_a_spoiled_record_is_one_clear_line(name: str, line: bytes, told: str, tmp_path: Path) -> None:
+    folder = written(tmp_path)
+    file = folder.case("c") / name
+    file.write_bytes(file.read_bytes() + line + b"\n")
+    with pytest.raises(InputError) as error:
+        folder.record("c")
+    assert str(error.value).startswith(f"{file}{told}")
+    assert "\n" not in str(error.value)
+    assert not folder.done("c"), "resume makes it anew"
+
+
+@pytest.mark.parametrize("text", ["", "x", "[1]", "7"])
+def test_a_spoiled_rig_is_one_clear_line(text: str, tmp_path: Path) -> None:
+    folder = written(tmp_path)
+    (folder.path / "rig.json").write_text(text)
+    with pytest.raises(InputError, match=r"rig\.json: is no JSON object"):
+        folder.rig()

@@ -3,7 +3,10 @@
 MRA_V = 2.4 V, MRA_t = 1 % of the time and at least 2 cycles (33.3 ms), a_P = 750 W; V_N = 240 V, 60 Hz.
 """
 
+import cmath
+import math
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -243,11 +246,20 @@ def test_rocof_crosses_the_whole_band() -> None:
     assert [(step.point.f_hz, step.ramp_hz_s) for step in steps] == [(57.0, 3.0), (61.8, 3.0), (60.0, 3.0)] * 3
 
 
+def positive_sequence_deg(a1_deg: float, a2_deg: float, a3_deg: float) -> float:
+    """Of three equal phases: (V1 + a V2 + a^2 V3) / 3, a = 1 at 120 degrees."""
+    return math.degrees(
+        cmath.phase(sum(cmath.rect(1.0, math.radians(x)) for x in (a1_deg, a2_deg + 120, a3_deg - 120)))
+    )
+
+
 def test_phase_jumps() -> None:
     three = cases("phase_jump", replace(EUT, phases=3))["phase_jump-discharge"].steps
     angles = [(s.point.a1_deg, s.point.a2_deg, s.point.a3_deg) for s in three]
     rest = (0, -120, 120)
-    one = [(60, -120, 120), (0, -60, 120), (0, -120, 180)]
-    assert angles == [rest, *one, (20, -100, 140), (-20, -140, 100), rest]
-    assert [s.hold_s for s in three] == [35, 0.4, 0.4, 0.4, 60, 60, 60]
+    jumps = [(60, -120, 120), (0, -60, 120), (0, -120, 180), (20, -100, 140), (-20, -140, 100)]
+    assert angles == [rest, *(to for jump in jumps for to in (jump, rest))]
+    assert [s.hold_s for s in three] == [35, 0.4, 35, 0.4, 35, 0.4, 35, 60, 35, 60, 35]
+    together = [positive_sequence_deg(*to) for to in angles]
+    assert max(abs(b - a) for a, b in pairwise(together)) == pytest.approx(20.0)  # 1547-2018 6.5.2.6: 20 at most
     assert [s.name for s in cases("phase_jump")["phase_jump-discharge"].steps if s.skipped] == ["C", "D"]

@@ -51,6 +51,7 @@ TEXT = """{
    "reasons": [
     "p ≠ q"
    ],
+   "record": null,
    "verdict": "fail"
   }
  ],

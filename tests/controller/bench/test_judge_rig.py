@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from tests.controller.bench.golden import EUT
 from tests.controller.bench.records import (
     Change,
     Unit,
+    at_once,
     backwards,
     case,
     dropped,
@@ -25,6 +27,7 @@ from tests.controller.bench.records import (
     record,
     rig_says,
     slow_meter,
+    slow_source,
     source_scaled,
     step,
     within,
@@ -37,6 +40,7 @@ OF = scenes.volt_var(GHI)
 RIGHT, WRONG = q_of(VOLT_VAR), q_of(VOLT_VAR, -1.0)
 
 SOURCE = "step {}: the source is off: {} ".format
+NOT_MEASURED = "step {}: the source is off, for all that is known: {} is not measured".format
 FROZEN = "the meter is frozen: {} equal readings {}".format
 MISSING = "step {}: samples are missing: {} s without one {} s ".format
 SETTING = "setting {}: {} was written, {} was read back".format
@@ -58,6 +62,9 @@ TROUBLE = [
     (read_back(volt_watt__enable=True),      SETTING("volt_watt.enable", False, True),         "a switch"),
     (read_back(volt_watt__enable=0.0),       SETTING("volt_watt.enable", False, 0.0),          "a number for a switch"),
     (read_back(volt_var__v1_pu=None),        SETTING("volt_var.v1_pu", 0.92, "nothing"),       "a number not there"),
+    (read_back(volt_var__q2_pu=None),        SETTING("volt_var.q2_pu", 0.0, "nothing"),        "0 is a number, too"),
+    (off("v1_v", np.nan, "h"),               NOT_MEASURED("h", "v1_v"),                        "V not measured at all"),
+    (off("f_hz", np.nan, "i", 2.0),          NOT_MEASURED("i", "f_hz"),                        "f lost after 2 s"),
     (without("done"),                        "the case was not run to its end",                "killed"),
     (without("end", "i"),                    "step i was not run to its end",                  "killed in a step"),
     (without("arrived", "h"),                "step h was not run to its end",                  "source never arrived"),
@@ -76,6 +83,8 @@ HARMLESS = [
     (read_back(volt_var__v1_pu=0.92000001),   "resolution of a register"),
     (read_back(volt_watt__enable=None),       "a function that it lacks is off"),
     (slow_meter(4),                           "0.2 s between readings is fast enough for 5 s"),
+    (off("f_hz", np.nan, "i", 0.0, 0.9),      "a meter finds the frequency again after a jump of voltage"),
+    (off("q_var", np.nan, "h", 12.0, 12.04),  "one value lost: 0.10 s of 0.125 s"),
 ]
 # fmt: on
 
@@ -112,7 +121,8 @@ def test_meter_without_frequency_is_not_observable() -> None:
 
     found = judged(of, p_of(droop(10_000.0)), blind)
     assert (found.verdict, found.checks[0].verdict) == (Verdict.INVALID, Verdict.INVALID)
-    assert found.reasons == ("step k: not observable: 0 new readings of f_hz from 10 to 20 s, not 3",)
+    assert found.reasons == (NOT_MEASURED("k", "f_hz"),)
+    assert found.checks[0].reason == "not observable: 0 new readings of f_hz from 10 to 20 s, not 3"
 
 
 @pytest.mark.parametrize("f_hz", [np.nan, 0.0], ids=["no frequency", "a frequency of 0"])
@@ -137,6 +147,57 @@ def test_frequency_that_jumps_instead_of_ramping() -> None:
     stepped = replace(of, steps=tuple(replace(s, ramp_hz_s=0.0) for s in of.steps))
     found = judge_case(of, EUT, record(stepped, unit))
     assert found.reasons == ("step k: the source jumped (0.030 s) instead of ramping (at least 0.320 s)",)
+
+
+# --- a unit that is not there yet ---
+
+IDLE = Unit(lambda _: (0.0, 0.0))
+# fmt: off
+SET_UPS = [
+    # start of the case                        unit   verdict          why
+    ({"demand_w": 10_000.0},                   IDLE,  Verdict.INVALID, "its enter service lasts longer"),
+    ({"demand_w": -10_000.0},                  IDLE,  Verdict.INVALID, "the same, charging"),
+    ({"demand_w": 10_000.0},                   RIGHT, Verdict.PASS,    "at its power"),
+    ({"demand_w": 1_000.0},                    IDLE,  Verdict.FAIL,    "so little cannot be told from nothing"),
+    ({"demand_w": 10_000.0, "permit": False},  IDLE,  Verdict.FAIL,    "it must not: enter service is what is tested"),
+    ({},                                       IDLE,  Verdict.FAIL,    "nothing was asked"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("start", "unit", "verdict", "why"), SET_UPS, ids=[s[-1] for s in SET_UPS])
+def test_a_unit_that_is_not_in_service_is_not_tested(
+    start: dict[str, Any], unit: Unit, verdict: Verdict, why: str
+) -> None:
+    of = case(*scenes.volt_var({"w": 217.2}).steps)
+    found = judged(replace(of, start=replace(of.start, **start)), unit, lambda r: r)
+    assert found.verdict is verdict, why
+    if verdict is Verdict.INVALID:
+        assert found.reasons[0].endswith("W at the end of the set-up, 10000 W were asked: not yet in service?")
+
+
+# --- values that a meter has not ---
+
+LOST = "step {}: not observable: {} s without {} from {} to {} s".format
+TRIP = scenes.trip()
+# fmt: off
+NOT_SHOWN = [
+    # case  unit             lost                                    reason                                why
+    (OF,    RIGHT,           off("q_var", np.nan, "h", 12.0, 15.0),  LOST("h", "3.050", "q_var", 10, 20),    "mean"),
+    (OF,    RIGHT,           off("q_var", np.nan, "h", 16.0, 99.0),  LOST("h", "4.050", "q_var", 10, 20),    "end"),
+    (TRIP,  tripping(0.5),   off("p_w", np.nan, "hold", 0.0, 1.0),   LOST("hold", "1.000", "p_w", 0, 3),     "begin"),
+    (TRIP,  tripping(0.5),   off("p_w", np.nan, "trip", 1.0, 1.1),   LOST("trip", "0.120", "p_w", 0, 3),     "every"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("of", "unit", "lost", "reason", "why"), NOT_SHOWN, ids=[c[-1] for c in NOT_SHOWN])
+def test_what_the_meter_could_not_show_is_not_judged_without_it(
+    of: Case, unit: Unit, lost: Change, reason: str, why: str
+) -> None:
+    """A power beyond the meter's range reads as nothing: the rest of the window is no verdict."""
+    found = judged(of, unit, lost)
+    assert (found.verdict, found.reasons[:1]) == (Verdict.INVALID, (reason,)), why
 
 
 # --- a slow meter ---
@@ -221,3 +282,40 @@ def test_a_meter_may_lag_by_five_cycles() -> None:
     of = case(slow(ANY_POWER))
     assert judged(of, RIGHT, off("v1_v", 20.0, "trip", 0.0, 0.09)).reasons == ()
     assert judged(of, RIGHT, off("v1_v", 20.0, "trip", 0.0, 0.15)).reasons[0].startswith(SOURCE("trip", "v1_v"))
+
+
+# --- a slow source ---
+
+HALF, FULL = (
+    case(step("h", *settled("q_var", VOLT_VAR, 1.0), v_v=v, hold_s=4.0, sample_s=0.01)) for v in (228.0, 217.2)
+)
+CEASES = case(step("b", Inside("p_w", 0.0, 0.0, 0.5, 3.0, magnitude=True), hold_s=3.0, sample_s=0.02))
+
+
+def gone_after(seconds: float) -> Unit:
+    return Unit(lambda s: (0.0 if s.name == "b" else 10_000.0, 0.0), shape=at_once(seconds))
+
+
+# fmt: off
+SOURCES = [
+    # case           unit                           took_s  verdict          why
+    (scenes.trip(),  tripping(1.9),                 0.05,   Verdict.PASS,    "1.9 to 1.97 s, 2.05 s are allowed"),
+    (scenes.trip(),  tripping(1.9),                 0.20,   Verdict.INVALID, "up to 2.12 s, had it moved at once"),
+    (scenes.trip(),  tripping(2.2),                 0.20,   Verdict.FAIL,    "too late, whenever it moved"),
+    (HALF,           q_of(VOLT_VAR, t_r_s=1.0),     0.10,   Verdict.PASS,    "T_r 1 s: 90 or 87 % of 2200 var"),
+    (HALF,           q_of(VOLT_VAR, t_r_s=2.5),     0.40,   Verdict.INVALID, "60 % after 1 s, 42 % after 0.6 s"),
+    (CEASES,         gone_after(0.3),               0.10,   Verdict.PASS,    "0.3 to 0.4 s, 0.5 s are allowed"),
+    (CEASES,         gone_after(0.45),              0.10,   Verdict.INVALID, "0.45 to 0.55 s"),
+    (CEASES,         gone_after(0.6),               0.10,   Verdict.FAIL,    "0.6 s at least"),
+    (FULL,           q_of(VOLT_VAR, t_r_s=3.0),     0.10,   Verdict.FAIL,    "54 or 50 % of 4400 var: both too late"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("of", "unit", "took_s", "verdict", "why"), SOURCES, ids=[s[-1] for s in SOURCES])
+def test_a_source_that_takes_its_time_shifts_no_verdict(
+    of: Case, unit: Unit, took_s: float, verdict: Verdict, why: str
+) -> None:
+    """Time 0 is its acknowledgement; it may have moved as early as its order."""
+    found = judged(of, unit, slow_source(took_s))
+    assert found.verdict is verdict, (why, found.reasons, [c.reason for c in found.checks])

@@ -5,12 +5,13 @@ A right one passes; one whose slope, response or reference is wrong fails at the
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
 import pytest
 
+from controller.bench.inverterunit import InverterUnit
 from controller.bench.judge import judge_case
 from controller.bench.judgement import CaseJudgement, Verdict
 from controller.bench.ownfit import fitted_case
@@ -19,6 +20,7 @@ from controller.bench.plan import Case
 from controller.bench.ports import RigError
 from controller.bench.runner import run_case
 from controller.bench.virtual import VirtualRig
+from drivers.base import BusError
 from drivers.sim.sunspec_unit import SunSpecUnit
 from tests.conformance.bench import Memory, case_of
 from tests.controller.bench.golden import EUT, cases
@@ -122,3 +124,28 @@ def test_an_inverter_alone_plays_no_faults() -> None:
     case = fitted_case(cases("volt_var")["volt_var-char_1-discharge-100"], EUT)
     with own_rig(EUT, 1).open(case) as rig, pytest.raises(RigError, match="nothing stands between"):
         rig.unit.fault("at 0s: meter.silent")
+
+
+def test_it_is_stopped_although_its_power_cannot_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Permit off is 0 W and stop; where the first is refused, the second must still be told."""
+    case = fitted_case(cases("volt_var")["volt_var-char_1-discharge-100"], EUT)
+    with own_rig(EUT, 1).open(case) as rig:
+        unit = rig.unit
+        assert isinstance(unit, InverterUnit)
+        rig.source.on(case.start.point)
+        unit.demand(5000.0)
+        rig.clock.wait_until(rig.clock.now_ns() + 10**9)
+        assert rig.meter.read().p_w > 4900.0
+        port, control = unit.wire.port, unit.control
+        wire_write = port.write
+
+        def refuse_power(address: int, words: Sequence[int]) -> None:
+            if address == control.address("WSetEna"):
+                raise BusError("writing 704: device busy")
+            wire_write(address, words)
+
+        monkeypatch.setattr(port, "write", refuse_power)
+        with pytest.raises(BusError, match="device busy"):
+            unit.permit(False)
+        rig.clock.wait_until(rig.clock.now_ns() + 2 * 10**9)
+        assert abs(rig.meter.read().p_w) < 10.0

@@ -49,6 +49,9 @@ WRONG = [
     ((*STEP, "criteria", 0, "kind"), "guess",
      f"{AT}.criteria[0].kind = 'guess' is not one of steady, response, inside, crosses, smooth, observed"),
     ((*STEP, "permit"), "yes", f"{AT}.permit = 'yes' is not a bool"),
+    (("cases", 0, "id"), "../../home", "case '../../home': no name of a folder: no / in its rows"),  # resume empties it
+    (("cases", 1, "id"), "enter_service-1",
+     "case 'enter_service-1' is there twice: name a procedure once, your own file otherwise than a shipped one"),
 ]
 # fmt: on
 

@@ -9,7 +9,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from controller.bench.folder import RunFolder
-from controller.bench.plan import Case, Plan
+from controller.bench.plan import Case, Plan, Value
 from controller.bench.ports import Rig, RigError
 from controller.bench.ramp import between, ramp_s
 from controller.bench.record import CaseRecord
@@ -203,6 +203,53 @@ def test_rig_trouble_ends_the_case_and_the_next_one_is_run(
     assert not folder.done("small")
 
 
+# fmt: off
+LEFT_BEHIND = [
+    # what the case before ends with                                          why
+    ({"faults": ("no such fault",)},                                          "rig trouble: permit off"),
+    ({"permit": False},                                                       "its last step takes the permit"),
+    ({"ap_limit_pu": 0.3},                                                    "its last step sets a limit"),
+    ({"settings": {"limits.ramp_pu_s": 0.01}},                                "a setting that the next one has not"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("ends_with", "why"), LEFT_BEHIND, ids=[row[-1] for row in LEFT_BEHIND])
+def test_what_a_case_has_left_is_not_the_next_ones_failure(ends_with: dict[str, Any], why: str, tmp_path: Path) -> None:
+    """One unit for all cases, as on every rig of metal."""
+    before = case("before", OFF, 5000.0, step("end", at(), 1.0, 0.1, **ends_with))
+    after = case("after", OFF, 7000.0, step("hold", at(242.0), 1.0, 0.1))
+    after = replace(after, start=replace(after.start, permit=None))
+    folder = RunFolder.create(tmp_path / "run", plan(before, after), {})
+    with VirtualRig(EUT, 1).open(before) as unit:
+        run_cases([before, after], lambda _: nullcontext(unit), folder, lambda _: None)
+    assert record(folder, "after").samples["p_w"][-1] == pytest.approx(7000.0, abs=10.0), why
+
+
+@pytest.mark.parametrize(("delay_s", "waits_s"), [(0.0, 0.0), (60.0, 60.0), (600.0, 600.0)])
+def test_the_first_step_finds_the_unit_in_service(delay_s: float, waits_s: float, tmp_path: Path) -> None:
+    """It went out of service in the case before; the set-up of 2 s begins when it is back, and is held whole."""
+    settings: dict[str, Value] = {
+        **OFF, "limits.ramp_pu_s": 10.0, "enter_service.owner": "controller", "enter_service.delay_s": delay_s,
+        "enter_service.ramp_s": 0.0, "enter_service.random_s": 0.0,
+    }  # fmt: skip
+    before = case("before", settings, 5000.0, step("end", at(), 1.0, 0.1, permit=False))
+    after = case("after", settings, 5000.0, step("first", at(242.0), 1.0, 0.1), start_s=2.0)
+    folder = RunFolder.create(tmp_path / "run", plan(before, after), {})
+    with VirtualRig(EUT, 1).open(before) as unit:
+        run_cases([before, after], lambda _: nullcontext(unit), folder, lambda _: None)
+    one = record(folder, "after")
+    lasted_s = (when(one, "end", "start") - when(one, "arrived", "start")) / 1e9
+    assert waits_s <= lasted_s < waits_s + 2.0 + 4.0, "once more the set-up, and a second to see it"
+    assert one.samples["p_w"][one.samples["t_ns"] <= when(one, "step", "first")][-1] == pytest.approx(5000.0, abs=10.0)
+
+
+def test_a_unit_that_never_comes_is_not_waited_for_for_ever(tmp_path: Path) -> None:
+    idle = case("idle", OFF | {"limits.soc_min_pu": 0.9}, 5000.0, step("first", at(242.0), 1.0, 0.1), start_s=2.0)
+    one = record(run([idle], VirtualRig(EUT, 1), tmp_path / "run"), "idle")
+    assert when(one, "end", "start") - when(one, "arrived", "start") == pytest.approx(664e9, abs=1.5e9)
+
+
 ERRORS: list[BaseException] = [
     KeyboardInterrupt(), SystemExit(3), MemoryError(), ZeroDivisionError(), OSError(28, "No space left on device"),
     GeneratorExit(), ValueError("a mistake of ours"),
@@ -233,6 +280,20 @@ def test_a_source_that_cannot_be_made_safe_does_not_keep_the_permit(
     run_cases([refused], spied.open, folder, lambda _: None)
     assert spied.told[-2:] == SAFE
     assert "source could not be made safe: cable" in capsys.readouterr().err
+
+
+def test_a_terminal_that_is_gone_does_not_keep_the_permit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The line of a laptop that was closed: what is said on stderr is an error of its own then."""
+    spied = Spied(fail_at=("safe", 1), error=SourceError("cable"))
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w", buffering=1) as gone:
+        monkeypatch.setattr("sys.stderr", gone)
+        run([replace(SMALL, settings={"freq_droop.k_of": 9.0})], spied, tmp_path / "run")
+        assert spied.told[-2:] == SAFE
+        monkeypatch.undo()
+        with suppress(BrokenPipeError):
+            gone.close()
 
 
 # --- the same bytes ---

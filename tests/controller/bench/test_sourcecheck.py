@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -82,6 +83,15 @@ def test_a_bad_source_fails_where_it_is_bad_and_is_left_at_rest(
 def test_rest_at_nominal_is_a_rest(server: ScpiServer) -> None:
     assert checked(server, rest=NOMINAL)[-1] == Finding("at rest", True, "measured 240 V")
     assert server.source.closed
+
+
+def test_an_output_that_does_not_open_is_not_at_rest(server: ScpiServer) -> None:
+    """A profile with a wrong word for off: the last point was nominal, and there it stays; on one phase, say."""
+    for phases, off, told in ((1, "VOLT 240", "240 V"), (3, "INST:NSEL 1;:VOLT 0", "0 / 240 / 240 V")):
+        profile = replace(load_profile("simulated"), off=(off,))
+        source = ScpiSource(profile, wire_of(f"tcp://127.0.0.1:{server.port}", 0.2), phases)
+        assert check(source, ENVELOPE, NOMINAL, wait=server.step)[-1] == Finding("at rest", False, f"measured {told}")
+        source.close()
 
 
 def test_an_envelope_too_narrow_for_the_steps_is_told_and_nothing_more_is_sent(server: ScpiServer) -> None:

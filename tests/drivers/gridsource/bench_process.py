@@ -11,7 +11,8 @@ from pathlib import Path
 from signal import pause
 
 from drivers.gridsource.envelope import Envelope
-from drivers.gridsource.guard import GuardedSource, Watch
+from drivers.gridsource.guard import Watch
+from drivers.gridsource.guarded import GuardedSource
 from drivers.gridsource.point import GridPoint
 from drivers.gridsource.spec import SourceSpec, open_source
 

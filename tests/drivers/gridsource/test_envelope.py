@@ -19,6 +19,7 @@ class Recorder:
     """A source that only remembers."""
 
     manual = False
+    rest: GridPoint | None = None
 
     def __init__(self, phases: int = 1) -> None:
         self.phases, self.points, self.broken = phases, [], False
@@ -150,6 +151,18 @@ def test_switching_on_what_is_on_is_a_jump_like_any_other() -> None:
         bench.fenced.on(at(240.0, 61.0))
     bench.fenced.safe()
     bench.fenced.on(at(240.0, 61.0))
+
+
+def test_a_source_that_rests_at_nominal_is_still_on() -> None:
+    """`rest: nominal`: what comes after safe() is a jump from there, not from 0 V."""
+    bench = Bench()
+    bench.source.rest = NOMINAL
+    fenced = Fenced(bench.source, ENVELOPE, lambda: round(bench.t_s * 1e9))
+    fenced.on(at(250.0))
+    fenced.safe()
+    with pytest.raises(EnvelopeError, match="a jump of 1 Hz"):
+        fenced.on(at(240.0, 61.0))
+    fenced.on(at(240.0, 60.5))
 
 
 # fmt: off

@@ -14,7 +14,7 @@ from time import monotonic, sleep
 import pytest
 
 from drivers.gridsource.estop import DescriptorStop, EmergencyStop, LineStop
-from drivers.gridsource.guard import GuardedSource
+from drivers.gridsource.guarded import GuardedSource
 from drivers.gridsource.point import EnvelopeError, GridPoint, GridSource, SourceError
 from drivers.gridsource.profile import ProfileError
 from drivers.sim.scpi_source import ScpiGridSource
@@ -96,6 +96,25 @@ def test_an_answer_that_nobody_waited_for_is_not_the_next_ones(guarded: GuardedS
     guarded._send((guarded._asked, "identity"))
     found = guarded.read()
     assert isinstance(found, GridPoint)
+
+
+def test_a_signal_in_the_middle_of_an_answer_does_not_keep_the_source_on(
+    server: ScpiServer, permit: Path, guarded: GuardedSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C between an answer's length and its bytes: what follows would be read as a length, and waited for."""
+
+    def interrupted() -> None:
+        os.read(guarded._wire.fileno(), 4)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(guarded._wire, "recv", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            guarded.read()
+    begun = monotonic()
+    guarded.safe()
+    seconds_until(lambda: not server.source.closed and permit.exists(), SAFE_WITHIN_S)
+    assert monotonic() - begun < SAFE_WITHIN_S
 
 
 def test_the_envelope_is_kept_in_the_guard(server: ScpiServer, guarded: GuardedSource) -> None:
@@ -188,6 +207,19 @@ def test_a_guard_that_is_told_to_end_makes_safe_first(
     assert not server.source.closed
     assert permit.exists()
     assert "V2G-BENCH-GUARD the guard was told to end (SIGTERM): grid simulator made safe" in capfd.readouterr().err
+
+
+def test_a_guard_that_fails_itself_makes_safe_first(
+    server: ScpiServer, permit: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A message of a shape that no bench sends stands for whatever was never thought of."""
+    source = GuardedSource(watch_of(address_of(server), permit))
+    source.on(NOMINAL)
+    source._send(())
+    assert source._process.wait(10.0) == 0
+    assert not server.source.closed
+    assert permit.exists()
+    assert "V2G-BENCH-GUARD the guard itself has failed (ValueError: " in capfd.readouterr().err
 
 
 def fails() -> None:
