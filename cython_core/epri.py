@@ -239,7 +239,7 @@ def mode_and_q(found: dict[str, Any], groups: dict[str, dict[str, Any]]) -> list
         if name in found and s_va > 0:
             rating[key] = float_of(found[name] / s_va)
             if not 0.0 <= rating[key] <= 1.0:
-                var = f"{name} = {float_of(found[name]):.12g} var"
+                var = f"{name} = {float(found[name]):.12g} var"
                 wrong.append((name, f"{var} is outside 0 ... {float(s_va):.12g} var, the apparent power rating (10.3)"))
                 rating[key] = 0.0
     return wrong

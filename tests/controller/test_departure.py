@@ -38,13 +38,6 @@ def test_departures(zone: str, ready_by: str, now: str, first: str, then: str, w
     assert departures(ready_by, zone, unix_s(now))[:2] == [unix_s(first), unix_s(then)], why
 
 
-@pytest.mark.parametrize("days_off", [-399, -1, 0, 1, 399])
-def test_made_with_a_wrong_clock_they_hold_for_the_right_one(days_off: int) -> None:
-    """A board without a clock battery makes them at boot, and learns the time later."""
-    made = mornings("07:30", "UTC", unix_s("11-26 06:00") + days_off * 86_400)
-    assert next(t_s for t_s in made if t_s > unix_s("11-26 06:00")) == unix_s("11-26 07:30")
-
-
 def test_a_zone_nobody_knows() -> None:
     with pytest.raises(ValueError, match="timezone = Europe/Atlantis is none that this machine knows"):
         departures("07:30", "Europe/Atlantis", 0.0)

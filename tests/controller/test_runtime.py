@@ -624,6 +624,8 @@ def test_control_is_handed_back_when_the_ramp_is_over_however_slow(
 
 def later(clock: SimpleNamespace, seconds: float) -> None:
     clock.s += seconds
+
+
 def test_a_clock_that_was_ahead_for_a_while_costs_no_morning(tmp_path: Path) -> None:
     """A board's clock at boot is anything; what it passed over is still to come once it is right."""
     told: list[tuple[int, int]] = []
