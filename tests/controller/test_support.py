@@ -150,7 +150,7 @@ def test_a_torn_end_is_left_out(tmp_path: Path) -> None:
     [
         ("name: house\npassword: hunter2\nstate_dir: {state}\n", "house.yaml:2: unknown key 'password'"),
         (f"name: house\ntoken: {'hunter2' * 50}\nstate_dir: {{state}}\n", "house.yaml:2: unknown key 'token'"),
-        ("name: 2026-02-30\nnope: 1\nstate_dir: {state}\n", "house.yaml:2: unknown key 'nope'"),
+        ("name: house\nnope: 2026-02-30\nstate_dir: {state}\n", "house.yaml:2: unknown key 'nope'"),
         ("state_dir: {state}\nname: [hunter2", "house.yaml:"),
         ("", "house.yaml: is empty"),
         ("name: house\nn: !!int hunter2\nstate_dir: {state}\n", "house.yaml:"),
