@@ -47,7 +47,7 @@ cdef void inertia_init(inertia_cfg_t* cfg, object settings, double period_s)
 
 cdef inline int triggered(fast_response_t* st, const fast_response_cfg_t* cfg, double f_hz, int64_t t_f_ns,
                           int fresh) noexcept nogil:
-    """1 when two refreshes of the meter in a row stood below the trigger: a phase jump fakes one, however often read."""
+    """1 when two refreshes of the meter in a row are below it: a phase jump fakes one, however often it is read."""
     if not fresh or f_hz >= cfg.trigger_hz:
         st.t_below_ns = 0
         return 0

@@ -177,5 +177,5 @@ cdef inline void ride_through_step(ride_through_t* st, const ride_through_cfg_t*
     if cfg.own and v_region >= REGION_MOMENTARY_CESSATION:
         st.withheld = 1.0
     elif not cfg.own or v_known and v_region <= REGION_MANDATORY:
-        # 6.4.2.7 looks at voltage: one nobody knows has not returned. What is no longer ours to withhold is let go alike
+        # 6.4.2.7 looks at voltage: one nobody knows has not returned. What is not ours any more is let go alike
         st.withheld = approach(st.withheld, 0.0, dt_s / cfg.restore_s)

@@ -12,8 +12,9 @@ import pytest
 from controller.site import load_site
 from controller.sitewrite import site_text
 from controller.timing import budgets
-from controller.wiretime import READ_CHARS, WRITE_CHARS, requests_ms
+from controller.wiretime import WRITE_CHARS, requests_ms
 from drivers.modbus.link import SerialLink, TcpLink, UdpLink
+from drivers.registermap import READ_CHARS
 from tests.controller.test_site import GOOD, changed, complaints, site_of, write
 
 USB = "/dev/serial/by-id/usb-one"
