@@ -158,14 +158,26 @@ def read_events(path: Path) -> Iterator[Event]:
         try:
             one = json.loads(line)
             event = Event(int(one["t_ns"]), str(one["kind"]), dict(one["data"]))  # type: ignore[arg-type]  # KINDS below
-            good = event.kind in KINDS and set(KEYS.get(event.kind, ())) <= set(event.data)
-        except (ValueError, KeyError, TypeError):
+            good = is_known(event)
+        except (ValueError, KeyError, TypeError, OverflowError):
             good = False
         if not good:
             raise InputError(
                 f"{path}:{n}: no event of a bench: the record is spoiled, `v2g bench resume` makes it anew"
             )
         yield event
+
+
+def is_known(event: Event) -> bool:
+    """What is read of an event later is there, and is what it should be."""
+    data = event.data
+    if event.kind not in KINDS or not set(KEYS.get(event.kind, ())) <= set(data):
+        return False
+    if event.kind == "settings":
+        return all(
+            isinstance(value, (str, int, float)) for key in KEYS["settings"] for value in dict(data[key]).values()
+        )
+    return isinstance(data.get("sent_ns", 0), int)
 
 
 def read_samples(path: Path) -> np.ndarray[Any, np.dtype[Any]]:

@@ -13,7 +13,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from controller.bench.judgement import CaseJudgement, Check, Verdict, Window
+from controller.bench.judgement import CaseJudgement
+from controller.bench.planfile import PlanError, decode
 from controller.errors import InputError
 from controller.response.judge import plain
 from controller.wholefile import write_whole
@@ -46,18 +47,8 @@ def read_judgement(path: Path) -> tuple[CaseJudgement, ...]:
         schema = tree["schema"]
         if schema > SCHEMA:
             raise InputError(f"{path}: schema {schema} is newer than this program, which reads up to {SCHEMA}")
-        return tuple(_case(case) for case in tree["cases"])
+        return tuple(decode(CaseJudgement, case, "case") for case in tree["cases"])
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}: `v2g bench judge {path.parent}` writes it") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (PlanError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: is no judgement: `v2g bench judge {path.parent}` writes it anew") from error
-
-
-def _case(case: dict[str, Any]) -> CaseJudgement:
-    checks = tuple(_check(c) for c in case["checks"])
-    return CaseJudgement(case["id"], Verdict(case["verdict"]), tuple(case["reasons"]), checks, case.get("record"))
-
-
-def _check(check: dict[str, Any]) -> Check:
-    windows = {n: Window(**check[n]) if check[n] else None for n in ("standard", "engineering")}
-    return Check(**(check | windows | {"verdict": Verdict(check["verdict"])}))

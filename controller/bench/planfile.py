@@ -13,6 +13,7 @@ import re
 import types
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, asdict, fields, is_dataclass
+from enum import Enum
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -100,6 +101,8 @@ def decode(kind: Any, value: Any, where: str) -> Any:
         return one_of(args, value, where)
     if origin is tuple:
         return decode_tuple(args, value, where)
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return kind(one_of(tuple(kind), value, where))
     if origin is not None and issubclass(origin, Mapping):
         return {key: decode(args[1], one, f"{where}.{key}") for key, one in group(value, where).items()}
     return decode_value(kind, value, where)

@@ -160,7 +160,7 @@ def run_(args: argparse.Namespace) -> int:
     }  # fmt: skip
     if rig.time == "real":  # virtual time has no date: the same seed, the same bytes
         facts["begun"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        facts["words"] = words_of(rig) or "proven, or turned by hand"
+        facts["words of the source"] = words_of(rig) or "proven, or turned by hand"
     folder = RunFolder.create(out, found, facts)
     return carry_on(args, folder, rig, found)
 

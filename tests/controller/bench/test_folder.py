@@ -130,6 +130,10 @@ SPOILED = [
     ("events.jsonl",  b'{"t_ns": 1, "kind": "guess", "data": {}}',         ":4: no event of a bench"),
     ("events.jsonl",  b'{"t_ns": 1, "kind": "step", "data": {}}',          ":4: no event of a bench"),
     ("events.jsonl",  b'{"t_ns": 1, "kind": "settings", "data": {}}',      ":4: no event of a bench"),
+    ("events.jsonl",  b'{"t_ns": Infinity, "kind": "done", "data": {}}',   ":4: no event of a bench"),
+    ("events.jsonl",  b'{"t_ns": 1, "kind": "settings", "data": {"wanted": {"a.b": []}, "read": {}}}', ":4: no event"),
+    ("events.jsonl",  b'{"t_ns": 1, "kind": "settings", "data": {"wanted": 7, "read": {}}}', ":4: no event"),
+    ("events.jsonl",  b'{"t_ns": 1, "kind": "arrived", "data": {"name": "s", "sent_ns": "x"}}', ":4: no event"),
     ("events.jsonl",  b"\xff\xfe",                                         ":4: no event of a bench"),
 ]
 # fmt: on

@@ -89,6 +89,9 @@ BROKEN = [
     (json.dumps({"schema": 2}),        NEWER,       "from the future"),
     (TEXT.replace("fail", "perhaps"),  BROKEN_FILE, "an unknown verdict"),
     (TEXT.replace("kind", "kinds"),    BROKEN_FILE, "an unknown key"),
+    (TEXT.replace("2.0", '"2.0"'),     BROKEN_FILE, "a limit that is no number"),
+    (TEXT.replace('"a"', "true"),      BROKEN_FILE, "an id that is no word"),
+    (TEXT.replace('"var"', "[]"),      BROKEN_FILE, "a unit that is no word"),
 ]
 # fmt: on
 
