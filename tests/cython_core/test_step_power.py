@@ -146,3 +146,14 @@ def test_the_default_wish_is_in_force_from_the_start() -> None:
     record = unit.advance(2.0)
     assert (record.p_cmd_w, record.w_source) == (-1400.0, -1)
     assert reasons(record) & Reason.DEFAULT_WISH
+
+
+@pytest.mark.parametrize("wish_w", [3000.0, 0.0, -300.0])
+def test_a_ceiling_that_begins_to_bind_on_the_way_down_begins_where_the_power_is(wish_w: float) -> None:
+    """8 kW on the way to the wish by 20 W a step; at 1.12 pu charging is forced: its lag takes 53 W in the first."""
+    unit = running(8000.0, volt_watt={"enable": True, "p2_pu": -1.0})
+    begun = len(unit.records)
+    unit.wish(wish_w)
+    unit.advance(30.0, v_v=(1.12 * 230.0,))
+    assert unit.largest_step_w(begun) <= 54.0
+    assert unit.last.p_cmd_w == pytest.approx(-8000.0, abs=30.0)

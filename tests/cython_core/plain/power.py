@@ -266,7 +266,7 @@ class VoltWatt:
             if limit_pu >= demand_pu:
                 return
             self.limiting = True
-            self.ceiling_pu = min(max(p_now_pu, limit_pu), demand_pu)
+            self.ceiling_pu = max(p_now_pu, limit_pu)
         self.ceiling_pu = self.lag.step(self.ceiling_pu, min(demand_pu, limit_pu), k)
         if limit_pu >= demand_pu and demand_pu - self.ceiling_pu <= RELEASED_WITHIN_PU:
             self.limiting = False
