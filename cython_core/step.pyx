@@ -188,7 +188,7 @@ cdef void resume(core_state_t* st, const settings_t* cfg, const step_record_t* l
         st.trip.bits = last.trip if cfg.enter_service.own else 0        # nobody else would ever clear them
         out_of_service(st, cfg, STATE_STARTING)
         enter_service_resume(&st.enter_service, &cfg.enter_service, last.es_left_ns, t_ns)
-    elif last.state == STATE_ENTERING:
+    elif last.es_pu < 1.0:                              # whatever else held power back in that step
         st.enter_service.t_in_ns = t_ns - <int64_t> (last.es_pu * <double> cfg.enter_service.ramp_ns)
 
 

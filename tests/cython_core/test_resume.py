@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from cython_core.records import DeviceStatus, Mode, Reason, State, StepRecord, Trip, kinds
+from cython_core.records import DeviceStatus, MeasurementValid, Mode, Reason, State, StepRecord, Trip, kinds
 from cython_core.step import Core
 from tests.cython_core.unit import Unit, reasons, settings
 
@@ -117,6 +117,17 @@ def test_the_ramp_goes_on_where_it_was() -> None:
     unit.advance(1.0)
     assert unit.last.p_cmd_w == pytest.approx(2100.0, abs=20.0)  # 1 % a second
     assert unit.last.state == State.ENTERING
+
+
+def test_the_ramp_goes_on_whatever_else_held_power_back() -> None:
+    """Voltage is stale for 2 s in the ramp: no export, and yet the ramp is not over."""
+    before = entering(60.0 + 20.0)
+    before.advance(2.0, meter_hidden=MeasurementValid.V1)
+    assert (before.last.state, before.last.p_cmd_w) == (State.DEGRADED, 0.0)
+    unit = restarted(before)
+    unit.advance(1.0)
+    assert unit.last.state == State.ENTERING
+    assert unit.last.p_cmd_w == pytest.approx(2300.0, abs=20.0)  # 20 + 2 + 1 s of it
 
 
 def test_in_service_it_goes_on_without_a_step() -> None:
