@@ -38,6 +38,7 @@ from cython_core.state cimport signals_t
 from cython_core.structs cimport device_state_t
 
 cdef double SAFE_S = 10.0        # lost meter: from full discharge to full charge within this time
+cdef double AT_ONCE_S = 1000.0   # longer than any ramp of a ceiling
 
 
 # ---- 2 state: may we command at all, and are we in service ----
@@ -147,6 +148,8 @@ cdef int enter(core_state_t* st, const settings_t* cfg, int64_t t_ns, step_recor
 cdef void stage_state(core_state_t* st, const settings_t* cfg, const inputs_t* inputs, int64_t t_ns, double dt_s,
                       step_record_t* rec) noexcept nogil:
     cdef int degraded = rec.fresh_f >= FRESH_STALE or rec.fresh_v >= FRESH_STALE or rec.fresh_d >= FRESH_STALE
+    if not in_service(st.state):                        # nothing flows that would have to ramp down
+        active_limit_step(&st.active_limit, &cfg.active_limit, inputs.order.ap_limit_pu, AT_ONCE_S)
     if rec.n == 0 and st.state == STATE_OFF:            # whether it was in service before is not known
         out_of_service(st, cfg, STATE_OFF)
     abnormal(st, cfg, t_ns, dt_s, rec)

@@ -133,6 +133,8 @@ class Reference:
 
     def stage_state(self) -> None:
         rec, knows = self.rec, self.signals
+        if self.state not in w.SERVING:
+            self.active_limit.step(self.order.ap_limit_pu, 1000.0)  # in force when the unit comes in
         if rec.n == 0 and self.state == w.OFF:  # whether it was in service before is not known
             self.leave(w.OFF)
         v_known, f_known = rec.fresh_v < w.STALE, rec.fresh_f < w.STALE
