@@ -50,6 +50,8 @@ cdef struct core_state_t:
     reactive_t reactive
     limits_t limits
     obedience_t obedience
+    double left_w                # commanded when the inverter could last be in service ...
+    double left_dp_w             # ... and droop's share of it
     double p_base_w              # the power without droop, after the ramp
     double dp_w                  # what the frequency functions added in the last step
     double p_most_w              # with the active power limit, which droop may pass and fast response may not

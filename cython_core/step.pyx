@@ -93,6 +93,22 @@ cdef void start_from(core_state_t* st, double p_w, double q_pu) noexcept nogil:
     st.obedience.stopped = 0
 
 
+cdef void start_found(core_state_t* st, const settings_t* cfg, const inputs_t* inputs) noexcept nogil:
+    """In service from the present power. What droop gives of it is no new base where that is nearer to what we left
+    there than to the same without droop: else one event is answered anew after each interruption."""
+    cdef double p_w = present_w(st, cfg, inputs)
+    cdef double dp_w = st.left_dp_w if fabs(p_w - st.left_w) < 0.5 * fabs(st.left_dp_w) else 0.0
+    start_from(st, p_w, present_q_pu(st, cfg))
+    st.left_dp_w = 0.0
+    if dp_w == 0.0:
+        return
+    st.p_base_w = p_w - dp_w
+    st.dp_w = dp_w
+    st.droop.dp_pu = dp_w / cfg.limits.p_rated_w
+    st.limits.slow.lo = min(st.limits.slow.lo, st.p_base_w)
+    st.limits.slow.hi = max(st.limits.slow.hi, st.p_base_w)
+
+
 cdef int permitted(const settings_t* cfg, const inputs_t* inputs) noexcept nogil:
     return inputs.order.permit != 0 and cfg.enter_service.permit
 
@@ -157,12 +173,18 @@ cdef void stage_state(core_state_t* st, const settings_t* cfg, const inputs_t* i
     if st.device.t_ns != 0 or t_ns >= st.resume_until_ns:
         st.resume_until_ns = 0
     if not commandable(&st.device, rec):
+        if in_service(st.state):
+            st.left_w = st.p_cmd_w
+            st.left_dp_w = st.droop.dp_pu * cfg.limits.p_rated_w
         if st.resume_until_ns == 0:
+            if rec.fresh_d == FRESH_LOST or rec.reasons & LOCAL_CONTROL:    # its timer acts, or somebody else
+                st.left_dp_w = 0.0
             out_of_service(st, cfg, STATE_STARTING)     # and from the present power again once it can be commanded
         rec.reasons |= STARTING
         return
     if not permitted(cfg, inputs) or inputs.order.stop == STOP_EMERGENCY and not in_service(st.state):
         out_of_service(st, cfg, STATE_OFF)              # commanded to 0, whatever the meter says
+        st.left_dp_w = 0.0
         return
     if st.state == STATE_OFF or st.state == STATE_STARTING:
         if rec.fresh_f or rec.fresh_v or rec.fresh_d:
@@ -172,7 +194,7 @@ cdef void stage_state(core_state_t* st, const settings_t* cfg, const inputs_t* i
         if st.state == STATE_OFF and rec.n > 0:         # we said 0; an older reading may still show what was before
             start_from(st, 0.0, 0.0)
         else:
-            start_from(st, present_w(st, cfg, inputs), present_q_pu(st, cfg))
+            start_found(st, cfg, inputs)
     if not enter(st, cfg, t_ns, rec):
         return
     if st.ride_through.withheld == 1.0:
@@ -191,7 +213,10 @@ cdef void resume(core_state_t* st, const settings_t* cfg, const step_record_t* l
         st.trip.bits = last.trip if cfg.enter_service.own else 0        # nobody else would ever clear them
         out_of_service(st, cfg, STATE_STARTING)
         enter_service_resume(&st.enter_service, &cfg.enter_service, last.es_left_ns, t_ns)
-    elif last.es_pu < 1.0:                              # whatever else held power back in that step
+        return
+    st.left_w = last.p_cmd_w
+    st.left_dp_w = last.dp_w
+    if last.es_pu < 1.0:                              # whatever else held power back in that step
         st.enter_service.t_in_ns = t_ns - <int64_t> (last.es_pu * <double> cfg.enter_service.ramp_ns)
 
 

@@ -59,6 +59,7 @@ class Reference:
         self.active_limit, self.volt_watt, self.reactive = ActiveLimit(), VoltWatt(), Reactive()
         self.apparent, self.holdable, self.obedience = Apparent(), Holdable(), Obedience()
         self.p_base_w = self.dp_w = self.p_full_w = self.p_cmd_w = self.q_cmd_var = 0.0
+        self.left_w = self.left_dp_w = 0.0
         self.change(settings)
         if in_service:
             self.slow.now = Span(-self.rating.p_charge_rated_w, self.rating.p_rated_w)
@@ -143,12 +144,17 @@ class Reference:
         if self.trip.step(knows, v_known, f_known, self.t_ns):
             self.leave(w.TRIPPED)
         if not self.commandable():
+            if self.state in w.SERVING:
+                self.left_w, self.left_dp_w = self.p_cmd_w, self.droop.dp_pu * self.rating.p_rated_w
+            if rec.fresh_d == w.LOST or rec.reasons & w.LOCAL_CONTROL:
+                self.left_dp_w = 0.0
             self.leave(w.STARTING_UP)
             rec.reasons |= w.STARTING
             return
         serving = self.state in w.SERVING
         if not self.permitted() or (self.order.stop == w.EMERGENCY and not serving):
             self.leave(w.OFF)
+            self.left_dp_w = 0.0
             return
         if self.state in (w.OFF, w.STARTING_UP) and not self.starts():
             return
@@ -200,8 +206,20 @@ class Reference:
         if self.state == w.OFF and rec.n > 0:
             self.start_from(0.0, 0.0)
         else:
-            self.start_from(*self.present())
+            self.start_found(*self.present())
         return True
+
+    def start_found(self, p_w: float, q_pu: float) -> None:
+        """From the present power; what droop gives of one that is about as we left it stays droop's."""
+        as_left = abs(p_w - self.left_w) < 0.5 * abs(self.left_dp_w)
+        dp_w = self.left_dp_w if as_left else 0.0
+        self.left_dp_w = 0.0
+        self.start_from(p_w, q_pu)
+        if dp_w == 0.0:
+            return
+        self.p_base_w, self.dp_w = p_w - dp_w, dp_w
+        self.droop.dp_pu = dp_w / self.rating.p_rated_w
+        self.slow.now = Span(min(self.slow.now.lo, self.p_base_w), max(self.slow.now.hi, self.p_base_w))
 
     def present(self) -> tuple[float, float]:
         said, rec, p_w, q_pu = self.said, self.rec, 0.0, 0.0

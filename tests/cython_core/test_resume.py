@@ -130,6 +130,19 @@ def test_the_ramp_goes_on_whatever_else_held_power_back() -> None:
     assert unit.last.p_cmd_w == pytest.approx(2300.0, abs=20.0)  # 20 + 2 + 1 s of it
 
 
+@pytest.mark.parametrize("f_hz", [60.5, 59.5])
+def test_droop_answers_an_event_once_whoever_began_it(f_hz: float) -> None:
+    """4 kW of wish and 1547 W of droop before and after: what droop gives is no new base."""
+    before = entering(500.0)
+    p_w = before.advance(60.0, f_hz=f_hz).p_cmd_w
+    assert abs(p_w - 4000.0) == pytest.approx(1546.7, abs=1.0)
+    unit = restarted(before)
+    unit.f_hz = f_hz
+    assert unit.step().p_cmd_w == pytest.approx(p_w, abs=100.0)
+    assert unit.advance(60.0).p_cmd_w == pytest.approx(p_w, abs=2.0)
+    assert unit.advance(60.0, f_hz=60.0).p_cmd_w == pytest.approx(4000.0)
+
+
 def test_in_service_it_goes_on_without_a_step() -> None:
     before = entering(250.0)
     unit = restarted(before)

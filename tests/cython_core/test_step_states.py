@@ -340,3 +340,25 @@ MODES = [
 def test_mode_of_the_command(changes: dict[str, Any], mode: Mode, why: str) -> None:
     record = running(0.0, fail_safe={"command_valid_s": 0.75}).advance(10.5, **changes)
     assert (record.mode, record.valid_ms) == (mode, 750), why
+
+
+@pytest.mark.parametrize("f_hz", [60.5, 59.5])
+@pytest.mark.parametrize("wish_w", [6000.0, -5000.0])
+def test_an_inverter_that_flickers_does_not_ratchet_droop(f_hz: float, wish_w: float) -> None:
+    """Its status is wrong for 0.1 s, four times in one event; each time it goes on at the power that it has."""
+    unit = running(wish_w)
+    p_w = unit.advance(30.0, f_hz=f_hz).p_cmd_w
+    assert abs(p_w - wish_w) == pytest.approx(1546.7, abs=1.0)
+    for _ in range(4):
+        unit.advance(0.1, status=DeviceStatus.CONNECTED)
+        unit.advance(15.0, status=DeviceStatus.RUNNING | DeviceStatus.CONNECTED)
+        assert unit.last.p_cmd_w == pytest.approx(p_w, abs=2.0)
+    assert unit.advance(30.0, f_hz=60.0).p_cmd_w == pytest.approx(wish_w)
+
+
+def test_an_inverter_that_has_stopped_meanwhile_begins_where_it_is() -> None:
+    unit = running(6000.0)
+    unit.advance(30.0, f_hz=60.5)
+    unit.advance(1.0, status=DeviceStatus.CONNECTED, device_p_w=0.0)
+    record = unit.step(status=DeviceStatus.RUNNING | DeviceStatus.CONNECTED)
+    assert record.p_cmd_w == pytest.approx(0.0, abs=20.0)
