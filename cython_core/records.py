@@ -14,7 +14,6 @@ from hashlib import sha256
 from typing import Any
 
 NAN = float("nan")
-WISH_SLOTS = 8
 
 
 class MeasurementValid(IntFlag):
