@@ -148,7 +148,6 @@ def test_the_default_wish_is_in_force_from_the_start() -> None:
     assert reasons(record) & Reason.DEFAULT_WISH
 
 
-<<<<<<< ours
 @pytest.mark.parametrize("wish_w", [3000.0, 0.0, -300.0])
 def test_a_ceiling_that_begins_to_bind_on_the_way_down_begins_where_the_power_is(wish_w: float) -> None:
     """8 kW on the way to the wish by 20 W a step; at 1.12 pu charging is forced: its lag takes 53 W in the first."""
@@ -158,7 +157,8 @@ def test_a_ceiling_that_begins_to_bind_on_the_way_down_begins_where_the_power_is
     unit.advance(30.0, v_v=(1.12 * 230.0,))
     assert unit.largest_step_w(begun) <= 54.0
     assert unit.last.p_cmd_w == pytest.approx(-8000.0, abs=30.0)
-=======
+
+
 @pytest.mark.parametrize(("settings", "order_pu"), [({"enable": True, "limit_pu": 0.3}, NAN), ({}, 0.3)])
 def test_a_limit_in_force_before_the_start_is_never_passed(settings: dict[str, Any], order_pu: float) -> None:
     """From 0 W, not in service, there is nothing to ramp down from."""
@@ -175,4 +175,3 @@ def test_a_unit_found_above_the_limit_goes_down_by_the_ramp() -> None:
     assert unit.powers()[0] >= 8980.0
     assert unit.largest_step_w() <= 20.0 + 1e-6
     assert unit.last.p_cmd_w == pytest.approx(3000.0)
->>>>>>> theirs
