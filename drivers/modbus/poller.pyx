@@ -8,8 +8,8 @@ Clock    a read may have a clock of its own (counters of energy, each 10 s): ask
          retry; it delays what follows by one request. Where it fails three times it is asked thirty times less.
 Writes   a chance after each read, successful or not, and as soon as a new command arrives while the wire rests;
          between two reads one at most, by turns (setpoint.pyx); beside it, once a second, our sign of life (heart.pyx).
-Dead     a device that does not answer, on a wire with others, is asked rarely and once, and not written, so that they
-         keep their rate.
+Dead     a device that does not answer, on a wire with others, is asked rarely and once, and not written but to stop
+         it, so that they keep their rate.
 Silence  when the core wants nothing written, is late, or wants what does not fit, the device's own timer has to act.
          One that reads feed too is not even read for that long.
 Errors   values and counters.
@@ -217,6 +217,15 @@ cdef bint is_dead(const bus_t* b, const device_t* d) noexcept nogil:
     return b.n_devices > 1 and d.missed >= DEAD_MISSES
 
 
+cdef int64_t dead_pause_ns(const device_t* d) noexcept nogil:
+    return max(DEAD_NS, DEAD_SHARE * d.timeout_ns)
+
+
+cdef bint may_be_told(const bus_t* b, const device_t* d) noexcept nogil:
+    """A dead device is told when it answers again. To stop it is told all the same, but rarely: it may hear us."""
+    return not is_dead(b, d) or (d.due == Due.URGENT and now_ns() - d.setpoint.t_try_ns >= dead_pause_ns(d))
+
+
 cdef int judge(device_t* d, command_t* c) noexcept nogil:
     """What the rules say to the newest command now, and with which powers. What does not fit is refused as well."""
     cdef int due = setpoint_due(&d.setpoint, c, now_ns())
@@ -232,8 +241,7 @@ cdef int judge(device_t* d, command_t* c) noexcept nogil:
 cdef bint offer_write(bus_t* b, device_t* d) noexcept nogil:
     """Write the newest command if the rules say so now; 1: only `start` was, and by now there may be a newer command.
 
-    Without a connection nothing: the next read opens it. A dead device is told when it answers again, and until then
-    its own timer acts.
+    Without a connection nothing: the next read opens it.
     """
     cdef command_t c
     if d.command == NULL:
@@ -244,7 +252,7 @@ cdef bint offer_write(bus_t* b, device_t* d) noexcept nogil:
     c = d.newest
     d.due = judge(d, &c)
     fall_silent(d)
-    if b.wire.fd < 0 or is_dead(b, d):
+    if b.wire.fd < 0 or not may_be_told(b, d):
         return 0
     count_judged(d)
     if d.due != Due.WRITE and d.due != Due.URGENT and d.due != Due.ZERO:
@@ -396,7 +404,7 @@ cdef void end_round(bus_t* b, device_t* d) noexcept nogil:
     if b.wire.fd < 0:
         d.t_due_ns = max(d.t_due_ns, min(max(now, b.wire.t_connect_ns), now + NAP_NS))
     elif is_dead(b, d):
-        d.t_due_ns = now + max(DEAD_NS, DEAD_SHARE * d.timeout_ns)
+        d.t_due_ns = now + dead_pause_ns(d)
     elif d.period_ns == 0:
         d.t_due_ns = now
     else:

@@ -185,6 +185,30 @@ def test_a_bus_on_a_serial_line_starts_a_second_time() -> None:
                 wait(lambda: meter.stats().answers > 2)
 
 
+def test_a_dead_device_may_still_hear_us_so_it_is_told_to_stop_but_rarely() -> None:
+    def rule(question: Question) -> bytes | None:
+        return b"" if question.unit == INVERTER and deaf else None
+
+    def told() -> int:
+        return sum(q.words == (0,) for q in list(devices.questions) if q.unit == INVERTER and q.function == 16)
+
+    deaf, commands = False, Mailbox(Command)
+    with line(UNITS, rule) as devices:
+        bus = Bus(devices.link)
+        meter = bus.meter(METER_PLAN, 0, Mailbox(Measurement))
+        inverter = bus.inverter(INVERTER_PLAN, 0, Mailbox(DeviceState), commands)
+        with running(bus):
+            commands.put(command(1200.0))
+            wait(lambda: inverter.stats().writes == 1)
+            timeouts, deaf = inverter.stats().timeouts, True
+            wait(lambda: inverter.stats().timeouts >= timeouts + 4)  # two reads with their retries: dead
+            commands.put(replace(command(0.0), mode=Mode.STOP))
+            wait(lambda: told() > 0)
+            times, answers = told(), meter.stats().answers
+            wait(lambda: meter.stats().answers > answers + 100)
+            assert told() <= times + 2  # the retry, and one more time
+
+
 def test_a_device_that_was_away_on_a_line_is_started_anew() -> None:
     """A line stays open when a device on it restarts; what `start` set in it may be gone."""
     enable = 50
