@@ -36,6 +36,8 @@ from drivers.modbus.wire cimport wire_again, wire_ask, wire_can_mend, wire_data,
 
 cdef int64_t LOOK_NS = 1000000          # how often a wire with several inverters looks for their new commands
 cdef int64_t MARGIN_NS = 100000         # a round is whole this long before its grid point
+cdef int64_t GATEWAY_NO_PATH = 10       # exceptions of a gateway (Modbus Application Protocol v1.1b3, section 7)
+cdef int64_t GATEWAY_NO_ANSWER = 11
 cdef int64_t DEAD_NS = 1000000000       # a dead device is not asked more often than this
 
 
@@ -246,6 +248,7 @@ cdef bint offer_write(bus_t* b, device_t* d) noexcept nogil:
     cdef command_t c
     if d.command == NULL:
         return 0
+    notice_connection(b, d)                     # a neighbour's read may have opened it
     mailbox_get(d.command, &d.newest, sizeof(d.newest), &d.seen)        # always: rest() sleeps on what is seen
     if d.seen == 0 or v2g_load_acquire(&d.hand_back) != NOT_ASKED:
         return 0
@@ -328,6 +331,13 @@ cdef int read_try(bus_t* b, device_t* d, int i, bint again) noexcept nogil:
     return fault
 
 
+cdef bint is_refusal(const device_t* d, int i, int fault) noexcept nogil:
+    """An exception of the device itself; not the word of a gateway that it does not answer there."""
+    cdef int64_t code = d.count.last_exception
+    return fault == Fault.EXCEPTION and not (
+        d.tables.reads[i].unit == d.tables.unit and (code == GATEWAY_NO_PATH or code == GATEWAY_NO_ANSWER))
+
+
 cdef int read_one(bus_t* b, device_t* d, int i) noexcept nogil:
     """A read and its one retry, on TCP with a chance to write between: a device that is slow to answer must be told.
 
@@ -340,7 +350,7 @@ cdef int read_one(bus_t* b, device_t* d, int i) noexcept nogil:
         fault = read_try(b, d, i, b.wire.link.kind == RTU)
     if fault == Fault.OK:
         return 1
-    if fault == Fault.EXCEPTION:
+    if is_refusal(d, i, fault):
         d.missed = 0
     elif fault != Fault.STOPPED:
         d.missed += 1

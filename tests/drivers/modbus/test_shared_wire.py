@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import pairwise
+from itertools import cycle, pairwise
 
 import pytest
 
@@ -16,7 +16,7 @@ from cython_core.records import Command, DeviceState, DeviceValid, Measurement, 
 from drivers.modbus.bus import Bus, Device
 from drivers.modbus.link import SerialLink, TcpLink
 from drivers.registermap import Decode, Encode, Plan, Read, Write
-from tests.drivers.modbus.scripted import Question, Request, device, wait
+from tests.drivers.modbus.scripted import Question, Request, device, reply, wait
 from tests.drivers.modbus.scripted_line import Line, answer, line
 
 METER, INVERTER, SECOND = 1, 2, 3
@@ -215,6 +215,56 @@ def test_a_device_that_was_away_on_a_line_is_started_anew() -> None:
             devices.rule, n = lambda _question: None, len(devices.questions)
             wait(lambda: inverter.stats().writes == 2)
         assert [q.address for q in devices.questions[n:] if q.function in (6, 16)] == [enable, SETPOINT]
+
+
+def test_a_connection_that_its_neighbour_opens_begins_with_its_start_writes_once() -> None:
+    enable, commands, watts = 50, Mailbox(Command), cycle(range(100, 30_000, 20))
+
+    def first_writes(connection: int) -> list[int]:
+        def found() -> list[int]:
+            return [r.address for r in list(gateway.requests) if r.writes and r.connection == connection]
+
+        wait(lambda: len(found()) >= 5, meanwhile=lambda: commands.put(command(next(watts))))
+        return found()[:5]
+
+    with device({0: 5000, 10: 7}) as gateway:
+        bus = Bus(TcpLink("127.0.0.1", gateway.port))
+        meter = bus.meter(METER_PLAN, 0, Mailbox(Measurement))
+        plan = replace(INVERTER_PLAN, start=(Write(6, enable, (1,)),))
+        bus.inverter(plan, 200, Mailbox(DeviceState), commands)  # the meter is asked first
+        with running(bus):
+            assert first_writes(1) == [enable, *[SETPOINT] * 4]
+            gateway.vanish()
+            wait(lambda: not meter.stats().connected)
+            gateway.listen()
+            assert first_writes(2) == [enable, *[SETPOINT] * 4]
+
+
+@pytest.mark.parametrize("code", [10, 11], ids=["no path", "no answer"])
+def test_a_unit_that_its_gateway_does_not_reach_is_dead_and_started_anew(code: int) -> None:
+    """Each question to it costs the gateway's own time-out, in which nobody else is asked."""
+    enable, commands = 50, Mailbox(Command)
+
+    def rule(request: Request) -> bytes | None:
+        return reply(request, bytes([request.function | 0x80, code])) if request.unit == INVERTER and away else None
+
+    away = False
+    with device({0: 5000, 10: 7}, rule) as gateway:
+        bus = Bus(TcpLink("127.0.0.1", gateway.port))
+        meter = bus.meter(METER_PLAN, 0, Mailbox(Measurement))
+        plan = replace(INVERTER_PLAN, start=(Write(6, enable, (1,)),), timeout_ms=10)
+        inverter = bus.inverter(plan, 0, Mailbox(DeviceState), commands)
+        with running(bus):
+            commands.put(command(1200.0))
+            wait(lambda: inverter.stats().writes == 1)
+            exceptions, away = inverter.stats().exceptions, True
+            wait(lambda: inverter.stats().exceptions >= exceptions + 2)
+            asked, answers = inverter.stats().attempts, meter.stats().answers
+            wait(lambda: meter.stats().answers > answers + 100)
+            assert inverter.stats().attempts <= asked + 2
+            away = False
+            wait(lambda: inverter.stats().writes == 2)
+        assert gateway.written(enable) == [(1,), (1,)]
 
 
 def test_writes_of_two_inverters_take_turns_and_leave_a_read_between_any_two() -> None:
