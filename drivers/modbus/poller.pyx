@@ -8,8 +8,8 @@ Clock    a read may have a clock of its own (counters of energy, each 10 s): ask
          retry; it delays what follows by one request. Where it fails three times it is asked thirty times less.
 Writes   a chance after each read, successful or not, and as soon as a new command arrives while the wire rests;
          between two reads one at most, by turns (setpoint.pyx); beside it, once a second, our sign of life (heart.pyx).
-Dead     a device that does not answer, on a wire with others, is asked rarely and once, and not written, so that they
-         keep their rate.
+Dead     a device that does not answer, on a wire with others, is asked rarely and once, and not written but to stop
+         it, so that they keep their rate.
 Silence  when the core wants nothing written, is late, or wants what does not fit, the device's own timer has to act.
          One that reads feed too is not even read for that long.
 Errors   values and counters.
@@ -36,6 +36,8 @@ from drivers.modbus.wire cimport wire_again, wire_ask, wire_can_mend, wire_data,
 
 cdef int64_t LOOK_NS = 1000000          # how often a wire with several inverters looks for their new commands
 cdef int64_t MARGIN_NS = 100000         # a round is whole this long before its grid point
+cdef int64_t GATEWAY_NO_PATH = 10       # exceptions of a gateway (Modbus Application Protocol v1.1b3, section 7)
+cdef int64_t GATEWAY_NO_ANSWER = 11
 cdef int64_t DEAD_NS = 1000000000       # a dead device is not asked more often than this
 
 
@@ -217,6 +219,15 @@ cdef bint is_dead(const bus_t* b, const device_t* d) noexcept nogil:
     return b.n_devices > 1 and d.missed >= DEAD_MISSES
 
 
+cdef int64_t dead_pause_ns(const device_t* d) noexcept nogil:
+    return max(DEAD_NS, DEAD_SHARE * d.timeout_ns)
+
+
+cdef bint may_be_told(const bus_t* b, const device_t* d) noexcept nogil:
+    """A dead device is told when it answers again. To stop it is told all the same, but rarely: it may hear us."""
+    return not is_dead(b, d) or (d.due == Due.URGENT and now_ns() - d.setpoint.t_try_ns >= dead_pause_ns(d))
+
+
 cdef int judge(device_t* d, command_t* c) noexcept nogil:
     """What the rules say to the newest command now, and with which powers. What does not fit is refused as well."""
     cdef int due = setpoint_due(&d.setpoint, c, now_ns())
@@ -232,19 +243,19 @@ cdef int judge(device_t* d, command_t* c) noexcept nogil:
 cdef bint offer_write(bus_t* b, device_t* d) noexcept nogil:
     """Write the newest command if the rules say so now; 1: only `start` was, and by now there may be a newer command.
 
-    Without a connection nothing: the next read opens it. A dead device is told when it answers again, and until then
-    its own timer acts.
+    Without a connection nothing: the next read opens it.
     """
     cdef command_t c
     if d.command == NULL:
         return 0
+    notice_connection(b, d)                     # a neighbour's read may have opened it
     mailbox_get(d.command, &d.newest, sizeof(d.newest), &d.seen)        # always: rest() sleeps on what is seen
     if d.seen == 0 or v2g_load_acquire(&d.hand_back) != NOT_ASKED:
         return 0
     c = d.newest
     d.due = judge(d, &c)
     fall_silent(d)
-    if b.wire.fd < 0 or is_dead(b, d):
+    if b.wire.fd < 0 or not may_be_told(b, d):
         return 0
     count_judged(d)
     if d.due != Due.WRITE and d.due != Due.URGENT and d.due != Due.ZERO:
@@ -320,6 +331,13 @@ cdef int read_try(bus_t* b, device_t* d, int i, bint again) noexcept nogil:
     return fault
 
 
+cdef bint is_refusal(const device_t* d, int i, int fault) noexcept nogil:
+    """An exception of the device itself; not the word of a gateway that it does not answer there."""
+    cdef int64_t code = d.count.last_exception
+    return fault == Fault.EXCEPTION and not (
+        d.tables.reads[i].unit == d.tables.unit and (code == GATEWAY_NO_PATH or code == GATEWAY_NO_ANSWER))
+
+
 cdef int read_one(bus_t* b, device_t* d, int i) noexcept nogil:
     """A read and its one retry, on TCP with a chance to write between: a device that is slow to answer must be told.
 
@@ -332,7 +350,7 @@ cdef int read_one(bus_t* b, device_t* d, int i) noexcept nogil:
         fault = read_try(b, d, i, b.wire.link.kind == RTU)
     if fault == Fault.OK:
         return 1
-    if fault == Fault.EXCEPTION:
+    if is_refusal(d, i, fault):
         d.missed = 0
     elif fault != Fault.STOPPED:
         d.missed += 1
@@ -396,7 +414,7 @@ cdef void end_round(bus_t* b, device_t* d) noexcept nogil:
     if b.wire.fd < 0:
         d.t_due_ns = max(d.t_due_ns, min(max(now, b.wire.t_connect_ns), now + NAP_NS))
     elif is_dead(b, d):
-        d.t_due_ns = now + max(DEAD_NS, DEAD_SHARE * d.timeout_ns)
+        d.t_due_ns = now + dead_pause_ns(d)
     elif d.period_ns == 0:
         d.t_due_ns = now
     else:

@@ -7,17 +7,17 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import pairwise
+from itertools import cycle, pairwise
 
 import pytest
 
 from cython_core.realtime.mailbox import Mailbox
 from cython_core.records import Command, DeviceState, DeviceValid, Measurement, MeasurementValid, Mode
-from drivers.modbus.bus import Bus
-from drivers.modbus.link import TcpLink
+from drivers.modbus.bus import Bus, Device
+from drivers.modbus.link import SerialLink, TcpLink
 from drivers.registermap import Decode, Encode, Plan, Read, Write
-from tests.drivers.modbus.scripted import Question, Request, device, wait
-from tests.drivers.modbus.scripted_line import answer, line
+from tests.drivers.modbus.scripted import Question, Request, device, reply, wait
+from tests.drivers.modbus.scripted_line import Line, answer, line
 
 METER, INVERTER, SECOND = 1, 2, 3
 SETPOINT = 100
@@ -40,6 +40,22 @@ def running(bus: Bus) -> Iterator[None]:
         yield
     finally:
         bus.stop()
+
+
+@contextmanager
+def pair(link: SerialLink, commands: Mailbox, plan: Plan, poll_ms: int) -> Iterator[tuple[Bus, Device, Device]]:
+    """A meter and an inverter on one line: the bus and both."""
+    bus = Bus(link)
+    meter = bus.meter(METER_PLAN, poll_ms, Mailbox(Measurement))
+    inverter = bus.inverter(plan, poll_ms, Mailbox(DeviceState), commands)
+    with running(bus):
+        yield bus, meter, inverter
+
+
+def deafen(devices: Line, inverter: Device) -> None:
+    """Until it is dead: no answer of it arrives any more, of two reads with their retries."""
+    timeouts, devices.rule = inverter.stats().timeouts, lambda q: b"" if q.unit == INVERTER else None
+    wait(lambda: inverter.stats().timeouts >= timeouts + 4)
 
 
 def command(p_w: float) -> Command:
@@ -89,21 +105,17 @@ def test_a_dead_device_is_asked_rarely_and_once(behaviour: object, why: str) -> 
     def rule(question: Question) -> bytes | None:
         return behaviour(question) if question.unit == INVERTER else None  # type: ignore[operator]  # a lambda above
 
-    out, state, commands = Mailbox(Measurement), Mailbox(DeviceState), Mailbox(Command)
-    with line(UNITS, rule) as devices:
-        bus = Bus(devices.link)
-        meter = bus.meter(METER_PLAN, 0, out)
-        inverter = bus.inverter(INVERTER_PLAN, 0, state, commands)
-        with running(bus):
-            commands.put(command(1200.0))  # it cannot be told either
-            wait(lambda: inverter.stats().attempts >= 4)  # a read and a write, each with its retry: now it is dead
-            asked, answers = inverter.stats().attempts, meter.stats().answers
-            wait(lambda: meter.stats().answers > answers + 100)
-            assert inverter.stats().attempts <= asked + 1, why  # its next try
-            # it comes back
-            devices.rule = lambda _question: None
-            wait(lambda: inverter.stats().answers > 10)
-            wait(lambda: devices.units[INVERTER].get(SETPOINT) == 1200)
+    commands = Mailbox(Command)
+    with line(UNITS, rule) as devices, pair(devices.link, commands, INVERTER_PLAN, 0) as (_, meter, inverter):
+        commands.put(command(1200.0))  # it cannot be told either
+        wait(lambda: inverter.stats().attempts >= 4)  # a read and a write, each with its retry: now it is dead
+        asked, answers = inverter.stats().attempts, meter.stats().answers
+        wait(lambda: meter.stats().answers > answers + 100)
+        assert inverter.stats().attempts <= asked + 1, why  # its next try
+        # it comes back
+        devices.rule = lambda _question: None
+        wait(lambda: inverter.stats().answers > 10)
+        wait(lambda: devices.units[INVERTER].get(SETPOINT) == 1200)
 
 
 @pytest.mark.parametrize("handed_back", [False, True], ids=["dead", "handed back"])
@@ -112,41 +124,28 @@ def test_commands_for_an_inverter_that_is_not_written_keep_nobody_awake(handed_b
         return b"" if question.unit == INVERTER and not handed_back else None
 
     commands = Mailbox(Command)
-    with line(UNITS, rule) as devices:
-        bus = Bus(devices.link)
-        meter = bus.meter(METER_PLAN, 20, Mailbox(Measurement))
-        inverter = bus.inverter(INVERTER_PLAN, 20, Mailbox(DeviceState), commands)
-        with running(bus):
-            commands.put(command(1200.0))
-            wait(lambda: inverter.stats().attempts >= 4)
-            assert not handed_back or inverter.hand_back(2.0)
-            commands.put(command(1300.0))
-            beats, answers = bus.beats, meter.stats().answers
-            wait(lambda: meter.stats().answers >= answers + 5)
-            assert bus.beats < beats + 500  # a few waits a poll; awake it is a million in that time
+    with line(UNITS, rule) as devices, pair(devices.link, commands, INVERTER_PLAN, 20) as (bus, meter, inverter):
+        commands.put(command(1200.0))
+        wait(lambda: inverter.stats().attempts >= 4)
+        assert not handed_back or inverter.hand_back(2.0)
+        commands.put(command(1300.0))
+        beats, answers = bus.beats, meter.stats().answers
+        wait(lambda: meter.stats().answers >= answers + 5)
+        assert bus.beats < beats + 500  # a few waits a poll; awake it is a million in that time
 
 
 def test_a_dead_device_may_still_hear_us_so_it_is_left_alone_when_the_core_falls_silent() -> None:
     """Its timer is fed by reads too, and none of its answers arrives: asked each second, it would never run out."""
-    quiet_ms = 1600
-
-    def rule(question: Question) -> bytes | None:
-        return b"" if question.unit == INVERTER and deaf else None
-
-    deaf, commands = False, Mailbox(Command)
-    with line(UNITS, rule) as devices:
-        bus = Bus(devices.link)
-        bus.meter(METER_PLAN, 20, Mailbox(Measurement))
-        inverter = bus.inverter(replace(INVERTER_PLAN, quiet_ms=quiet_ms), 20, Mailbox(DeviceState), commands)
-        with running(bus):
-            commands.put(command(1200.0))
-            wait(lambda: inverter.stats().writes == 1)
-            timeouts, deaf = inverter.stats().timeouts, True
-            wait(lambda: inverter.stats().timeouts >= timeouts + 4)  # two reads with their retries: dead
-            commands.put(replace(command(0.0), mode=Mode.SILENT))
-            said_ns, n = time.monotonic_ns(), inverter.stats().attempts
-            wait(lambda: inverter.stats().attempts >= n + 2)  # one may have been on its way
-            asked = [q.t_ns for q in devices.questions if q.unit == INVERTER and q.t_ns > said_ns]
+    quiet_ms, commands = 1600, Mailbox(Command)
+    plan = replace(INVERTER_PLAN, quiet_ms=quiet_ms)
+    with line(UNITS) as devices, pair(devices.link, commands, plan, 20) as (_, _, inverter):
+        commands.put(command(1200.0))
+        wait(lambda: inverter.stats().writes == 1)
+        deafen(devices, inverter)
+        commands.put(replace(command(0.0), mode=Mode.SILENT))
+        said_ns, n = time.monotonic_ns(), inverter.stats().attempts
+        wait(lambda: inverter.stats().attempts >= n + 2)  # one may have been on its way
+        asked = [q.t_ns for q in devices.questions if q.unit == INVERTER and q.t_ns > said_ns]
     assert any(b - a >= quiet_ms * 1_000_000 for a, b in pairwise([said_ns, *asked]))
 
 
@@ -185,6 +184,22 @@ def test_a_bus_on_a_serial_line_starts_a_second_time() -> None:
                 wait(lambda: meter.stats().answers > 2)
 
 
+def test_a_dead_device_may_still_hear_us_so_it_is_told_to_stop_but_rarely() -> None:
+    def told() -> int:
+        return sum(q.words == (0,) for q in list(devices.questions) if q.unit == INVERTER and q.function == 16)
+
+    commands = Mailbox(Command)
+    with line(UNITS) as devices, pair(devices.link, commands, INVERTER_PLAN, 0) as (_, meter, inverter):
+        commands.put(command(1200.0))
+        wait(lambda: inverter.stats().writes == 1)
+        deafen(devices, inverter)
+        commands.put(replace(command(0.0), mode=Mode.STOP))
+        wait(lambda: told() > 0)
+        times, answers = told(), meter.stats().answers
+        wait(lambda: meter.stats().answers > answers + 100)
+        assert told() <= times + 2  # the retry, and one more time
+
+
 def test_a_device_that_was_away_on_a_line_is_started_anew() -> None:
     """A line stays open when a device on it restarts; what `start` set in it may be gone."""
     enable = 50
@@ -196,11 +211,60 @@ def test_a_device_that_was_away_on_a_line_is_started_anew() -> None:
         with running(bus):
             commands.put(command(1200.0))
             wait(lambda: inverter.stats().writes == 1)
-            timeouts, devices.rule = inverter.stats().timeouts, lambda _question: b""
-            wait(lambda: inverter.stats().timeouts >= timeouts + 4)
+            deafen(devices, inverter)
             devices.rule, n = lambda _question: None, len(devices.questions)
             wait(lambda: inverter.stats().writes == 2)
         assert [q.address for q in devices.questions[n:] if q.function in (6, 16)] == [enable, SETPOINT]
+
+
+def test_a_connection_that_its_neighbour_opens_begins_with_its_start_writes_once() -> None:
+    enable, commands, watts = 50, Mailbox(Command), cycle(range(100, 30_000, 20))
+
+    def first_writes(connection: int) -> list[int]:
+        def found() -> list[int]:
+            return [r.address for r in list(gateway.requests) if r.writes and r.connection == connection]
+
+        wait(lambda: len(found()) >= 5, meanwhile=lambda: commands.put(command(next(watts))))
+        return found()[:5]
+
+    with device({0: 5000, 10: 7}) as gateway:
+        bus = Bus(TcpLink("127.0.0.1", gateway.port))
+        meter = bus.meter(METER_PLAN, 0, Mailbox(Measurement))
+        plan = replace(INVERTER_PLAN, start=(Write(6, enable, (1,)),))
+        bus.inverter(plan, 200, Mailbox(DeviceState), commands)  # the meter is asked first
+        with running(bus):
+            assert first_writes(1) == [enable, *[SETPOINT] * 4]
+            gateway.vanish()
+            wait(lambda: not meter.stats().connected)
+            gateway.listen()
+            assert first_writes(2) == [enable, *[SETPOINT] * 4]
+
+
+@pytest.mark.parametrize("code", [10, 11], ids=["no path", "no answer"])
+def test_a_unit_that_its_gateway_does_not_reach_is_dead_and_started_anew(code: int) -> None:
+    """Each question to it costs the gateway's own time-out, in which nobody else is asked."""
+    enable, commands = 50, Mailbox(Command)
+
+    def rule(request: Request) -> bytes | None:
+        return reply(request, bytes([request.function | 0x80, code])) if request.unit == INVERTER and away else None
+
+    away = False
+    with device({0: 5000, 10: 7}, rule) as gateway:
+        bus = Bus(TcpLink("127.0.0.1", gateway.port))
+        meter = bus.meter(METER_PLAN, 0, Mailbox(Measurement))
+        plan = replace(INVERTER_PLAN, start=(Write(6, enable, (1,)),), timeout_ms=10)
+        inverter = bus.inverter(plan, 0, Mailbox(DeviceState), commands)
+        with running(bus):
+            commands.put(command(1200.0))
+            wait(lambda: inverter.stats().writes == 1)
+            exceptions, away = inverter.stats().exceptions, True
+            wait(lambda: inverter.stats().exceptions >= exceptions + 2)
+            asked, answers = inverter.stats().attempts, meter.stats().answers
+            wait(lambda: meter.stats().answers > answers + 100)
+            assert inverter.stats().attempts <= asked + 2
+            away = False
+            wait(lambda: inverter.stats().writes == 2)
+        assert gateway.written(enable) == [(1,), (1,)]
 
 
 def test_writes_of_two_inverters_take_turns_and_leave_a_read_between_any_two() -> None:
