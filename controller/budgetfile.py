@@ -36,7 +36,12 @@ class Keeper:
         """What has changed, if it is time and the disk has taken the last one. now_s: any monotonic clock."""
         if now_s >= self.next_s and self._is_new(spent, day_began_s) and self.writing.acquire(False):
             self.kept, self.next_s = (spent, day_began_s), now_s + KEEP_S
-            _thread.start_new_thread(self._write, self.kept)
+            try:
+                _thread.start_new_thread(self._write, self.kept)
+            except RuntimeError as error:  # the host has no thread for us: tried again in a minute
+                self.kept = (0, 0)
+                self._unsaved(error)
+                self.writing.release()
 
     def close(self, spent: int, day_began_s: int) -> None:
         """The last word. A disk that does not answer is waited for, but not for ever."""
@@ -53,8 +58,12 @@ class Keeper:
             os.makedirs(self.path.rpartition("/")[0], exist_ok=True)  # noqa: PTH103  # without pathlib: part of the core
             write_whole(self.path, f'{{"v": {VERSION}, "spent": {spent}, "day_began_s": {day_began_s}}}\n', True)
         except OSError as error:
-            if not self.failed:
-                self.say("WARNING", f"V2G-WRITE-BUDGET-UNSAVED {self.path}: {error}")
-            self.failed = True
+            self._unsaved(error)
         finally:
             self.writing.release()
+
+    def _unsaved(self, error: Exception) -> None:
+        """Said once."""
+        if not self.failed:
+            self.say("WARNING", f"V2G-WRITE-BUDGET-UNSAVED {self.path}: {error}")
+        self.failed = True

@@ -24,7 +24,7 @@ from cython_core.realtime.host import IdleStates
 
 FASTEST_MS = 1
 LEAST_S, MOST_S = 0.1, 600.0
-WIDEST = 110
+WIDEST, NARROWEST = 110, 40
 LEFT = 9  # columns of the verdict
 
 EPILOG = """\
@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(as_json(subject, findings, tests), indent=1))
     else:
-        width = min(shutil.get_terminal_size().columns, WIDEST)
+        width = max(min(shutil.get_terminal_size().columns, WIDEST), NARROWEST)
         print("\n".join(page(subject, findings, tests, width)))
     return verdict(subject, findings)
 

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+# pyserial has no types of its own; where somebody has installed some, the word is not needed
 from serial.tools import list_ports  # type: ignore[import-untyped,unused-ignore]
 
 from cython_core.realtime.host import IdleStates, lock_memory, try_fifo

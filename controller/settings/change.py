@@ -33,16 +33,18 @@ def set_in_file(file: Path, name: str, value: str, dry_run: bool) -> str:
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     before, was_late = value_before(path, group, key, change)
-    after = shown(value_of(checked(path, change.text, not dry_run, was_late), group, key))
+    added = len(change.text.splitlines()) - len(text.splitlines())
+    after = shown(value_of(checked(path, change.text, not dry_run, was_late, change.line, added), group, key))
     unit = unit_of(FIELDS[group][key])
     did = "checked, not written" if dry_run else "written"
     return f"{group}.{key}: {before} -> {after} {unit}".rstrip() + f" ({path}:{change.line}, {did})"
 
 
-def checked(path: Path, text: str, write: bool, was_late: bool) -> Settings:
+def checked(path: Path, text: str, write: bool, was_late: bool, line: int = 0, added: int = 0) -> Settings:
     """The settings of this text in the file's place; with write it takes that place, in one step.
 
-    was_late: the site misses a response time already; else a change that makes it late is refused.
+    was_late: the site misses a response time already; else a change that makes it late is refused. added: lines that
+    the file does not have, up to this one; complaints about those behind it are told at the file's own.
     """
     candidate = path.with_name(f".{path.stem}.{os.getpid()}.yaml")
     try:
@@ -58,7 +60,12 @@ def checked(path: Path, text: str, write: bool, was_late: bool) -> Settings:
             candidate.replace(path)
         return source.settings
     except InputError as error:
-        raise InputError(str(error).replace(str(candidate), str(path))) from None
+        own = re.sub(
+            rf"(?m)^{re.escape(str(candidate))}:(\d+):",
+            lambda at: f"{path}:{int(at[1]) - added * (int(at[1]) > line > 0)}:",
+            str(error),
+        )
+        raise InputError(own.replace(str(candidate), str(path))) from None
     finally:
         candidate.unlink(missing_ok=True)
 

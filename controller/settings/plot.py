@@ -109,8 +109,8 @@ def sampled(
 def corner(ax: Axes, x: float, y: float, text: str, dx: int = 6, dy: int = 6) -> None:
     """A point of a curve with its numbers beside it."""
     ax.plot([x], [y], "s", ms=4, color=INK, zorder=6)
-    place = {"ha": "left" if dx >= 0 else "right", "va": "bottom" if dy >= 0 else "top"}
-    ax.annotate(text, (x, y), (dx, dy), textcoords="offset points", fontsize=8, **place)  # type: ignore[arg-type]
+    ha, va = "left" if dx >= 0 else "right", "bottom" if dy >= 0 else "top"
+    ax.annotate(text, (x, y), (dx, dy), textcoords="offset points", fontsize=8, ha=ha, va=va)
 
 
 def draw_droop(ax: Axes, s: Settings, at: Point, _found: Answer) -> None:
@@ -158,10 +158,9 @@ def draw_volt_var(ax: Axes, s: Settings, at: Point, found: Answer) -> None:
         shifted_from = sampled(lambda x: curves.volt_var(s, x, 1.0), low, high)
         ax.plot(*shifted_from, color=GREY, lw=1.2, ls=":", label="for V_Ref = 1")
     if v.v_ref_auto:
-        edges = [sampled(lambda x, r=r: curves.volt_var(s, x, r), low, high) for r in (v.v_ref_min_pu, v.v_ref_max_pu)]  # type: ignore[misc]
-        ax.fill_between(
-            edges[0][0], edges[0][1], edges[1][1], color=BLUE, alpha=0.12, lw=0, label="where V_Ref may take it"
-        )
+        v_pu, lowest = sampled(lambda x: curves.volt_var(s, x, v.v_ref_min_pu), low, high)
+        _, highest = sampled(lambda x: curves.volt_var(s, x, v.v_ref_max_pu), low, high)
+        ax.fill_between(v_pu, lowest, highest, color=BLUE, alpha=0.12, lw=0, label="where V_Ref may take it")
     ax.plot(*sampled(lambda x: curves.volt_var(s, x), low, high), **line_style(on), label=f"V_Ref = {v.v_ref_pu:g}")
     capability(ax, s)
     shift = v.v_ref_pu - 1.0

@@ -256,7 +256,8 @@ class Reader:
         elif count is not None:
             at = [1, 3] if count == 5 else [0, 1]
             x = [self.exact(model, f"Crv.0.MustTrip.Pt.{i}.{axis}", f"{axis}_SF") for i in at]
-            if None not in x and (x[0] < x[1] if model in (708, 710) else x[0] > x[1]):  # type: ignore[operator]
+            known = [value for value in x if value is not None]
+            if len(known) == 2 and (known[0] < known[1] if model in (708, 710) else known[0] > known[1]):
                 at.reverse()  # the outer threshold is level 2, wherever it stands
             for i, level, time in zip(at, levels, times, strict=True):
                 self.take(model, f"Crv.0.MustTrip.Pt.{i}.{axis}", f"{group}.{level}", f"{axis}_SF", pct=axis == "V")

@@ -541,11 +541,13 @@ def test_the_same_for_a_program(tmp_path: Path) -> None:
 # ---- this machine ----
 
 
-def v2g_doctor(*arguments: str, before: Callable[[], None] | None = None) -> subprocess.CompletedProcess[str]:
+def v2g_doctor(
+    *arguments: str, before: Callable[[], None] | None = None, columns: str = "80"
+) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "controller.cli", "doctor", *arguments]
     return subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False, preexec_fn=before,
-        env={**os.environ, "COLUMNS": "80"},
+        env={**os.environ, "COLUMNS": columns},
     )  # fmt: skip
 
 
@@ -565,6 +567,11 @@ def site_file(folder: Path, more: str) -> Path:
     path = folder / "site.yaml"
     path.write_text(f"{text}\nperiod_ms: 5\nruntime_dir: {folder}/run\nstate_dir: {folder}/state\n{more}")
     return path
+
+
+def test_a_screen_of_one_column_gets_forty() -> None:
+    done = v2g_doctor("--no-self-test", columns="1")
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_this_machine_without_a_site() -> None:

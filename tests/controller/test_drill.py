@@ -83,7 +83,7 @@ REFUSED = [
 @pytest.mark.parametrize(("change", "says", "why"), REFUSED, ids=[c[-1] for c in REFUSED])
 def test_a_site_that_is_not_drilled(change: dict[str, object], says: str, why: str) -> None:
     with pytest.raises(InputError, match=r"drill\.yaml:[0-9]+: ") as error:
-        simulated(replace(SITE, **change))  # type: ignore[arg-type]
+        simulated(replace(SITE, **change))  # type: ignore[arg-type]  # a table's row holds keys of several types
     assert says in str(error.value)
 
 

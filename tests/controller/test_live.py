@@ -41,9 +41,9 @@ def snapshot(rows: int = 2600) -> LiveSnapshot:
 
 
 def text(s: LiveSnapshot, width: int) -> str:
-    console = Console(width=width, file=io.StringIO(), force_terminal=False, color_system=None)
-    console.print(render(s, width))
-    return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
+    out = io.StringIO()
+    Console(width=width, file=out, force_terminal=False, color_system=None).print(render(s, width))
+    return out.getvalue()
 
 
 @pytest.mark.parametrize("width", [60, 80, 110, 160])
@@ -75,9 +75,9 @@ def test_what_the_buses_have_counted() -> None:
 
 
 def test_no_background_is_painted() -> None:
-    console = Console(width=80, file=io.StringIO(), force_terminal=True, color_system="truecolor")
-    console.print(render(snapshot(), 80))
-    codes = [c for part in console.file.getvalue().split("\x1b[")[1:] for c in part.split("m")[0].split(";")]  # type: ignore[attr-defined]
+    out = io.StringIO()
+    Console(width=80, file=out, force_terminal=True, color_system="truecolor").print(render(snapshot(), 80))
+    codes = [c for part in out.getvalue().split("\x1b[")[1:] for c in part.split("m")[0].split(";")]
     assert not [c for c in codes if c in {*(str(n) for n in range(40, 48)), "48", *(str(n) for n in range(100, 108))}]
 
 

@@ -195,3 +195,21 @@ def test_a_slow_disk_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyP
     free.set()
     settled(k)
     assert [text for _, text in written] == ['{"v": 1, "spent": 1, "day_began_s": 500}\n']
+
+
+def test_a_host_without_a_free_thread_ends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """RLIMIT_NPROC does not hold root, so what the kernel would say is said here."""
+
+    def refused(*_: object) -> int:
+        raise RuntimeError("can't start new thread")
+
+    path = tmp_path / "write-budget.json"
+    k, said = keeper(path)
+    with monkeypatch.context() as short:
+        short.setattr("controller.budgetfile._thread.start_new_thread", refused)
+        k.keep(1, 500, 0.0)
+        k.keep(1, 500, 60.0)
+    assert said == [f"WARNING V2G-WRITE-BUDGET-UNSAVED {path}: can't start new thread"]
+    k.keep(1, 500, 120.0)
+    settled(k)
+    assert json.loads(path.read_text())["spent"] == 1

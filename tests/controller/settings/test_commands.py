@@ -102,6 +102,16 @@ def test_set_refuses_with_name_value_range_and_clause(
     assert [f.name for f in profile.parent.iterdir()] == ["mine.yaml"]
 
 
+def test_a_mistake_elsewhere_is_told_at_the_line_where_it_stands(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not where it would stand with the lines that are not written."""
+    file = tmp_path / "own.yaml"
+    file.write_text("schema: 1\nsettings:\n  volt_watt:\n    v1_pu: 1.07\nnope: 1\n")
+    assert v2g("settings", "set", file, "freq_droop.k_of", "0.04") == 2
+    assert capsys.readouterr().err.startswith(f"{file}:5: unknown key 'nope'; known: ")
+
+
 def test_off_is_written_so_that_yaml_does_not_read_false(profile: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert v2g("settings", "set", profile, "reactive.mode", "off") == 0
     assert 'mode: "off"' in profile.read_text()

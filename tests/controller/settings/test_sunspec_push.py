@@ -22,9 +22,10 @@ from tests.drivers.sunspec_face import Face
 RATING = {"f_nom_hz": 50, "v_nom_v": 230, "p_rated_w": 7000, "p_charge_rated_w": 7200, "s_rated_va": 7400}
 THEIRS = {"owner": "inverter"}
 Groups = Mapping[str, Mapping[str, Any]]
+NOTHING_CHANGED: Groups = {}
 
 
-def site(groups: Groups = {}) -> Settings:  # noqa: B006
+def site(groups: Groups = NOTHING_CHANGED) -> Settings:
     return Settings.from_mapping({"rating": RATING, **groups})
 
 
