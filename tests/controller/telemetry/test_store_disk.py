@@ -82,6 +82,23 @@ def test_damage_that_shows_later_is_no_confirmation_and_the_rows_come_again(
     assert caplog.text.count("V2G-STORE-DAMAGED") == 1
 
 
+def test_two_processes_set_a_damaged_file_aside_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two bridges with one store: the second one finds the new file and leaves it where it is."""
+    path = tmp_path / "store.sqlite"
+    filled(path)
+    overwritten(path, 4096)
+    monkeypatch.setattr(database, "CHECKED_BYTES", 0)
+    stores = [SqliteStore(path), SqliteStore(path)]
+    for half, store in zip((ROWS[:150], ROWS[150:]), stores, strict=True):
+        with pytest.raises(StoreError, match="malformed"):
+            store.write(half)
+        store.write(half)
+    for store in stores:
+        store.close()
+    assert stored(path) == ROWS
+    assert len([file for file in tmp_path.glob("store.sqlite.bad-*") if file.suffix[-4:] not in ("-wal", "-shm")]) == 1
+
+
 def test_a_damaged_quarantine_is_set_aside(tmp_path: Path) -> None:
     path = tmp_path / "quarantine.sqlite"
     path.write_bytes(b"no database" * 1000)
