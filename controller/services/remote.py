@@ -77,7 +77,8 @@ class Remote:
             self.memory = replace(self.memory, since_ms=now.wall_ms)
         events = [self._answer(message, now) for message in messages]
         self._look_at_reserve(soc_pu)
-        self._begin_waiting(now)
+        if now.synchronized:
+            self._begin_waiting(now)
         if now.mono_ns - self._upheld_ns >= UPHOLD_MS * 1_000_000:
             self._upheld_ns = now.mono_ns
             self._uphold(now)
@@ -212,10 +213,14 @@ class Remote:
             self._say(f"{name}: {error}")
 
     def _uphold(self, now: Now) -> None:
-        """What is in force stands in its slot, also when a new controller has begun or the reserve is reached."""
+        """What is in force stands in its slot, also when a new controller has begun or the reserve is reached.
+
+        Before the time is known a stop alone begins: after a power cut a clock goes on where it was written down.
+        """
         for name in self.bounds.sources:
             source, slot = WishSource[name.upper()], self._in_force(name, now)
-            if name in self._owed:
+            may_begin = now.synchronized or (slot is not None and slot.mode == "stop")
+            if name in self._owed and may_begin:
                 self._wish(name, now)
                 continue
             if slot is None:
@@ -223,7 +228,8 @@ class Remote:
             try:
                 there = self.wishes.newest(source)
                 if there is None:
-                    self._wish(name, now)
+                    if may_begin:
+                        self._wish(name, now)
                     continue
                 wanted = self._narrowed(slot, source, there.valid_from_ns, there.expires_ns)
                 if (there.lo_w, there.hi_w, there.p_w) != (wanted.lo_w, wanted.hi_w, wanted.p_w):

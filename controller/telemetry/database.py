@@ -8,9 +8,11 @@ Errors   DatabaseRefusedError: the file is of a newer schema, or another process
 from __future__ import annotations
 
 import logging
+import os
 import sqlite3
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 log = logging.getLogger(__name__)
@@ -38,6 +40,7 @@ def open_database(path: Path, schema: str, version: int, *, older: Mapping[int, 
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        give_to_service(path)
         database = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
     except (OSError, sqlite3.OperationalError) as error:
         raise UnwritableError(f"{path}: cannot be opened: {error}") from None
@@ -49,6 +52,17 @@ def open_database(path: Path, schema: str, version: int, *, older: Mapping[int, 
         database.close()
         raise
     return database
+
+
+def give_to_service(path: Path) -> None:
+    """What root begins belongs to whom its folder does: a service goes on writing it. SQLite's own files follow it."""
+    if os.geteuid() != 0:
+        return
+    with suppress(FileExistsError):  # also a link that leads nowhere: root makes nothing behind one
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640)
+        folder = path.parent.stat()
+        os.fchown(file, folder.st_uid, folder.st_gid)
+        os.close(file)
 
 
 def open_or_renew(path: Path, schema: str, version: int) -> sqlite3.Connection:

@@ -15,7 +15,7 @@ import ssl
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import Any
@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 
 FIRST_S, LAST_S = 0.5, 60.0
 STEADY_S = 10.0  # a connection that lasted so long was no accident
+QUIET_S = 2.0  # a broker that is still answering when we hang up does not read our goodbye: it publishes the last will
 RENEW_S = 10.0  # a goodbye that is not heard; afterwards the next attempt has the new certificate
 CONNECT_S = 5.0  # TCP, then TLS: a mobile network takes its time
 MAX_UNANSWERED = 5000  # messages paho keeps in memory; identifiers end at 65535
@@ -155,14 +156,20 @@ class Link:
     def _connect_anew(self) -> None:
         """paho's thread ends with a disconnect; then it is started again."""
         self._renewing = True
-        self._client.disconnect()
-        deadline_s = time.monotonic() + RENEW_S
-        while self._client._thread is not None and time.monotonic() < deadline_s:
-            time.sleep(0.01)
-        self._renewing = False
+        try:
+            self._until(lambda: not self.unanswered, QUIET_S)
+            self._client.disconnect()
+            self._until(lambda: self._client._thread is None, RENEW_S)
+        finally:
+            self._renewing = False
         if not self._stopping:
             self._connect_async()
             self._client.loop_start()
+
+    def _until(self, claim: Callable[[], bool], patience_s: float) -> None:
+        deadline_s = time.monotonic() + patience_s
+        while not claim() and time.monotonic() < deadline_s:
+            time.sleep(0.01)
 
     def _connect_async(self) -> None:
         to = self.access
@@ -182,7 +189,9 @@ class Link:
             self._gone.wait(timeout_s)
 
     def publish(self, topic: str, payload: bytes) -> int | None:
-        """QoS 1, not retained. -> its mid, or None: too many are unanswered, it was not taken."""
+        """QoS 1, not retained. -> its mid, or None, not taken: too many are unanswered, or we are changing over."""
+        if self._renewing:
+            return None
         info = self._client.publish(topic, payload, qos=1)
         return None if info.rc == mqtt.MQTT_ERR_QUEUE_SIZE else info.mid
 

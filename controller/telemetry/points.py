@@ -43,6 +43,8 @@ def write_fields(prefix: str, body: Mapping[str, Any], texts: bool, parts: list[
     for key, value in body.items():
         kind = type(value)
         if kind is float:
+            if value - value != 0.0:
+                raise PointError(f"{joined(prefix, key)} = {value} is no number")
             parts.append(label(prefix, key) + repr(value))
         elif kind is int:
             if not LEAST <= value <= MOST:
@@ -76,6 +78,8 @@ def head(kind: str, site: str, epoch: int, start_mode: str, event: str) -> str:
 @lru_cache(REMEMBERED)
 def label(prefix: str, key: str) -> str:
     """A field's name and its equals sign."""
+    if not key:
+        raise PointError("a field without a name")
     return f"{escape_tag(joined(prefix, key))}="
 
 

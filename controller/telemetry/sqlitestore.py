@@ -74,7 +74,7 @@ class SqliteStore:
         """Unless it is open. Raises DatabaseRefusedError."""
         if not self._opened:
             self._database = open_or_renew(self.path, SCHEMA, VERSION)
-            self._opened = True
+            self._opened, self._file = True, self.path.stat().st_ino
 
     def write(self, rows: Sequence[Arrival]) -> int:
         """One transaction; what is there already stays as it is. It refuses no row. Tidies up once an hour."""
@@ -141,8 +141,9 @@ class SqliteStore:
         """The next write() opens a new file. Raises StoreError: the damaged one stays in its way."""
         self.close()
         try:
-            set_aside(self.path, error)
-        except UnwritableError as refusal:
+            if self.path.exists() and self.path.stat().st_ino == self._file:  # else another process has set it aside
+                set_aside(self.path, error)
+        except (OSError, UnwritableError) as refusal:
             raise StoreError(str(refusal)) from None
 
     def _must_last(self, rows: Sequence[Arrival]) -> bool:

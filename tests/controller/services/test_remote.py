@@ -456,6 +456,52 @@ def test_a_command_that_was_kept_and_not_yet_wished_is_wished_after_a_restart(
         assert wish.expires_ns - rig.now.mono_ns == 298 * 10**9
 
 
+# fmt: off
+REBOOTS: list[tuple[str, dict[str, Any], tuple[float, float, float] | None, str]] = [
+    # command  body                  after the boot    why
+    ("power",  {"p_w": 5000},        None,             "hours old: nobody wants it now"),
+    ("mode",   {"mode": "charge"},   None,             "the site's default wish charges as its site has it"),
+    ("stop",   {},                   (0.0, 0.0, 0.0),  "0 W harms nobody until the time is known"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("name", "body", "power", "why"), REBOOTS, ids=[c[0] for c in REBOOTS])
+def test_after_a_power_cut_no_wish_comes_back_before_the_time_is_known(
+    rig: Rig, name: str, body: dict[str, Any], power: tuple[float, float, float] | None, why: str
+) -> None:
+    """A board without a clock battery goes on with the time it last wrote down, here a minute after the command."""
+    rig.send(name, **body)
+    rig.begin_controller()
+    rig.now = Now(NOW_MS + 60_000, 20 * 10**9, False)
+    rig.restart()
+    rig.remote.turn([], 0.5)
+    assert rig.power() == power, why
+    rig.now = Now(NOW_MS + 8 * 3_600_000, 40 * 10**9, True)
+    rig.turn(0.5)
+    assert rig.remote.frame()["home"]["mode"] == "auto", "8 h have gone: it was over long ago"
+
+
+def test_the_reserve_is_kept_when_the_time_is_lost(rig: Rig) -> None:
+    rig.send("reserve", soc_pu=0.3)
+    rig.send("power", p_w=5000)
+    rig.now = Now(rig.now.wall_ms + 2000, rig.now.mono_ns + 2 * 10**9, False)
+    rig.remote.turn([], 0.3)
+    assert rig.power() == (-7000.0, 0.0, 0.0)
+
+
+def test_what_waits_to_begin_waits_for_the_time_too(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, bounds=replace(BOUNDS, sources=("aggregator",)), spread_s=30.0, drawn=1.0)
+    rig.send("power", p_w=2000, source="aggregator")
+    rig.now = rig.now._replace(synchronized=False)
+    rig.remote.turn([], 0.5)
+    rig.now = Now(NOW_MS + 31_000, rig.now.mono_ns + 10**9, False)
+    rig.remote.turn([], 0.5)
+    assert rig.power(WishSource.AGGREGATOR) is None
+    rig.turn(0.5)
+    assert rig.power(WishSource.AGGREGATOR) == (-7000.0, 5000.0, 2000.0)
+
+
 def test_a_wish_is_not_upheld_beyond_bounds_that_the_site_has_narrowed_since(rig: Rig) -> None:
     rig.send("power", p_w=4000)
     rig.bounds = replace(BOUNDS, p_max_w=1500.0)

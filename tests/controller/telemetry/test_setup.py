@@ -139,7 +139,7 @@ class Page(Quiet, BaseHTTPRequestHandler):
 
 
 @pytest.mark.parametrize("named", [{"kind": "influx", "org": "o", "bucket": "b"}, {"kind": "influx1", "database": "d"}])
-def test_an_address_where_no_database_answers_is_said(tmp_path: Path, named: dict[str, str]) -> None:
+def test_an_address_where_no_database_answers_is_said(tmp_path: Path, named: dict[str, Any]) -> None:
     page = HttpDouble(Page)
     with pytest.raises(InputError, match="no database answers at this address"):
         set_up(StoreSite(url=page.url, **named), tmp_path)

@@ -151,6 +151,8 @@ def test_a_server_without_text_gets_none() -> None:
 NO_POINTS = [
     ({"n": 2**63},         r"n = 9223372036854775808 is beyond 64 bits"),
     ({"a": {"b": -2**63 - 1}}, r"a_b = -9223372036854775809 is beyond 64 bits"),
+    ({"": 1},              r"a field without a name"),
+    ({"p_w": float("inf")}, r"p_w = inf is no number"),
     ({"f_hz": None},       r"there is nothing in it but tags and null"),
 ]
 # fmt: on

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,23 @@ def test_damage_that_shows_later_is_no_confirmation_and_the_rows_come_again(
     assert caplog.text.count("V2G-STORE-DAMAGED") == 1
 
 
+def test_two_processes_set_a_damaged_file_aside_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two bridges with one store: the second one finds the new file and leaves it where it is."""
+    path = tmp_path / "store.sqlite"
+    filled(path)
+    overwritten(path, 4096)
+    monkeypatch.setattr(database, "CHECKED_BYTES", 0)
+    stores = [SqliteStore(path), SqliteStore(path)]
+    for half, store in zip((ROWS[:150], ROWS[150:]), stores, strict=True):
+        with pytest.raises(StoreError, match="malformed"):
+            store.write(half)
+        store.write(half)
+    for store in stores:
+        store.close()
+    assert stored(path) == ROWS
+    assert len([file for file in tmp_path.glob("store.sqlite.bad-*") if file.suffix[-4:] not in ("-wal", "-shm")]) == 1
+
+
 def test_a_damaged_quarantine_is_set_aside(tmp_path: Path) -> None:
     path = tmp_path / "quarantine.sqlite"
     path.write_bytes(b"no database" * 1000)
@@ -107,6 +125,20 @@ def test_a_first_journal_on_a_full_disk_is_one_line(disk: SmallDisk) -> None:
     disk.fill()
     with pytest.raises(InputError, match=r"journal: a journal cannot be begun: No space left on device$"):
         open_journal(disk.folder / "journal")
+
+
+def test_what_root_makes_belongs_to_whom_the_folder_does(tmp_path: Path) -> None:
+    """`sudo v2g bridge SITE --setup`, `sudo v2g export ... --influx1`: the service must write these files later."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a file away")
+    tmp_path.chmod(0o755)
+    os.chown(tmp_path, 61234, 61235)
+    store, quarantine = SqliteStore(tmp_path / "store.sqlite"), Quarantine(tmp_path / "quarantine.sqlite")
+    store.write(ROWS)
+    assert {(file.stat().st_uid, file.stat().st_gid) for file in tmp_path.iterdir()} == {(61234, 61235)}
+    assert len(list(tmp_path.iterdir())) > 2, "the log beside each as well"
+    store.close()
+    quarantine.close()
 
 
 def test_setup_says_what_keeps_it_from_the_file(tmp_path: Path) -> None:
