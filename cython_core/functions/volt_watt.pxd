@@ -53,5 +53,7 @@ cdef inline void volt_watt_step(volt_watt_t* st, const volt_watt_cfg_t* cfg, dou
         st.limiting = 1
         st.ceiling_pu = max(p_now_pu, cap_pu)           # which may still be on its way down to the demand
     st.ceiling_pu = lag_step(st.ceiling_pu, min(demand_pu, cap_pu), &cfg.lag, k)
-    if cap_pu >= demand_pu and demand_pu - st.ceiling_pu <= RELEASE_PU:
+    # above the demand it may still hold a power that is on its way down there
+    if cap_pu >= demand_pu and (p_now_pu < st.ceiling_pu if st.ceiling_pu > demand_pu
+                                else demand_pu - st.ceiling_pu <= RELEASE_PU):
         st.limiting = 0

@@ -148,6 +148,18 @@ def test_the_default_wish_is_in_force_from_the_start() -> None:
     assert reasons(record) & Reason.DEFAULT_WISH
 
 
+def test_a_ceiling_holds_what_an_event_has_kept_above_a_new_wish() -> None:
+    """8 kW frozen by droop, held at 2.5 kW by 1.09 pu; wish, voltage and frequency change: ramp and lag, no jump."""
+    unit = running(8000.0, volt_watt={"enable": True})
+    unit.coast(60.0, f_hz=59.9, v_v=(1.09 * 230.0,))
+    begun = len(unit.records)
+    unit.wish(500.0)
+    unit.advance(1.0, v_v=(230.0,))
+    unit.advance(30.0, f_hz=60.0)
+    assert unit.largest_step_w(begun) <= 40.0
+    assert unit.last.p_cmd_w == pytest.approx(500.0, abs=1.0)
+
+
 @pytest.mark.parametrize("wish_w", [3000.0, 0.0, -300.0])
 def test_a_ceiling_that_begins_to_bind_on_the_way_down_begins_where_the_power_is(wish_w: float) -> None:
     """8 kW on the way to the wish by 20 W a step; at 1.12 pu charging is forced: its lag takes 53 W in the first."""

@@ -268,5 +268,7 @@ class VoltWatt:
             self.limiting = True
             self.ceiling_pu = max(p_now_pu, limit_pu)
         self.ceiling_pu = self.lag.step(self.ceiling_pu, min(demand_pu, limit_pu), k)
-        if limit_pu >= demand_pu and demand_pu - self.ceiling_pu <= RELEASED_WITHIN_PU:
+        binds = p_now_pu >= self.ceiling_pu  # a power on its way down to the demand
+        near = demand_pu - self.ceiling_pu <= RELEASED_WITHIN_PU
+        if limit_pu >= demand_pu and (not binds if self.ceiling_pu > demand_pu else near):
             self.limiting = False
