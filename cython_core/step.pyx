@@ -216,7 +216,7 @@ cdef void resume(core_state_t* st, const settings_t* cfg, const step_record_t* l
         return
     st.left_w = last.p_cmd_w
     st.left_dp_w = last.dp_w
-    if last.es_pu < 1.0:                              # whatever else held power back in that step
+    if last.es_pu < 1.0:                                # whatever else held power back in that step
         st.enter_service.t_in_ns = t_ns - <int64_t> (last.es_pu * <double> cfg.enter_service.ramp_ns)
 
 
@@ -295,7 +295,7 @@ cdef double stage_wish(core_state_t* st, const settings_t* cfg, const inputs_t* 
     cdef span_t economic
     cdef double ramp_w = cfg.limits.ramp_pu_s * cfg.limits.p_rated_w * dt_s
     cdef double order_pu = inputs.order.ap_limit_pu
-    cdef double ceiling_w, down_w
+    cdef double ceiling_w, down_w, lo_w, hi_w
     cdef double most_w = 0.0
     if inputs.wish.source >= 0:
         rec.reasons |= arbiter_accept(&st.arbiter, &cfg.arbiter, &inputs.wish, t_ns)
@@ -321,14 +321,17 @@ cdef double stage_wish(core_state_t* st, const settings_t* cfg, const inputs_t* 
         # a ceiling that came down during an event is approached as well, at its own pace when that is the quicker one
         down_w = max(ramp_w, cfg.active_limit.rate_pu_s * cfg.limits.p_rated_w * dt_s)
         economic.hi = clip(st.p_base_w - down_w, economic.hi, hard.hi)
+        # the limits hold the sum: where the base stands beyond them, what is left of an event may still make up for it
+        lo_w = min(economic.lo, max(st.p_base_w, economic.lo - max(st.dp_w, 0.0)))
+        hi_w = max(economic.hi, min(st.p_base_w, economic.hi - min(st.dp_w, 0.0)))
         st.p_base_w = approach(st.p_base_w, rec.p_wish_w, ramp_w)
         if st.p_base_w != rec.p_wish_w:
             rec.reasons |= RAMP
-        st.p_base_w = clip(st.p_base_w, economic.lo, economic.hi)
+        st.p_base_w = clip(st.p_base_w, lo_w, hi_w)
     rec.w_source = st.arbiter.source
     rec.w_seq = st.arbiter.seq
     rec.w_p_w = st.arbiter.p_w
-    return st.p_base_w
+    return st.p_base_w if st.droop.side else clip(st.p_base_w, hard.lo, hard.hi)
 
 
 # ---- 4 frequency ----
@@ -354,6 +357,7 @@ cdef double stage_frequency(core_state_t* st, const settings_t* cfg, double p_no
                             int64_t t_ns, int64_t k, step_record_t* rec) noexcept nogil:
     cdef double rated_w = cfg.limits.p_rated_w
     cdef double p_w, asked_w
+    cdef int64_t before = st.droop.side
     if rec.fresh_f >= FRESH_STALE:
         freq_droop_release(&st.droop, &cfg.droop, dt_s)
     elif rec.fresh_f == FRESH_FRESH:
@@ -362,6 +366,8 @@ cdef double stage_frequency(core_state_t* st, const settings_t* cfg, double p_no
         rec.reasons |= DROOP_WAITING
     if st.droop.side:
         rec.reasons |= DROOP
+        if before == 0:                                 # what the limits cut off the base goes by droop's lag as well
+            st.droop.dp_pu += (st.p_base_w - clip(st.p_base_w, hard.lo, hard.hi)) / rated_w
         st.p_base_w = st.droop.p_pre_pu * rated_w       # frozen; after the event the ramp leads from here to the wish
     rec.p_pre_w = st.p_base_w
     rec.dp_target_w = st.droop.target_pu * rated_w

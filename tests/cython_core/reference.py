@@ -352,17 +352,20 @@ class Reference:
         if self.droop.side == 0:
             self.ramp_to_wish(economic, hard)
         rec.w_source, rec.w_seq, rec.w_p_w = self.arbiter.source, self.arbiter.seq, self.arbiter.p_w
-        return self.p_base_w
+        return self.p_base_w if self.droop.side else clip(self.p_base_w, hard.lo, hard.hi)
 
     def ramp_to_wish(self, economic: Span, hard: Span) -> None:
         """The active power limit is ramped to as well: by the ramp, or by its own pace where that is quicker."""
         rec, rated_w = self.rec, self.rating.p_rated_w
         down_w = max(self.ramp_w, self.active_limit.rate_pu_s * rated_w * self.dt_s)
         hi_w = clip(self.p_base_w - down_w, economic.hi, hard.hi)
-        self.p_base_w = approach(self.p_base_w, rec.p_wish_w, self.ramp_w)
+        base_w, dp_w = self.p_base_w, self.dp_w  # a base beyond the limits may be made up for by what an event left
+        least_w = min(economic.lo, max(base_w, economic.lo - max(dp_w, 0.0)))
+        most_w = max(hi_w, min(base_w, hi_w - min(dp_w, 0.0)))
+        self.p_base_w = approach(base_w, rec.p_wish_w, self.ramp_w)
         if self.p_base_w != rec.p_wish_w:
             rec.reasons |= w.RAMP
-        self.p_base_w = clip(self.p_base_w, economic.lo, hi_w)
+        self.p_base_w = clip(self.p_base_w, least_w, most_w)
 
     def volt_watt_limit(self, hard: Span) -> None:
         rec, rated_w, volt_watt = self.rec, self.rating.p_rated_w, self.volt_watt
@@ -381,6 +384,7 @@ class Reference:
 
     def stage_frequency(self, p_now_w: float, hard: Span) -> float:
         rec, rated_w, droop = self.rec, self.rating.p_rated_w, self.droop
+        before = droop.side
         if rec.fresh_f >= w.STALE:
             droop.release(self.dt_s)
         elif rec.fresh_f == w.FRESH:
@@ -389,6 +393,8 @@ class Reference:
             rec.reasons |= w.DROOP_WAITING
         if droop.side:
             rec.reasons |= w.DROOP
+            if before == 0:  # what the limits cut off the base goes by the lag too
+                droop.dp_pu += (self.p_base_w - clip(self.p_base_w, hard.lo, hard.hi)) / rated_w
             self.p_base_w = droop.p_pre_pu * rated_w
         rec.p_pre_w = self.p_base_w
         rec.dp_target_w, rec.dp_w = droop.target_pu * rated_w, droop.dp_pu * rated_w

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from cython_core.records import Mode, Reason, Session, State
+from cython_core.records import NAN, Mode, Reason, Session, State, Stop
 from tests.cython_core.unit import Unit, reasons, running
 
 STEP_W = 20.0 + 1e-6  # the ramp in one step
@@ -355,3 +355,39 @@ def test_by_the_ramp(from_w: float, changes: dict[str, Any], p_w: float, seconds
     assert abs(unit.advance(seconds - 0.01, **changes).p_cmd_w) > abs(p_w), why
     assert unit.advance(0.02).p_cmd_w == pytest.approx(p_w, abs=1e-6)
     assert unit.largest_step_w(since=start) <= STEP_W
+
+
+# --- at the end of an event, while a limit closes ---
+
+# fmt: off
+CLOSING: list[tuple[float, float, dict[str, Any], dict[str, Any], str]] = [
+    # wish     f_hz   limits from here on  2 s later           why
+    (-7000.0,  59.3,  {"v_v": (NAN,)},     {"f_hz": NAN},      "voltage goes stale, then frequency"),
+    (-7000.0,  59.3,  {"soc": 0.95},       {"f_hz": NAN},      "the battery is full, frequency goes stale"),
+    (8000.0,   60.6,  {"soc": 0.2},        {"f_hz": 60.0},     "the battery is empty, frequency comes back"),
+    (8000.0,   60.6,  {"soc": 0.2},        {"f_hz": NAN},      "the battery is empty, frequency goes stale"),
+    (8000.0,   60.6,  {"stop": Stop.RAMP}, {"f_hz": 60.0},     "a stop, frequency comes back"),
+    (8000.0,   60.6,  {"soc": 0.2},        {"f_hz": 59.3},     "the battery is empty, from over to under"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("wish_w", "f_hz", "limit", "then", "why"), CLOSING, ids=[c[-1] for c in CLOSING])
+def test_what_an_event_leaves_does_not_jump_over_a_limit_that_closes(
+    wish_w: float, f_hz: float, limit: dict[str, Any], then: dict[str, Any], why: str
+) -> None:
+    """20 W a step for the limit, less than 20 W for the lag of the answer, 100 W where a second event is latched."""
+    unit = running(wish_w)
+    unit.advance(30.0, f_hz=f_hz)
+    begun = len(unit.records)
+    unit.advance(2.0, **limit)
+    unit.advance(20.0, **then)
+    assert unit.largest_step_w(begun) <= (100.0 if "under" in why else 40.0), why
+
+
+def test_a_silent_meter_in_an_event_is_answered_by_the_ramp() -> None:
+    unit = running(-7000.0)
+    unit.advance(30.0, f_hz=59.3)
+    begun = len(unit.records)
+    unit.advance(20.0, silence="meter")
+    assert unit.largest_step_w(begun) <= 40.0
