@@ -139,6 +139,25 @@ def test_a_unit_that_cannot_charge_skips_what_charges() -> None:
     assert cases("watt_var", replace(EUT, p_charge_rated_w=0.0)) == {}
 
 
+def test_a_car_that_cannot_go_below_6_of_16_a_is_not_asked_for_20_percent() -> None:
+    """1550 W of 3680 W are 42 %; volt-watt with P2 = 0 leaves 25 % at 1.09 pu."""
+    eut = replace(EUT, p_rated_w=3680.0, p_charge_rated_w=3680.0, p_min_w=1550.0, p_charge_min_w=1550.0)
+    for name, least in (("volt_watt", "20"), ("freq_droop_above", "20")):
+        left_out = {c.skipped: c.id.rpartition("-")[2] for c in cases(name, eut).values() if c.skipped}
+        assert left_out == {"the unit cannot hold so little power": least}, name
+    one_way = cases("prioritisation", replace(eut, p_charge_rated_w=0.0, p_charge_min_w=0.0))
+    assert {c.skipped for c in one_way.values()} == {"volt-watt leaves less than the unit can hold"}
+    assert {c.skipped for c in cases("prioritisation", eut).values()} == {""}
+
+
+@pytest.mark.parametrize("charge_w", [3680.0, 0.0])
+def test_every_procedure_has_its_cases_for_such_a_car_too(charge_w: float) -> None:
+    eut = replace(
+        EUT, p_rated_w=3680.0, p_charge_rated_w=charge_w, p_min_w=1550.0, p_charge_min_w=min(charge_w, 1550.0)
+    )
+    assert all(expand(procedure, eut) or procedure.leave_out or not_for(procedure, eut) for procedure in ALL)
+
+
 def test_two_cases_of_one_name_are_no_plan() -> None:
     """The record of one would be judged by the numbers of the other: a file of your own beside the shipped one, say."""
     volt_var = next(p for p in ALL if p.name == "volt_var")
