@@ -222,10 +222,10 @@ cdef class Loop:
             raise ValueError(f"settings for a period of {cfg.period_ns} ns; this loop has {self.loop.period_ns}")
         if self.running and self.changed >= 0 and v2g_load_acquire(&self.loop.steps) <= self.changed + 1:
             return False                # the step in progress may still read what would be written now
-        self.changed = v2g_load_acquire(&self.loop.steps)
         free = &self.other if self.loop.which == 0 else &self.core.cfg
         memcpy(free, &cfg, sizeof(settings_t))
         v2g_store_release(&self.loop.which, 1 - self.loop.which)
+        self.changed = v2g_load_acquire(&self.loop.steps)       # not before the store: this thread may be held up there
         return True
 
     @property
