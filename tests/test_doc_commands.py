@@ -21,7 +21,7 @@ import pytest
 
 from controller.build import build_id
 from controller.cli import parser_for
-from controller.journal import JournalWriter
+from controller.journalwriter import JournalWriter
 from cython_core.settings import Settings, to_mapping
 from cython_core.step import Core
 from tests.test_docs import DOCUMENTS, ROOT

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from controller.chain import NAME
 from controller.errors import InputError
-from controller.journal import JournalError, JournalWriter
+from controller.journal import JournalError
+from controller.journalwriter import JournalWriter
 from controller.lifetime import die_with_parent, lock_folder, stop_on_signals
 from controller.seal import JOURNAL, Seal
 from controller.site import BridgeSite, Site

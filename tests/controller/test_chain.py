@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from controller.chain import FIRST, NAME, ChainWriter, line_bytes, older, read_chain
 from controller.cli import main
-from controller.journal import JournalWriter
+from controller.journalwriter import JournalWriter
 from controller.seal import JOURNAL, Seal
 from controller.verify import Verdict, verify_record
 from tests.controller.telemetry.makers import info, records

@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-import controller.journal as journal_module
+import controller.journalwriter as writer_module
 from controller.build import build_id
 from controller.commands.replay import summary
-from controller.journal import INPUTS, NAMES, JournalError, JournalWriter, header, read_journal
+from controller.journal import INPUTS, NAMES, JournalError, frame, frames, header, read_journal
+from controller.journalwriter import JournalWriter
 from controller.replay import period_s, replay
 from controller.telemetry.wiring import open_journal
 from cython_core.bulk import STEP
@@ -311,7 +312,7 @@ def test_a_full_disk_leaves_whole_frames_and_a_counted_gap(tmp_path: Path, monke
     room = path.stat().st_size + 100
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    monkeypatch.setattr(journal_module, "MOST_WAITING", 300)
+    monkeypatch.setattr(writer_module, "MOST_WAITING", 300)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
         for at in range(200, 700, 100):
@@ -347,7 +348,7 @@ def damaged(path: Path, raw: bytes, states: dict[int, bytes], offset: int, by: i
     write(path, raw, snapshot=(0, states[0]))
     with path.open("rb") as file:
         file.readline(200)
-        at = [at for at, kind, _ in journal_module.frames(file, []) if kind == b"STEP"][3]
+        at = [at for at, kind, _ in frames(file, []) if kind == b"STEP"][3]
     found = bytearray(path.read_bytes())
     found[at + offset] ^= by
     path.write_bytes(found)
@@ -456,7 +457,7 @@ def test_what_this_build_does_not_write_gets_a_clear_answer(
     tmp_path: Path, frames: list[tuple[bytes, bytes]], said: str, why: str
 ) -> None:
     path, facts = tmp_path / "j.v2gj", json.dumps(info()).encode()
-    whole = (journal_module.frame(kind, payload or facts) for kind, payload in frames)
+    whole = (frame(kind, payload or facts) for kind, payload in frames)
     path.write_bytes(header() + b"".join(whole))
     identical, text = answer_to(path)
     assert not identical

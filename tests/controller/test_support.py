@@ -16,8 +16,9 @@ import pytest
 
 from controller import support
 from controller.build import build_id
-from controller.journal import JournalWriter, read_journal
+from controller.journal import read_journal
 from controller.journaltail import newest
+from controller.journalwriter import JournalWriter
 from controller.replay import replay
 from controller.support import Member, archive, look, members
 from cython_core.settings import Settings, to_mapping

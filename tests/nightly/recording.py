@@ -13,7 +13,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from controller.journal import JournalWriter
+from controller.journalwriter import JournalWriter
 from cython_core.records import DeviceState, Measurement, Order, StepRecord, Wish
 from cython_core.settings import Settings, to_mapping
 from cython_core.step import Core

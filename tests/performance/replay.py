@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from controller.build import build_id
-from controller.journal import JournalWriter, read_journal
+from controller.journal import read_journal
+from controller.journalwriter import JournalWriter
 from controller.replay import Replay, replay
 from cython_core.bulk import START_NS, STEP
 from cython_core.records import NAN, DeviceStatus, DeviceValid, MeasurementValid, Session

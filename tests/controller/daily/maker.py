@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from controller.build import build_id
-from controller.journal import JournalWriter
+from controller.journalwriter import JournalWriter
 from cython_core.bulk import STEP, stack
 from cython_core.records import DeviceStatus, DeviceValid, MeasurementValid, Session, StepRecord
 from cython_core.settings import Settings, to_mapping
