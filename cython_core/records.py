@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from enum import IntEnum, IntFlag
+from functools import cache
 from hashlib import sha256
 from typing import Any
 
@@ -484,6 +485,7 @@ class StepRecord:
 RECORDS: tuple[type[Any], ...] = (Measurement, DeviceState, Wish, Order, Command, StepRecord)
 
 
+@cache
 def kinds(record: type[Any]) -> str:
     """One letter a field, `q` (int64) or `d` (double): the struct module's format, and the layout's name."""
     return "".join("d" if f.type in (float, "float") else "q" for f in fields(record))

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -38,6 +39,10 @@ from cython_core.step import Core
 RATING = {"p_rated_w": 10000.0, "p_charge_rated_w": 8000.0, "s_rated_va": 10000.0, "v_nom_v": 230.0}
 QUICK = {"ramp_pu_s": 10.0}  # 1000 W in a step of 10 ms: for tests that are not about ramps
 Groups = Mapping[str, Mapping[str, Any]]
+# as plain numbers: flags of enum take longer than the step itself
+METER_BITS = tuple(map(int, MeasurementValid))
+F_BIT = int(MeasurementValid.F)
+STATE_BITS = int(DeviceValid.SOC | DeviceValid.SESSION | DeviceValid.STATUS)
 
 
 MODE_OF = {"volt_var": "volt_var", "watt_var": "watt_var", "const_var": "constant_q", "power_factor": "constant_pf"}
@@ -153,20 +158,20 @@ class Unit:
         v1, v2, v3 = (*self.v_v, NAN, NAN, NAN)[:3]
         phases = (*self.phase_w, NAN, NAN, NAN)[:3] + (*self.phase_a, NAN, NAN, NAN)[:3]
         numbers = (self.f_hz, v1, v2, v3, self.meter_p_w, self.meter_q_var, *phases)
-        present = [b for b, x in zip(MeasurementValid, numbers, strict=True) if b is MeasurementValid.F or x == x]
-        valid = sum(b for b in present if not b & self.meter_hidden)
+        hidden = int(self.meter_hidden)
+        valid = sum(b for b, x in zip(METER_BITS, numbers, strict=True) if not b & hidden and (x == x or b == F_BIT))
         return Measurement(t_ns, t_ns, t_ns, valid, *numbers)
 
     def device_said(self) -> DeviceState:
         said: dict[str, float] = {"p_w": self.device_p_w, **self.said}
-        bits = DeviceValid.SOC | DeviceValid.SESSION | DeviceValid.STATUS
+        valid = STATE_BITS
         for name in said:
-            bits |= DeviceValid[re.sub("(_readback)?_(w|va|var)$", "", name).upper()]
+            valid |= bit_of(name)
         t_echo_ns = self.t_ns if self.echoes else self.device.t_echo_ns
         return DeviceState(
             t_ns=self.t_ns,
             t_echo_ns=t_echo_ns,
-            valid=bits,
+            valid=valid,
             soc_pu=self.soc,
             session=self.session,
             status=self.status,
@@ -180,6 +185,12 @@ class Unit:
         """The largest change of the commanded power from one step to the next."""
         p_w = self.powers(max(since - 1, 0))
         return max((abs(b - a) for a, b in pairwise(p_w)), default=0.0)
+
+
+@cache
+def bit_of(name: str) -> int:
+    """p_set_readback_w -> that of P_SET."""
+    return int(DeviceValid[re.sub("(_readback)?_(w|va|var)$", "", name).upper()])
 
 
 def running(p_w: float = 0.0, **more: Any) -> Unit:
