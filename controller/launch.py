@@ -309,7 +309,8 @@ def room_for_wishes(path: Path, same_boot: bool) -> Path:
     """One mailbox for each source. What was wished in another boot would come into force at the same hour of this."""
     if not same_boot:
         path.unlink(missing_ok=True)
-    with path.open("ab") as file:  # on the disk now, or a full one would end the core with a signal
+    path.touch()
+    with path.open("r+b") as file:  # on the disk now, or a full one would end the core with a signal
         os.posix_fallocate(file.fileno(), 0, BOX_BYTES * len(WishSource))
     return path
 
