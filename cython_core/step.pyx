@@ -322,8 +322,11 @@ cdef double stage_wish(core_state_t* st, const settings_t* cfg, const inputs_t* 
         down_w = max(ramp_w, cfg.active_limit.rate_pu_s * cfg.limits.p_rated_w * dt_s)
         economic.hi = clip(st.p_base_w - down_w, economic.hi, hard.hi)
         # the limits hold the sum: where the base stands beyond them, what is left of an event may still make up for it
-        lo_w = min(economic.lo, max(st.p_base_w, economic.lo - max(st.dp_w, 0.0)))
-        hi_w = max(economic.hi, min(st.p_base_w, economic.hi - min(st.dp_w, 0.0)))
+        lo_w, hi_w = economic.lo, economic.hi
+        if st.dp_w > 0.0:
+            lo_w = min(lo_w, max(st.p_base_w, lo_w - st.dp_w))
+        elif st.dp_w < 0.0:
+            hi_w = max(hi_w, min(st.p_base_w, hi_w - st.dp_w))
         st.p_base_w = approach(st.p_base_w, rec.p_wish_w, ramp_w)
         if st.p_base_w != rec.p_wish_w:
             rec.reasons |= RAMP
@@ -331,7 +334,7 @@ cdef double stage_wish(core_state_t* st, const settings_t* cfg, const inputs_t* 
     rec.w_source = st.arbiter.source
     rec.w_seq = st.arbiter.seq
     rec.w_p_w = st.arbiter.p_w
-    return st.p_base_w if st.droop.side else clip(st.p_base_w, hard.lo, hard.hi)
+    return st.p_base_w if st.droop.side or st.dp_w == 0.0 else clip(st.p_base_w, hard.lo, hard.hi)
 
 
 # ---- 4 frequency ----

@@ -176,6 +176,6 @@ cdef inline void ride_through_step(ride_through_t* st, const ride_through_cfg_t*
         <double> (t_ns - st.out_ns) * 1e-9 >= duty_s or st.v_out and st.sets > cfg.most_sets)
     if cfg.own and v_region >= REGION_MOMENTARY_CESSATION:
         st.withheld = 1.0
-    elif not cfg.own or v_known and v_region <= REGION_MANDATORY:
+    elif st.withheld > 0.0 and (not cfg.own or v_known and v_region <= REGION_MANDATORY):
         # 6.4.2.7 looks at voltage: one nobody knows has not returned. What is not ours any more is let go alike
         st.withheld = approach(st.withheld, 0.0, dt_s / cfg.restore_s)
