@@ -121,7 +121,10 @@ def test_a_reload_that_needs_a_restart_says_so_and_changes_nothing(house: House)
     before = pid()
     SITE_FILE.write_text(SITE.replace("start_mode: demo", "start_mode: shadow"))
     assert systemctl("reload", "v2g").returncode != 0
-    assert "/etc/v2g/site.yaml:3: start_mode (or --watch-only) has changed; this needs a restart of the controller" in said()
+    assert (
+        "/etc/v2g/site.yaml:3: start_mode (or --watch-only) has changed; this needs a restart of the controller"
+        in said()
+    )
     assert (active(), pid(), house.charges(700.0)) == (True, before, True)
     SITE_FILE.write_text(SITE)
     assert systemctl("reload", "v2g").returncode == 0
