@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from enum import IntEnum, IntFlag
-from functools import cache
 from hashlib import sha256
 from typing import Any
 
@@ -485,10 +484,14 @@ class StepRecord:
 RECORDS: tuple[type[Any], ...] = (Measurement, DeviceState, Wish, Order, Command, StepRecord)
 
 
-@cache
+_KINDS: dict[type[Any], str] = {}  # asked for in every step of Core.step
+
+
 def kinds(record: type[Any]) -> str:
     """One letter a field, `q` (int64) or `d` (double): the struct module's format, and the layout's name."""
-    return "".join("d" if f.type in (float, "float") else "q" for f in fields(record))
+    if record not in _KINDS:
+        _KINDS[record] = "".join("d" if f.type in (float, "float") else "q" for f in fields(record))
+    return _KINDS[record]
 
 
 def layout_hash() -> int:
