@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from math import isfinite
 from typing import Any
 
 from controller.telemetry.wire import Arrival
@@ -43,7 +44,7 @@ def write_fields(prefix: str, body: Mapping[str, Any], texts: bool, parts: list[
     for key, value in body.items():
         kind = type(value)
         if kind is float:
-            if value - value != 0.0:
+            if not isfinite(value):
                 raise PointError(f"{joined(prefix, key)} = {value} is no number")
             parts.append(label(prefix, key) + repr(value))
         elif kind is int:

@@ -13,6 +13,7 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 VERSION = 1
@@ -191,7 +192,7 @@ def refuse_unfit(values: Iterable[Any], deepest: int = DEEPEST) -> None:
     for value in values:
         kind = type(value)
         if kind is float:
-            if value - value != 0.0:
+            if not isfinite(value):
                 raise ValueError("a number is beyond what a float holds")
         elif kind is dict or kind is list:
             if not deepest:

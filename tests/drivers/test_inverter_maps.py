@@ -21,6 +21,7 @@ from drivers.mapfile import load_map, map_names
 from drivers.modbus.compiled import inverter
 from drivers.registermap import Plan, Read, Write, decode, encode
 from drivers.tables import TYPES
+from tests import need
 
 REFERENCE = Path(__file__).parents[3] / "shared" / "reference" / "devices"
 FILES = {
@@ -52,7 +53,7 @@ def test_each_map_with_plain_registers_has_its_reference() -> None:
 def reference_of(name: str) -> dict[str, Any]:
     file = REFERENCE / f"{FILES[name]}.yaml"
     if not file.is_file():
-        pytest.skip("MISSING the reference of devices beside the project: every address is compared with it")
+        need.missing(file.name, f"the reference of devices belongs into {REFERENCE}")
     found: dict[str, Any] = yaml.safe_load(file.read_text())
     return found
 

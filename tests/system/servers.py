@@ -12,6 +12,7 @@ import subprocess
 import time
 import urllib.parse
 import urllib.request
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,7 @@ def answering(url: str) -> bool:
     return True
 
 
-class Database:
+class Database(ABC):
     """What the tests need of each. keys: what `telemetry.store` of a site says of it; alive: a path that answers."""
 
     url: str
@@ -96,9 +97,9 @@ class Database:
     def resume(self) -> None:
         self.process.send(signal.SIGCONT)
 
+    @abstractmethod
     def points(self, measurement: str, field: str) -> list[tuple[int, Any]]:
         """(ms, value) of every point of every series, sorted; a point that is there twice comes twice."""
-        raise NotImplementedError
 
 
 class VictoriaMetrics(Database):
