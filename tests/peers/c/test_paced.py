@@ -237,23 +237,29 @@ def test_what_a_write_costs() -> None:
 def test_the_wires_pace(tmp_path: Path, line: Line, turnaround_us: int) -> None:
     """Never quicker than the wire; 60 registers beside 2 cost their 116 characters to a hundredth.
 
-    The difference of the quickest of each: what a busy machine adds to the others is not the wire's.
+    The difference of the quickest of each: what a busy machine adds to the others is not the wire's. It only
+    ever adds, so more pairs are asked for while the hundredth is missed, within a bound.
     """
-    quickest_s = []
+    wire_s = {words: line.read_s(words, turnaround_us / 1e6) - line.silence_s for words in (2, 60)}  # not our own rest
+    pairs = max(9, round(0.6 / wire_s[60]))
+    times_s: dict[int, list[float]] = {2: [], 60: []}
+
+    def beside_s() -> float:
+        return min(times_s[60]) - min(times_s[2])
+
+    expected_s = pytest.approx(116 * line.character_s, rel=0.01)
     with line_of(tmp_path, line) as m:
         m.wire.turnaround(turnaround_us)
-        for words in (2, 60):
-            wire_s = line.read_s(words, turnaround_us / 1e6) - line.silence_s  # the one before the request is ours
-            times_s = []
-            for _ in range(max(9, round(0.6 / wire_s))):
+        while len(times_s[2]) < pairs or (len(times_s[2]) < 20 * pairs and beside_s() != expected_s):
+            for words, times in times_s.items():
                 m.rest(line)
                 begin = time.monotonic()
                 m.send(sealed(f"01 03 0000 {words:04x}"))
                 assert len(m.collect(5 + 2 * words)) == 5 + 2 * words
-                times_s.append(time.monotonic() - begin)
-            quickest_s.append(min(times_s))
-            assert quickest_s[-1] >= wire_s
-            print(
-                f"{line} {words} registers, turnaround {turnaround_us} us: {median(times_s) / wire_s:.4f} of the wire"
-            )
-    assert quickest_s[1] - quickest_s[0] == pytest.approx(116 * line.character_s, rel=0.01)
+                times.append(time.monotonic() - begin)
+                assert times[-1] >= wire_s[words]
+    for words, times in times_s.items():
+        print(
+            f"{line} {words} registers, turnaround {turnaround_us} us: {median(times) / wire_s[words]:.4f} of the wire"
+        )
+    assert beside_s() == expected_s
