@@ -218,6 +218,16 @@ def test_a_fault_of_ours_ends_the_process(tmp_path: Path, change: dict[str, obje
     assert lines[-1].startswith(last)
 
 
+def test_a_fault_of_its_watch_brings_it_to_rest_first(tmp_path: Path) -> None:
+    """Steps go on until the command is 0; the traceback comes last, and systemd starts it anew."""
+    with core(tmp_path, hand(tmp_path, departures=["at dawn"])) as process:
+        code, lines, _ = process.end()
+    assert code == 1
+    assert "<6>V2G-STOP ramping to 0, then handing control back to the inverter" in lines
+    assert lines[-1].startswith("TypeError")
+    assert from_bytes(RingReader(tmp_path / "ring").read()[0])["o_stop"][-1] == Stop.RAMP
+
+
 def test_the_stamp_changes_with_every_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(handed, "ROOT", str(tmp_path))
     for folder in handed.FOLDERS:
