@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,7 @@ def cython_sources(*suffixes: str) -> list[Path]:
     return sorted(p for package in PACKAGES for p in (ROOT / package).rglob("*") if p.suffix in suffixes)
 
 
+@cache
 def declared() -> dict[str, Function]:
     """Every nogil function of ours, by its C name."""
     paths = cython_sources(".pyx", ".pxd")
