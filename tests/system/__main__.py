@@ -1,10 +1,10 @@
-"""`make system`: lanes of tests beside each other, then, alone, those that measure time.
+"""`make system`: jobs of tests beside each other, then, alone, those that measure time.
 
 python -m tests.system [ARGS of pytest]    with arguments: one run of what they choose, nothing beside it
 
-Most of these tests wait: for a ramp, a time-out, a reconnection. Lanes wait at once; the first one is seen as it goes,
-the words of the others follow when it is over. A file in which something fails among others is played once more, alone:
-that verdict counts. The whole file: tests of one rig follow each other.
+Most of these tests wait: for a ramp, a time-out, a reconnection. Some jobs wait at once; what each has printed follows
+when it is over. A file in which something fails among others is played once more, alone: that verdict counts. The whole
+file: tests of one rig follow each other.
 Exit 0 all is green, else pytest's own code.
 """
 
@@ -13,7 +13,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -22,6 +24,8 @@ TESTS = ROOT / "tests"
 PYTEST = (sys.executable, "-m", "pytest", "-m", "system and not nightly")
 MARK = "pytest.mark.system"
 FAILED = 1  # pytest's code; others are no verdict on a test
+NONE = 5  # nor is this: all tests of the files are nightly's
+AT_ONCE = 4
 # shares of a processor, times of a wire: nothing runs beside them
 ALONE = ("tests/performance", "tests/peers/c")
 
@@ -30,35 +34,32 @@ def files(*names: str) -> tuple[str, ...]:
     return tuple(f"tests/system/test_{name}.py" for name in names)
 
 
-# each as long as the others; what is in none of these two is in the third
-DEMONSTRATIONS = ("tests/faults", *files("demo", "faults_demo", "traces", "grafana", "report_page", "loss", "rotation",
-                                         "store_faults"))  # fmt: skip
-# in this order: while demonstrations are played nothing compiles and no system is copied
-MACHINES = files("units", "scan", "modbus_peers", "commission", "getting_started", "memory_stress", "can", "systemd",
-                 "fuzz", "sanitizers", "wheel")  # fmt: skip
+# played two at a time by a pool of their own
+DEMONSTRATIONS = files("demo", "faults_demo", "traces")
+# the others of those that take long; what compiles or copies a system comes when the demonstrations are over
+EARLY = ("tests/faults/test_scenarios.py", *files("grafana"))
+LATE = files("can", "systemd", "fuzz", "sanitizers", "wheel")
 
 
-def others() -> tuple[str, ...]:
-    """Every other file of this folder, and with this tier's mark in it; collecting all the rest takes its time, too."""
+def jobs() -> list[tuple[str, ...]]:
+    """The files of each, in the order in which they begin: all of the tier but those that are alone."""
     found = (
         path for path in sorted(TESTS.rglob("test_*.py")) if path.parent.name == "system" or MARK in path.read_text()
     )
-    known = (*ALONE, *DEMONSTRATIONS, *MACHINES)
-    return tuple(name for path in found if not (name := str(path.relative_to(ROOT))).startswith(known))
+    known = (*ALONE, *DEMONSTRATIONS, *EARLY, *LATE)
+    others = (name for path in found if not (name := str(path.relative_to(ROOT))).startswith(known))
+    return [DEMONSTRATIONS, *((name,) for name in (*EARLY, *others, *LATE))]
 
 
 def main(words: Sequence[str]) -> int:
     if words:
         return run(*words)
     with TemporaryDirectory() as folder:
-        caches = [Path(folder) / f"{i}" for i in range(3)]
-        lanes = zip((DEMONSTRATIONS, MACHINES, others()), caches, strict=True)
-        codes = beside_each_other([(*lane, "-o", f"cache_dir={cache}") for lane, cache in lanes], Path(folder))
-        for i, code in enumerate(codes):
-            if code == FAILED:
-                again = failed_files(caches[i])
-                print("=== once more, alone:", *again, flush=True)
-                codes[i] = run(*again)
+        codes = beside_each_other(jobs(), Path(folder))
+        again = failed_files(Path(folder))
+    if again:
+        print("=== once more, alone:", *again, flush=True)
+        codes = [*(code for code in codes if code != FAILED), run(*again)]
     codes.append(run(*ALONE))
     return next((code for code in codes if code), 0)
 
@@ -67,28 +68,35 @@ def run(*words: str) -> int:
     return subprocess.run([*PYTEST, *words], cwd=ROOT, check=False).returncode
 
 
-def failed_files(cache: Path) -> list[str]:
-    """Those with a test that pytest has noted as failed."""
-    return sorted({name.partition("::")[0] for name in json.loads((cache / "v/cache/lastfailed").read_text())})
+def beside_each_other(each: Sequence[tuple[str, ...]], folder: Path) -> list[int]:
+    """The code of each. What each printed stands together, as soon as it is over."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        playing = [pool.submit(play, names, folder / f"{i}") for i, names in enumerate(each)]
+        try:
+            for job in as_completed(playing):
+                print(job.result()[1], flush=True)
+        except KeyboardInterrupt:  # those that run have heard it, and tidy up
+            pool.shutdown(cancel_futures=True)
+            raise
+        return [job.result()[0] for job in playing]
 
 
-def beside_each_other(lanes: Sequence[tuple[str, ...]], folder: Path) -> list[int]:
-    """The code of each."""
-    seen, *unseen = lanes
-    said = [folder / f"said{i}" for i, _ in enumerate(unseen)]
-    running: list[subprocess.Popen[bytes]] = []
-    for path, lane in zip(said, unseen, strict=True):
-        with path.open("wb") as file:
-            running.append(subprocess.Popen([*PYTEST, *lane], cwd=ROOT, stdout=file, stderr=file))
-    try:
-        codes = [run(*seen), *(process.wait() for process in running)]
-    except KeyboardInterrupt:  # all of them have heard it, and tidy up
-        for process in running:
-            process.wait()
-        raise
-    for path in said:
-        print(path.read_text(errors="replace"), flush=True)
-    return codes
+def play(names: tuple[str, ...], cache: Path) -> tuple[int, str]:
+    """(pytest's code, what it printed under a head line). cache: where pytest notes what has failed."""
+    begin = time.monotonic()
+    command = [*PYTEST, *names, "-o", f"cache_dir={cache}"]
+    over = subprocess.run(command, cwd=ROOT, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    said = over.stdout.decode(errors="replace")
+    return (
+        over.returncode if over.returncode != NONE else 0,
+        f"=== {time.monotonic() - begin:.0f} s: {' '.join(names)}\n{said}",
+    )
+
+
+def failed_files(folder: Path) -> list[str]:
+    """Those with a test that pytest has noted as failed, in any of the caches in this folder."""
+    noted = (json.loads(path.read_text()) for path in folder.glob("*/v/cache/lastfailed"))
+    return sorted({name.partition("::")[0] for names in noted for name in names})
 
 
 if __name__ == "__main__":
