@@ -11,6 +11,7 @@ Exit 0 all is green, else pytest's own code.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -38,7 +39,7 @@ def files(*names: str) -> tuple[str, ...]:
 DEMONSTRATIONS = files("demo", "faults_demo", "traces")
 # the others of those that take long; what compiles or copies a system comes when the demonstrations are over
 EARLY = ("tests/faults/test_scenarios.py", *files("grafana"))
-LATE = files("can", "systemd", "fuzz", "sanitizers", "wheel")
+LATE = files("wheel", "can", "systemd", "sanitizers", "fuzz")
 
 
 def jobs() -> list[tuple[str, ...]]:
@@ -85,12 +86,14 @@ def play(names: tuple[str, ...], cache: Path) -> tuple[int, str]:
     """(pytest's code, what it printed under a head line). cache: where pytest notes what has failed."""
     begin = time.monotonic()
     command = [*PYTEST, *names, "-o", f"cache_dir={cache}"]
-    over = subprocess.run(command, cwd=ROOT, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    said = over.stdout.decode(errors="replace")
-    return (
-        over.returncode if over.returncode != NONE else 0,
-        f"=== {time.monotonic() - begin:.0f} s: {' '.join(names)}\n{said}",
-    )
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert process.stdout is not None
+    with process.stdout as out:
+        said = out.read().decode(errors="replace")
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = code = os.waitstatus_to_exitcode(status)
+    took = f"{time.monotonic() - begin:.0f} s, {used.ru_utime + used.ru_stime:.0f} s of processor time"
+    return code if code != NONE else 0, f"=== {took}: {' '.join(names)}\n{said}"
 
 
 def failed_files(folder: Path) -> list[str]:
