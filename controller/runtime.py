@@ -4,7 +4,8 @@ Begins   as the second image of `v2g run`: controller.launch has found the devic
          and replaces itself by this. SIGTERM, SIGINT and SIGHUP are blocked; they are waited for, and never handled.
 Start    lock memory, start the bus threads, then the loop, then publish the ring. Nothing is written to the inverter
          before every input is fresh; in shadow nothing is ever written.
-Stop     each of them, or a fault of the watch itself: ramp to 0, hand control back to the inverter, read back, close. The loop goes on until the end.
+Stop     each of them, or a fault of the watch itself: ramp to 0, hand control back to the inverter, read back, close.
+         The loop goes on until the end.
 Errors   InputError: the site's choice cannot be met here. A device that does not answer is waited for.
 Imports  no dataclass, enum, json, logging, typing and nothing that needs them: this process stays small (a test looks).
 """

@@ -2,7 +2,7 @@
 
 Shapes   Site and its groups; Site.origins {"freq_droop.k_of": Origin} tells derived, profile:line or site:line; a key
          that is not there has its default.
-Errors   none here: controller.site reads the file, checks it and builds these.
+Errors   none here: controller.site reads the file, checks it, and builds these or raises SiteError.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, is_dataclass
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
+from controller.errors import InputError
 from controller.plantcard import PlantCard
 from controller.services.command import COMMANDS
 from cython_core.settings import Settings
@@ -289,6 +290,17 @@ class Site:
         """`file:line` of the first of these keys or groups that stands in a file."""
         file, line = place(self.origins, str(self.path), *keys)
         return f"{file}:{line}"
+
+
+class SiteError(InputError):
+    """A site file, profile or settings file is wrong: its owner must act. One mistake a line.
+
+    site: the site as read, when nothing but a response time is wrong (`v2g check` still prints it).
+    """
+
+    def __init__(self, message: str, site: Site | None = None) -> None:
+        super().__init__(message)
+        self.site = site
 
 
 def place(origins: dict[str, Origin], file: str, *keys: str) -> tuple[str, int]:

@@ -26,6 +26,7 @@ import yaml
 
 from controller.build import build_id
 from controller.buswatch import NAME as BUSES
+from controller.configfiles import find
 from controller.doctor import Subject, examine
 from controller.doctor.answers import ask
 from controller.doctor.finding import Host
@@ -33,7 +34,7 @@ from controller.errors import InputError
 from controller.journaltail import newest
 from controller.plantcard import NAME as PLANT_CARD
 from controller.redact import Redacted, hide_json, hide_site, is_secret, refuse_aliases, scrub, telling
-from controller.site import Site, SiteError, find, load_site
+from controller.site import Site, SiteError, load_site
 from cython_core.realtime.host import IdleStates
 from cython_core.records import layout_hash
 

@@ -26,7 +26,7 @@ from controller.bench.procedurekeys import (
     TRACE_KEYS,
 )
 from controller.bench.tablesfile import TableReader
-from controller.site import USER_FILES, available
+from controller.configfiles import USER_FILES, available
 from drivers.sim.faultscript import ScriptError
 from drivers.sim.faultscript import parse as parse_faults
 from drivers.yamlfile import Leaf, Problems, Section, read_yaml

@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING, Any
 from controller.bench.plan import Eut, Value
 from controller.bench.rigcheck import check_groups
 from controller.bench.unitsettings import grouped, rating_of
+from controller.configfiles import USER_FILES, available
 from controller.errors import InputError
-from controller.site import USER_FILES, available
 from cython_core.quantities import SettingError
 from cython_core.settings import Settings
 from drivers.gridsource.envelope import Envelope

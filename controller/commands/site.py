@@ -8,11 +8,11 @@ import sys
 from difflib import unified_diff
 from pathlib import Path
 
+from controller.configfiles import find
 from controller.errors import InputError
 from controller.settings.change import checked, own_file
 from controller.settings.migrate import migrated
 from controller.settings.source import read_text
-from controller.site import find
 
 EXIT_OK = 0
 

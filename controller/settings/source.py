@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from controller.configfiles import USER_FILES, available
 from controller.errors import InputError
 from controller.settings import epri
 from controller.settings.sunspec_read import from_device
-from controller.site import USER_FILES, Site, SiteError, available, load_settings, load_site
+from controller.site import Site, SiteError, load_settings, load_site
 from cython_core.checks import FIELDS, named_in
 from cython_core.epri import MODE_FLAGS, NAMES, SUFFIX
 from cython_core.settings import SettingError, Settings

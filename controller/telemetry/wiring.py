@@ -16,7 +16,8 @@ from controller.journal import JournalError
 from controller.journalwriter import JournalWriter
 from controller.lifetime import die_with_parent, lock_folder, stop_on_signals
 from controller.seal import JOURNAL, Seal
-from controller.site import BridgeSite, Site
+from controller.site import Site
+from controller.sitedata import BridgeSite
 from controller.telemetry import scopefile
 from controller.telemetry.access import AccessError, key_files, load_access
 from controller.telemetry.bridge import Bridge

@@ -1,7 +1,7 @@
 """Every wrong unit fails, and first where it is wrong; the right unit passes the same cases.
 
-The ones that take seconds (long trips) are in `make system`, the others in `make test`. Enter service takes half a minute
-each: one of them is in `make system`, the rest is nightly.
+The ones that take seconds (long trips) are in `make system`, the others in `make test`. Enter service takes half a
+minute each: one of them is in `make system`, the rest is nightly.
 """
 
 from __future__ import annotations

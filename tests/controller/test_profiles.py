@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-import controller.site
+import controller.configfiles
 from controller.site import SiteError, load_settings, load_site
 from controller.sitewrite import site_text
 from cython_core.settings import Settings, to_mapping
@@ -136,7 +136,7 @@ def test_a_verified_profile_is_not_marked(tmp_path: Path) -> None:
 def test_the_owners_own_file_stands_for_an_unverified_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "profiles").mkdir()
     (tmp_path / "profiles/iso-ne-2021.yaml").write_text("schema: 1\nsettings:\n  freq_droop:\n    k_uf: 0.04\n")
-    monkeypatch.setattr(controller.site, "USER_FILES", tmp_path)
+    monkeypatch.setattr(controller.configfiles, "USER_FILES", tmp_path)
     site = site_of(tmp_path, ISO)
     assert (site.settings.freq_droop.k_uf, site.unverified) == (0.04, "")
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import controller.site
+import controller.configfiles
 from controller.site import Site, SiteError, load_settings, load_site
 from controller.sitedata import Origin
 from controller.sitewrite import MARK, reference_text, site_text
@@ -497,7 +497,7 @@ def test_a_users_profile_hides_the_packages(tmp_path: Path, monkeypatch: pytest.
     (tmp_path / "profiles").mkdir()
     mine = tmp_path / "profiles" / "ieee1547-2018-cat-b-iii.yaml"
     mine.write_text("schema: 1\nsettings:\n  freq_droop:\n    k_uf: 0.03\n")
-    monkeypatch.setattr(controller.site, "USER_FILES", tmp_path)
+    monkeypatch.setattr(controller.configfiles, "USER_FILES", tmp_path)
     site = site_of(tmp_path)
     assert site.settings.freq_droop.k_uf == 0.03
     assert site.origins["freq_droop.k_uf"].file == str(mine)
@@ -507,7 +507,7 @@ def test_a_mistake_in_a_profile_is_named_in_the_profile(tmp_path: Path, monkeypa
     (tmp_path / "profiles").mkdir()
     wrong = tmp_path / "profiles" / "ieee1547-2018-cat-b-iii.yaml"
     wrong.write_text("schema: 1\nsettings:\n  freq_droop:\n    k_uf: 3\n")
-    monkeypatch.setattr(controller.site, "USER_FILES", tmp_path)
+    monkeypatch.setattr(controller.configfiles, "USER_FILES", tmp_path)
     (line,) = complaints(tmp_path, GOOD)
     assert line.startswith("profiles/ieee1547-2018-cat-b-iii.yaml:4: k_uf = 3 is outside 0.02 ... 0.05 pu/pu")
 

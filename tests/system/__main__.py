@@ -26,7 +26,7 @@ PYTEST = (sys.executable, "-m", "pytest", "-m", "system and not nightly")
 MARK = "pytest.mark.system"
 FAILED = 1  # pytest's code; others are no verdict on a test
 NONE = 5  # nor is this: all tests of the files are nightly's
-AT_ONCE = 4
+AT_ONCE = 3  # with four, what runs in real time comes too late on two processors
 # shares of a processor, times of a wire: nothing runs beside them
 ALONE = ("tests/performance", "tests/peers/c")
 
@@ -35,10 +35,9 @@ def files(*names: str) -> tuple[str, ...]:
     return tuple(f"tests/system/test_{name}.py" for name in names)
 
 
-# played two at a time by a pool of their own
-DEMONSTRATIONS = files("demo", "faults_demo", "traces")
-# the others of those that take long; what compiles or copies a system comes when the demonstrations are over
-EARLY = ("tests/faults/test_scenarios.py", *files("grafana"))
+# each has a pool of its own: one job, or they take each other's processor
+POOLED = ("tests/faults/test_scenarios.py", *files("demo", "faults_demo", "traces"))
+# what compiles or copies a system comes when those are over
 LATE = files("wheel", "can", "systemd", "sanitizers", "fuzz")
 
 
@@ -47,9 +46,9 @@ def jobs() -> list[tuple[str, ...]]:
     found = (
         path for path in sorted(TESTS.rglob("test_*.py")) if path.parent.name == "system" or MARK in path.read_text()
     )
-    known = (*ALONE, *DEMONSTRATIONS, *EARLY, *LATE)
+    known = (*ALONE, *POOLED, *LATE)
     others = (name for path in found if not (name := str(path.relative_to(ROOT))).startswith(known))
-    return [DEMONSTRATIONS, *((name,) for name in (*EARLY, *others, *LATE))]
+    return [POOLED, *((name,) for name in (*others, *LATE))]
 
 
 def main(words: Sequence[str]) -> int:

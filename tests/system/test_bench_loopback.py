@@ -26,7 +26,7 @@ from controller.bench.simulated import simulated
 from controller.bench.virtual import VirtualRig
 from controller.bench.wire import run_real
 from controller.cli import main
-from controller.site import available
+from controller.configfiles import available
 from tests.system.benches import procedure
 
 pytestmark = pytest.mark.system

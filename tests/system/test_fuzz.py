@@ -14,7 +14,7 @@ from tests.fuzz.__main__ import FOLDER, SEEDS, TARGETS, fuzz
 from tests.fuzz.build import BuildError, built
 from tests.need import missing
 
-SMOKE_S = 36
+SMOKE_S = 18
 NIGHT_S = 30 * 60
 LEAST_EDGES = 15  # a target that reaches nothing proves nothing
 

@@ -127,6 +127,7 @@ def test_every_sample_of_a_demonstration(
     assert run.left == ()
 
 
+@pytest.mark.nightly
 def test_every_sample_of_the_iberian_grid_with_the_narrowest_dead_band(tmp_path: Path) -> None:
     """17 mHz is the narrowest that the standard allows: these 40 s leave it on both sides."""
     need(IBERIA)

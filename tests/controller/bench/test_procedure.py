@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from controller import site
+from controller import configfiles
 from controller.bench.procedure import ProcedureError
 from controller.bench.procedurefile import load_all, load_procedure, names
 
@@ -112,7 +112,7 @@ def test_a_users_file_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     (tmp_path / "procedures").mkdir()
     write(tmp_path / "procedures", GOOD)
     (tmp_path / "procedures" / "volt_var.yaml").write_text(GOOD.replace("A test", "My own"), encoding="utf-8")
-    monkeypatch.setattr(site, "USER_FILES", tmp_path)
+    monkeypatch.setattr(configfiles, "USER_FILES", tmp_path)
     assert load_procedure("volt_var").title == "My own"
     assert "mine" in names()
 
@@ -123,5 +123,5 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
 
 
 def test_every_shipped_file_is_a_procedure_but_the_common_one() -> None:
-    shipped = {path.stem for path in (Path(site.__file__).parents[1] / "config" / "procedures").glob("*.yaml")}
+    shipped = {path.stem for path in (Path(configfiles.__file__).parents[1] / "config" / "procedures").glob("*.yaml")}
     assert {procedure.name for procedure in load_all()} == shipped - {"common"}

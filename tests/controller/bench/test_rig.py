@@ -8,7 +8,7 @@ import pytest
 
 from controller.bench.plan import Eut
 from controller.bench.rig import RigFileError, load_eut, load_rig
-from controller.site import available
+from controller.configfiles import available
 
 VIRTUAL = """\
 schema: 1
