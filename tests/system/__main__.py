@@ -35,10 +35,13 @@ def files(*names: str) -> tuple[str, ...]:
     return tuple(f"tests/system/test_{name}.py" for name in names)
 
 
-# each has a pool of its own: one job, or they take each other's processor
-POOLED = ("tests/faults/test_scenarios.py", *files("demo", "faults_demo", "traces"))
-# what compiles or copies a system comes when those are over
-LATE = files("wheel", "can", "systemd", "sanitizers", "fuzz")
+# the demonstrations of all of them are played once, and each has a pool of its own: one job
+POOLED = ("tests/faults/test_scenarios.py", *files("demo", "faults_demo", "traces", "grafana"))
+# these begin when that is over: what compiles or copies a system, and benches, whose time is real
+LAST = files("wheel", "bench_loopback", "can", "bench_safety", "systemd", "bench_inverter", "sanitizers", "bench_faults",
+             "bench_report", "fuzz")  # fmt: skip
+# what only computes gives way to what runs in real time
+NICE = ("tests/conformance/test_mutants.py", *files("wheel", "sanitizers", "fuzz"))
 
 
 def jobs() -> list[tuple[str, ...]]:
@@ -46,9 +49,9 @@ def jobs() -> list[tuple[str, ...]]:
     found = (
         path for path in sorted(TESTS.rglob("test_*.py")) if path.parent.name == "system" or MARK in path.read_text()
     )
-    known = (*ALONE, *POOLED, *LATE)
+    known = (*ALONE, *POOLED, *LAST)
     others = (name for path in found if not (name := str(path.relative_to(ROOT))).startswith(known))
-    return [POOLED, *((name,) for name in (*others, *LATE))]
+    return [POOLED, *((name,) for name in (*others, *LAST))]
 
 
 def main(words: Sequence[str]) -> int:
@@ -84,7 +87,8 @@ def beside_each_other(each: Sequence[tuple[str, ...]], folder: Path) -> list[int
 def play(names: tuple[str, ...], cache: Path) -> tuple[int, str]:
     """(pytest's code, what it printed under a head line). cache: where pytest notes what has failed."""
     begin = time.monotonic()
-    command = [*PYTEST, *names, "-o", f"cache_dir={cache}"]
+    nice = ("nice",) if names[0] in NICE else ()
+    command = [*nice, *PYTEST, *names, "-o", f"cache_dir={cache}"]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     assert process.stdout is not None
     with process.stdout as out:

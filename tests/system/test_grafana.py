@@ -12,6 +12,7 @@ import time
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -189,10 +190,8 @@ def arrivals(tmp_path_factory: pytest.TempPathFactory) -> list[Arrival]:
     return [*first.values(), *second]
 
 
-@pytest.fixture(scope="module")
-def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Database]]:
-    """One for each language."""
-    path = tmp_path_factory.mktemp("databases")
+@contextmanager
+def one_for_each_language(path: Path) -> Iterator[dict[str, Database]]:
     found: dict[str, Database] = {"influxql": Influx(path), "metricsql": VictoriaMetrics(path)}
     children = []
     for name, one in found.items():
@@ -218,14 +217,25 @@ def answers(url: str) -> bool:
 
 
 @pytest.fixture(scope="module")
-def filled_databases(databases: dict[str, Database], arrivals: list[Arrival]) -> dict[str, Database]:
-    for one in databases.values():
-        one.fill([line(row) for row in arrivals])
-    wait_for(
-        lambda: len(databases["metricsql"].sites("label_values(v2g_live_steps, site)")) == 2,
-        lambda: "both houses visible",
-    )
-    return databases
+def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Database]]:
+    """For the demonstration's rows."""
+    with one_for_each_language(tmp_path_factory.mktemp("databases")) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def filled_databases(
+    tmp_path_factory: pytest.TempPathFactory, arrivals: list[Arrival]
+) -> Iterator[dict[str, Database]]:
+    """Of two houses alone."""
+    with one_for_each_language(tmp_path_factory.mktemp("filled")) as found:
+        for one in found.values():
+            one.fill([line(row) for row in arrivals])
+        wait_for(
+            lambda: len(found["metricsql"].sites("label_values(v2g_live_steps, site)")) == 2,
+            lambda: "both houses visible",
+        )
+        yield found
 
 
 def span(arrivals: list[Arrival]) -> tuple[int, int]:
