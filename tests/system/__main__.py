@@ -38,8 +38,8 @@ def files(*names: str) -> tuple[str, ...]:
 # the demonstrations of all of them are played once, and each has a pool of its own: one job
 POOLED = ("tests/faults/test_scenarios.py", *files("demo", "faults_demo", "traces", "grafana"))
 # these begin when that is over: what compiles or copies a system, and benches, whose time is real
-LAST = files("wheel", "bench_loopback", "can", "bench_safety", "systemd", "bench_inverter", "sanitizers", "bench_faults",
-             "bench_report", "fuzz")  # fmt: skip
+LAST = files("wheel", "bench_loopback", "can", "bench_safety", "systemd", "bench_inverter", "sanitizers",
+             "bench_faults", "bench_report", "fuzz")  # fmt: skip
 # what only computes gives way to what runs in real time
 NICE = ("tests/conformance/test_mutants.py", *files("wheel", "sanitizers", "fuzz"))
 
