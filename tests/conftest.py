@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import signal
 from collections import Counter
@@ -35,6 +36,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         tier = TIER_OF_FOLDER.get(item.path.relative_to(TESTS).parts[0])
         if tier:
             item.add_marker(tier)
+
+
+def pytest_collection_finish() -> None:
+    """Ten thousand collected tests stay to the end: no collection of garbage looks at them each time."""
+    gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
