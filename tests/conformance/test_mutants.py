@@ -17,8 +17,6 @@ from tests.conformance.mutants import MUTANTS, Mutant, Spoiled
 from tests.controller.bench.golden import EUT
 
 LONG = ("enter_service", "volt_var-char_3", "frequency_trip", "voltage_trip", "lvrt", "hvrt", "phase_jump")
-
-
 LONGEST = ("the delay goes on over an excursion", "enters in steps of 30 %", "enters with half the ramp",
            "permit service off is heard 4 s late")  # fmt: skip
 
