@@ -38,6 +38,9 @@ def files(*names: str) -> tuple[str, ...]:
 
 # the demonstrations of all of them are played once, and each has a pool of its own: one job, which counts for two
 POOLED = ("tests/faults/test_scenarios.py", *files("demo", "faults_demo", "traces", "grafana"))
+# beside it those that mostly wait
+EARLY = files("commission", "rotation", "store_faults", "stores", "loss", "scan", "serial_site", "soak", "kill_trip",
+              "own_functions", "remote", "mqtt_security")  # fmt: skip
 # these begin when that is over: what compiles or copies a system, and benches, whose time is real
 LAST = files("wheel", "bench_loopback", "can", "systemd", "bench_safety", "sanitizers", "bench_inverter",
              "fuzz", "bench_faults", "bench_report")  # fmt: skip
@@ -50,9 +53,9 @@ def jobs() -> list[tuple[str, ...]]:
     found = (
         path for path in sorted(TESTS.rglob("test_*.py")) if path.parent.name == "system" or MARK in path.read_text()
     )
-    known = (*ALONE, *POOLED, *LAST)
+    known = (*ALONE, *POOLED, *EARLY, *LAST)
     others = (name for path in found if not (name := str(path.relative_to(ROOT))).startswith(known))
-    return [POOLED, *((name,) for name in (*others, *LAST))]
+    return [POOLED, *((name,) for name in (*EARLY, *others, *LAST))]
 
 
 def main(words: Sequence[str]) -> int:
