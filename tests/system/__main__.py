@@ -17,7 +17,6 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -27,7 +26,7 @@ PYTEST = (sys.executable, "-m", "pytest", "-m", "system and not nightly")
 MARK = "pytest.mark.system"
 FAILED = 1  # pytest's code; others are no verdict on a test
 NONE = 5  # nor is this: all tests of the files are nightly's
-AT_ONCE = 4
+AT_ONCE = 3  # a fourth gains nothing on two processors, and makes late what runs in real time
 # shares of a processor, times of a wire: nothing runs beside them
 ALONE = ("tests/performance", "tests/peers/c")
 
@@ -36,16 +35,15 @@ def files(*names: str) -> tuple[str, ...]:
     return tuple(f"tests/system/test_{name}.py" for name in names)
 
 
-# the demonstrations of all of them are played once, and each has a pool of its own: one job, which counts for two
+# the demonstrations of all of them are played once, and each has a pool of its own: one job
 POOLED = ("tests/faults/test_scenarios.py", *files("demo", "faults_demo", "traces", "grafana"))
 # beside it those that mostly wait
 EARLY = files("commission", "rotation", "store_faults", "stores", "loss", "scan", "serial_site", "soak", "kill_trip",
               "own_functions", "remote", "mqtt_security")  # fmt: skip
-# these begin when that is over: what compiles or copies a system, and benches, whose time is real
-LAST = files("wheel", "bench_loopback", "can", "systemd", "bench_safety", "sanitizers", "bench_inverter",
-             "fuzz", "bench_faults", "bench_report")  # fmt: skip
-# what only computes gives way to what runs in real time
+# then what computes and compiles; it gives way to what runs in real time
 NICE = ("tests/conformance/test_mutants.py", *files("wheel", "sanitizers", "fuzz"))
+# when all that is over: systems that boot, and benches, whose time is real
+LAST = files("can", "bench_loopback", "systemd", "bench_safety", "bench_inverter", "bench_faults", "bench_report")
 
 
 def jobs() -> list[tuple[str, ...]]:
@@ -53,9 +51,9 @@ def jobs() -> list[tuple[str, ...]]:
     found = (
         path for path in sorted(TESTS.rglob("test_*.py")) if path.parent.name == "system" or MARK in path.read_text()
     )
-    known = (*ALONE, *POOLED, *EARLY, *LAST)
+    known = (*ALONE, *POOLED, *EARLY, *NICE, *LAST)
     others = (name for path in found if not (name := str(path.relative_to(ROOT))).startswith(known))
-    return [POOLED, *((name,) for name in (*EARLY, *others, *LAST))]
+    return [POOLED, *((name,) for name in (*EARLY, *NICE, *others, *LAST))]
 
 
 def main(words: Sequence[str]) -> int:
@@ -78,10 +76,7 @@ def run(*words: str) -> int:
 def beside_each_other(each: Sequence[tuple[str, ...]], folder: Path) -> list[int]:
     """The code of each. What each printed stands together, as soon as it is over."""
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        first, *others = (partial(play, names, folder / f"{i}") for i, names in enumerate(each))
-        pooled = pool.submit(first)
-        pool.submit(pooled.result)  # a second place, as long as that takes
-        playing = [pooled, *(pool.submit(job) for job in others)]
+        playing = [pool.submit(play, names, folder / f"{i}") for i, names in enumerate(each)]
         try:
             for job in as_completed(playing):
                 print(job.result()[1], flush=True)
