@@ -61,7 +61,7 @@ def main(words: Sequence[str]) -> int:
         return run(*words)
     with TemporaryDirectory() as folder:
         codes = beside_each_other(jobs(), Path(folder))
-        again = failed_files(Path(folder))
+        again = [name for i, code in enumerate(codes) if code == FAILED for name in failed_files(Path(folder) / f"{i}")]
     if again:
         print("=== once more, alone:", *again, flush=True)
         codes = [*(code for code in codes if code != FAILED), run(*again)]
@@ -101,10 +101,9 @@ def play(names: tuple[str, ...], cache: Path) -> tuple[int, str]:
     return code if code != NONE else 0, f"=== {took}: {' '.join(names)}\n{said}"
 
 
-def failed_files(folder: Path) -> list[str]:
-    """Those with a test that pytest has noted as failed, in any of the caches in this folder."""
-    noted = (json.loads(path.read_text()) for path in folder.glob("*/v/cache/lastfailed"))
-    return sorted({name.partition("::")[0] for names in noted for name in names})
+def failed_files(cache: Path) -> list[str]:
+    """Those with a test that pytest has noted as failed."""
+    return sorted({name.partition("::")[0] for name in json.loads((cache / "v/cache/lastfailed").read_text())})
 
 
 if __name__ == "__main__":

@@ -45,14 +45,48 @@ def test_the_code_of_a_job(
     assert printed in said
 
 
+def noted(cache: Path, *names: str) -> None:
+    """What pytest leaves: the identity of each test that has failed."""
+    (cache / "v/cache").mkdir(parents=True)
+    (cache / "v/cache/lastfailed").write_text(json.dumps(dict.fromkeys(names, True)))
+
+
 def test_files_that_have_failed_are_played_whole(tmp_path: Path) -> None:
-    """pytest's own note: the identity of each test. A job without failures has none."""
-    noted = {
-        "0": {"tests/system/test_b.py::test_x[1]": True, "tests/system/test_b.py::test_y": True},
-        "2": {"tests/a.py": True},
-    }
-    for job, names in noted.items():
-        (tmp_path / job / "v/cache").mkdir(parents=True)
-        (tmp_path / job / "v/cache/lastfailed").write_text(json.dumps(names))
-    (tmp_path / "1").mkdir()
+    noted(tmp_path, "tests/system/test_b.py::test_x[1]", "tests/system/test_b.py::test_y", "tests/a.py")
     assert tier.failed_files(tmp_path) == ["tests/a.py", "tests/system/test_b.py"]
+
+
+# fmt: off
+TIERS = [
+    # jobs      again   alone   code   why
+    ([0, 0, 0], None,   0,      0,     "green"),
+    ([0, 1, 1], 0,      0,      0,     "two failed beside others and pass alone: that verdict counts"),
+    ([0, 1, 0], 1,      0,      1,     "failed twice is failed"),
+    ([0, 1, 4], 0,      0,      4,     "what is no verdict on a test is not played again"),
+    ([0, 0, 0], None,   1,      1,     "what measures time, alone"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("jobs", "again", "alone", "code", "why"), TIERS, ids=[row[-1] for row in TIERS])
+def test_the_code_of_the_tier(
+    monkeypatch: pytest.MonkeyPatch, jobs: list[int], again: int | None, alone: int, code: int, why: str
+) -> None:
+    ran: list[tuple[str, ...]] = []
+
+    def play(names: tuple[str, ...], cache: Path) -> tuple[int, str]:
+        found = jobs[int(names[0])]
+        if found == tier.FAILED:
+            noted(cache, f"{names[0]}::test")
+        return found, ""
+
+    def run(*names: str) -> int:
+        ran.append(names)
+        return alone if names == tier.ALONE else again or 0
+
+    monkeypatch.setattr(tier, "jobs", lambda: [(f"{i}",) for i in range(len(jobs))])
+    monkeypatch.setattr(tier, "play", play)
+    monkeypatch.setattr(tier, "run", run)
+    assert tier.main([]) == code, why
+    failed = tuple(f"{i}" for i, found in enumerate(jobs) if found == tier.FAILED)
+    assert ran == ([failed] if again is not None else []) + [tier.ALONE]
